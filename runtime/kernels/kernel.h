@@ -1,0 +1,134 @@
+/* What a kernel is: a function over a fixed grid of tasks, told everything by a bound Call.
+ *
+ * A Call is one instruction of a plan with its addresses and sizes filled in.  The runtime binds it
+ * once for given sizes (kernel_prepare), then every thread runs its share of the tasks:
+ *
+ *     share of thread i of n: tasks [i * n_tasks / n, (i + 1) * n_tasks / n)
+ *
+ * The grid depends on the sizes alone, never on the number of threads, and no two tasks write the
+ * same element; so the bits are the same for any number of threads.  Kernels allocate nothing,
+ * cannot fail, and never synchronise.
+ *
+ * Safety: kernel_check is run once on a Call bound at the largest sizes.  Afterwards sizes only
+ * shrink, so a Call whose operands lie inside their buffers then lies inside them always.  Values
+ * (token ids, positions) are not covered: a kernel that indexes with a value bounds it itself.
+ *
+ * Kinds of operand: `[..]` any leading axes; strides in elements, >= 0, 0 where broadcast.  "any
+ * strides" means just that; "rows" means that the last axis has stride 1 (or size 1).
+ *
+ *  family              operands (outputs first)                          immediates
+ *  row                 see row.h: any number of inputs and outputs       the row program
+ *  gemm                C[.., M, N] rows, A[.., M, K], B[.., K, N];       f0 = alpha, i0 = accumulate
+ *                      C = alpha A B (+ C); leading axes of A and B broadcast by stride 0;
+ *                      a transposed operand is one whose strides say so; any strides
+ *  attention           out[B, H, T, E] rows, lse[B, H, T] any,           i0 = causal, i1 = window (0:
+ *                      q[B, H, T, D] rows, k[B, G, S, D] rows,           none), i2 = has past, i3 =
+ *                      v[B, G, S, E] rows, [past i32[]], [seed i32[2]]   site, i4 = has seed; f0 =
+ *                      H a multiple of G: head h reads group h*G/H.      scale, f1 = soft cap (0:
+ *                      Query t stands at position p = past + t, key s    none), f2 = drop probability
+ *                      at s; seen when s <= p (causal) and s > p - window (window != 0); keys at
+ *                      s >= past + T are not there when past is given.  score = scale q.k, soft
+ *                      capped as c tanh(score / c); weights = softmax; dropped as op dropout with
+ *                      element index ((b H + h) T + t) S + s; lse = log sum exp of scores.
+ *                      Without causal (i0 = 0) every key is seen.  A query that sees none: zeros.
+ *  attention_grad      dq, dk, dv (shapes of q, k, v; rows), q, k, v,    as attention (no past)
+ *                      out, lse, dout, [seed]
+ *  embedding           out[.., C] rows, table[V, C] rows, ids i32[..];   none
+ *                      an id outside 0..V-1 gives a row of NaN
+ *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
+ *                      ids outside the table are skipped                 none
+ *  rope                out[B, H, T, D] rows, x the same shape,           i0 = style (0 half, 1
+ *                      positions i32[T]; out may be x; angle of pair j   interleaved), i1 = inverse;
+ *                      = position * base^(-2j/D), computed in double     f0 = base
+ *  cross_entropy       loss[..] any, lse[..] any, logits[.., V] rows,    i0 = ignored id
+ *                      targets i32[..]; loss = lse - logit[target], 0 where ignored; a target
+ *                      outside 0..V-1 that is not the ignored id gives NaN
+ *  cross_entropy_grad  grad[.., V] rows, logits, lse, targets, g[..];    i0 = ignored id
+ *                      grad = (exp(logit - lse) - [v == target]) g; may be logits in place
+ *  reduce_sum/max/min  out, in (same rank; axes of size 1 in out and more in in are reduced); any
+ *                      strides                                           none
+ *  partial_sum         out[N_PARTIALS], in[..] any strides; out[i] = sum over elements
+ *                      [i n/P, (i+1) n/P) of the row-major order         i0 = square them first
+ *  copy                out, in (same shape) any strides, 4-byte lanes    none
+ *  cache_write         cache[B, G, S, D] rows, new[B, G, T, D] rows, past i32[]; positions
+ *                      past..past+T-1 of the cache; those beyond S are dropped
+ *  positions           out i32[T], [past i32[]]; out[t] = past + t       none
+ */
+#ifndef KERNELS_KERNEL_H
+#define KERNELS_KERNEL_H
+
+#include "base/dtype.h"
+#include "base/shape.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MAX_OPERANDS = 32, MAX_IMM = 8, MAX_DERIVED = 24 };
+
+typedef enum KernelId {
+#define KERNEL(name, min, max) KERNEL_##name,
+#include "runtime/kernels/kernels.def"
+    N_KERNELS
+} KernelId;
+
+/* A tensor in memory.  `data` is aligned to its element only. */
+typedef struct Operand {
+    void *data;
+    int64_t dim[MAX_RANK];
+    int64_t stride[MAX_RANK];
+    int32_t rank;
+    DType dtype;
+} Operand;
+
+struct RowProgram;
+
+typedef struct Call {
+    KernelId kernel;
+    int32_t n_operands;
+    Operand *operand;                   /* n_operands of them */
+    int64_t i[MAX_IMM];                 /* immediates of the plan */
+    double f[MAX_IMM];
+    const struct RowProgram *row;       /* for KERNEL_row */
+
+    /* Filled by kernel_prepare. */
+    int64_t n_tasks;
+    int64_t derived[MAX_DERIVED];       /* what the family works out once from the sizes */
+} Call;
+
+/* Runs tasks [first, last).  `scratch`: at least kernel_scratch(call) bytes, aligned to 64, owned by
+ * the calling thread for the duration. */
+typedef void KernelFn(const Call *call, int64_t first, int64_t last, void *scratch);
+
+const char *kernel_name(KernelId id);
+bool kernel_from_name(const char *name, KernelId *out);
+
+/* Is the call, bound at its largest sizes, one that the family's contract allows?  Assumes that the
+ * operands lie inside their buffers; checks everything else (ranks, dtypes, sizes that must agree,
+ * immediates, row programs). */
+bool kernel_check(const Call *call, Error *err);
+
+/* Fills n_tasks and derived for the sizes now in the operands.  Zero sizes give zero tasks. */
+void kernel_prepare(Call *call);
+
+/* Bytes of scratch a thread needs; monotone in the sizes. */
+size_t kernel_scratch(const Call *call);
+
+/* Floating-point operations and bytes moved, for reports and benchmarks (an FMA counts two). */
+typedef struct KernelCost { double flops, bytes; } KernelCost;
+KernelCost kernel_cost(const Call *call);
+
+/* The per-family halves of the four functions above; each family's .c defines its own. */
+typedef struct KernelFamily {
+    const char *name;
+    int32_t min_operands, max_operands;
+    bool (*check)(const Call *call, Error *err);
+    void (*prepare)(Call *call);
+    size_t (*scratch)(const Call *call);
+    KernelCost (*cost)(const Call *call);
+} KernelFamily;
+#define KERNEL(name, min, max) extern const KernelFamily family_##name;
+#include "runtime/kernels/kernels.def"
+
+#endif

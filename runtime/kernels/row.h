@@ -1,0 +1,72 @@
+/* Row programs: what a fused group becomes.
+ *
+ * A row program runs over a space of rows, [.., n]: the leading axes count rows, the last is the
+ * row.  It is a straight list of instructions on registers.  A register holds one value per element
+ * of the tile in work; its kind says along which axes the values differ:
+ *
+ *     operands    0 .. n_operands-1: memory, an input or an output.  An operand of the Call has the
+ *                 rank of the space; a stride of 0 (or a size of 1) means that it is broadcast.
+ *     constants   the next n_consts: one float, or the same bits as an integer
+ *     temporaries the rest: a tile in the thread's scratch, never in memory; either full (a value
+ *                 per element) or per row (the result of a reduction, and what is computed from it)
+ *
+ * An instruction whose destination is an operand writes memory.  Inputs may also be outputs (in
+ * place) when both have the same strides: each element is read before it is written.
+ *
+ * Reductions run over the last axis.  Canonical tree of a row sum, the same for every instruction
+ * set: 16 partial sums, partial i adding elements i, i + 16, i + 32, ... in order, from zero; then
+ * partials i and i + 8 are added, i and i + 4, i + 2, i + 1.  So a row sum has the same bits
+ * whatever the vector length.
+ *
+ * The op list is kernels.def (MAP*, IMAP*, REDUCE) and two of its own:
+ *     dropout   dst = keep(seed, site, element index) ? a / (1 - p) : 0; b: the seed register
+ *               (operand i32[2] broadcast), imm: p, site in the instruction; the element index is
+ *               that of the row-major order of the space.  keep: random_u32(seed, site, index) >=
+ *               p * 2^32 as an integer (base/random.h). */
+#ifndef KERNELS_ROW_H
+#define KERNELS_ROW_H
+
+#include "runtime/kernels/kernel.h"
+
+enum { MAX_ROW_INSTRS = 256, MAX_ROW_CONSTS = 64, MAX_ROW_REGS = 192 };
+
+typedef enum RowOp {
+#define MAP1(name) ROW_##name,
+#define MAP2(name) ROW_##name,
+#define MAP3(name) ROW_##name,
+#define IMAP1(name) ROW_##name,
+#define IMAP2(name) ROW_##name,
+#define REDUCE(name) ROW_##name,
+#include "runtime/kernels/kernels.def"
+    ROW_dropout,
+    N_ROW_OPS
+} RowOp;
+
+typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM } RowKind;
+
+const char *row_op_name(RowOp op);
+bool row_op_from_name(const char *name, RowOp *out);
+RowKind row_op_kind(RowOp op);
+int row_op_inputs(RowOp op);
+
+typedef struct RowInstr {
+    uint16_t op;                /* RowOp */
+    uint16_t dst;               /* operand (output) or temporary */
+    uint16_t a, b, c;           /* as many as row_op_inputs, else 0 */
+    uint16_t unused;            /* 0 */
+    uint32_t site;              /* dropout */
+    float imm;                  /* dropout */
+} RowInstr;
+
+/* As it stands in the plan, and as bound: pointers into the plan's bytes. */
+typedef struct RowProgram {
+    int32_t rank;               /* of the space, 1..MAX_RANK */
+    int64_t dim[MAX_RANK];      /* sizes of the space */
+    int32_t n_consts, n_temps, n_instrs;
+    const uint32_t *consts;     /* bits */
+    const uint8_t *temp_per_row;/* n_temps: 1 when one value per row, else a full tile */
+    const RowInstr *instrs;
+    uint32_t outputs;           /* bit i: operand i is written */
+} RowProgram;
+
+#endif
