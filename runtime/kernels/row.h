@@ -14,8 +14,8 @@
  * place) when both have the same strides: each element is read before it is written.
  *
  * Reductions run over the last axis.  Canonical tree of a row sum, the same for every instruction
- * set: 16 partial sums, partial i adding elements i, i + 16, i + 32, ... in order, from zero; then
- * partials i and i + 8 are added, i and i + 4, i + 2, i + 1.  So a row sum has the same bits
+ * set: 64 partial sums, partial i adding elements i, i + 64, i + 128, ... in order, from zero; then
+ * partials i and i + 32 are added, i and i + 16, and so on to one.  So a row sum has the same bits
  * whatever the vector length.
  *
  * The op list is kernels.def (MAP*, IMAP*, REDUCE) and two of its own:
