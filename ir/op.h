@@ -1,0 +1,74 @@
+/* The operations as an enum and as facts, all from ops.def. */
+#ifndef IR_OP_H
+#define IR_OP_H
+
+#include "ir/type.h"
+
+typedef enum OpId {
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) OP_##name,
+#include "ir/ops.def"
+    N_OPS
+} OpId;
+
+typedef enum OpClass {
+    CLASS_SOURCE,       /* reads nothing */
+    CLASS_MAP,          /* element by element, NumPy broadcasting */
+    CLASS_REDUCE,
+    CLASS_VIEW,         /* may be another way to see its input's bytes */
+    CLASS_MOVE,         /* copies elements about */
+    CLASS_MATMUL,
+    CLASS_KERNEL,       /* a kernel of its own */
+    CLASS_WRITE,        /* changes storage */
+} OpClass;
+
+enum {
+    OP_SURFACE = 1,     /* callable from .smg */
+    OP_COMMUTES = 2,
+    OP_RANDOM = 4,      /* a function of the seed too */
+    OP_WRITES = 8,      /* writes the storage of input 0 */
+};
+
+enum { ALL_AXES = -1, MAX_ATTRS = 6 };
+
+typedef enum AttrKind {
+    ATTR_INT, ATTR_FLOAT, ATTR_BOOL, ATTR_AXIS, ATTR_AXES, ATTR_DTYPE, ATTR_STYLE, ATTR_DIM
+} AttrKind;
+
+typedef enum RopeStyle { STYLE_half, STYLE_interleaved, N_STYLES } RopeStyle;
+
+typedef union AttrValue {
+    int64_t i;          /* INT, BOOL, AXIS (0..rank-1), AXES, DTYPE, STYLE */
+    double f;           /* FLOAT */
+    Dim dim;            /* DIM */
+} AttrValue;
+
+typedef struct AttrInfo {
+    const char *name;
+    AttrKind kind;
+    double value;       /* the default */
+} AttrInfo;
+
+typedef struct OpInfo {
+    const char *name;
+    uint8_t min_inputs, max_inputs, n_outputs, n_attrs;
+    OpClass class;
+    unsigned flags;
+    const AttrInfo *attrs;
+} OpInfo;
+
+const OpInfo *op_info(OpId op);
+bool op_from_name(const char *name, OpId *out);
+/* Index of an attribute, -1 when the op has none of that name. */
+int op_attr(OpId op, const char *name);
+
+/* A node's attribute by its names in the table: NODE_ATTR(node, rope, base).f */
+enum {
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) \
+    ATTR_FIRST_##name, ATTR_BEFORE_##name = ATTR_FIRST_##name - 1,
+#define ATTR(op, name, kind, value) ATTR_OF_##op##_##name,
+#include "ir/ops.def"
+};
+#define ATTR_INDEX(op, name) (ATTR_OF_##op##_##name - (int)ATTR_FIRST_##op)
+#define NODE_ATTR(node, op_, name_) ((node)->attr[ATTR_INDEX(op_, name_)])
+
+#endif
