@@ -85,7 +85,7 @@ def llama_shapes(c=LLAMA):
 
 
 def llama(p, tokens, c=LLAMA):
-    """tokens [B, T] -> logits [B, T, vocab]; matrices are [out, in], rope pairs i with i + head/2."""
+    """tokens [B, T] -> logits [B, T, vocab]; matrices are [out, in]."""
     B, T = tokens.shape
     heads, kv_heads, head = c["heads"], c["kv_heads"], c["width"] // c["heads"]
 
