@@ -18,14 +18,11 @@ void check_set_hook(void (*new_hook)(void *), void *arg)
 
 void check_failed(const char *file, int line, const char *cond, const char *fmt, ...)
 {
-    fprintf(stderr, "%s:%d: internal error: %s", file, line, cond);
-    if (*fmt) {
-        va_list ap;
-        va_start(ap, fmt);
-        fputs(": ", stderr);
-        vfprintf(stderr, fmt, ap);
-        va_end(ap);
-    }
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "%s:%d: internal error: %s: ", file, line, cond);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
     fputc('\n', stderr);
     fflush(stderr);
     /* The hook walks the very structures that are broken, so it may fail a CHECK of its own. */

@@ -2,7 +2,9 @@
  *
  * CHECK is for what only a mistake of ours can break; it names file and line and aborts.  Nothing
  * that a file, a user or the machine can cause may reach a CHECK.  A program may install a hook
- * that saves what reproduces the failure (the compiler saves its graph). */
+ * that saves what reproduces the failure (the compiler saves its graph).
+ *
+ *     CHECK(i < g->n_nodes, "node %zu of %zu", i, g->n_nodes)     the message is compulsory */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 
@@ -11,7 +13,7 @@
 #include <stdint.h>
 
 #define CHECK(cond, ...) \
-    ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond, "" __VA_ARGS__))
+    ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond, __VA_ARGS__))
 
 /* Prints `file:line: internal error: cond: message`, runs the hook once, aborts. */
 _Noreturn void check_failed(const char *file, int line, const char *cond, const char *fmt, ...)

@@ -251,6 +251,7 @@ bool path_join(char *out, size_t cap, const char *dir, const char *name, Error *
     const char *slash = n > 0 && dir[n - 1] != '/' ? "/" : "";
     int wrote = snprintf(out, cap, "%s%s%s", dir, slash, name);
     if (wrote < 0 || (size_t)wrote >= cap)
-        return error_set(err, "%.200s/%.200s: path is longer than %zu bytes", dir, name, cap - 1);
+        return error_set(err, "%.200s/%.200s: path is longer than %zu bytes", dir, name,
+                         cap ? cap - 1 : 0);
     return true;
 }

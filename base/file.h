@@ -23,7 +23,8 @@ void file_unmap(FileMap *m);
 bool file_read(const char *path, size_t max, Buf *out, Error *err);
 
 /* Writes `path` by way of a temporary file beside it: written, synced, renamed.  On failure (a full
- * disk, say) the temporary is removed and what stood at `path` is as it was. */
+ * disk, say) the temporary is removed and what stood at `path` is as it was.
+ * A link stays a link, the mode stays the mode; a device or a pipe is written to directly. */
 bool file_replace(const char *path, const void *data, size_t n, Error *err);
 
 /* The same for what is too large to hold: writes go to the temporary until the commit. */

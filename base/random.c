@@ -6,6 +6,8 @@
  * only operations that IEEE 754 rounds exactly. */
 #include "base/random.h"
 
+#include "base/check.h"
+
 #include <math.h>
 
 enum { ROUNDS = 10 };
@@ -57,6 +59,9 @@ double random_uniform(uint64_t seed, uint64_t stream, uint64_t index)
 /* ln x = e ln 2 + 2 atanh((m - 1) / (m + 1)) with x = m 2^e, m within a square root of 2 of 1. */
 static double portable_log(double x)
 {
+    static const double terms[] = {     /* of atanh(s) / s, the highest power first */
+        1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3, 1,
+    };
     int e;
     double m = frexp(x, &e);
     if (m < 0.70710678118654752440) {
@@ -64,27 +69,34 @@ static double portable_log(double x)
         e--;
     }
     double s = (m - 1) / (m + 1), s2 = s * s, sum = 0;
-    for (int k = 23; k >= 1; k -= 2)
-        sum = sum * s2 + 1.0 / k;
+    for (size_t i = 0; i < COUNT_OF(terms); i++)
+        sum = sum * s2 + terms[i];
     return e * 0.69314718055994530942 + 2 * s * sum;
 }
 
-/* cos(2 pi u) for u in [0, 1): a quarter turn at a time, then Taylor within an eighth. */
+/* cos(2 pi u) for u in [0, 1): to the nearest quarter turn, then Taylor within an eighth. */
 static double portable_cos_turns(double u)
 {
+    static const double steps[][2] = {  /* from one term to the next: cosine, sine; last first */
+        { 1.0 / (16 * 15), 1.0 / (17 * 16) }, { 1.0 / (14 * 13), 1.0 / (15 * 14) },
+        { 1.0 / (12 * 11), 1.0 / (13 * 12) }, { 1.0 / (10 * 9), 1.0 / (11 * 10) },
+        { 1.0 / (8 * 7), 1.0 / (9 * 8) },     { 1.0 / (6 * 5), 1.0 / (7 * 6) },
+        { 1.0 / (4 * 3), 1.0 / (5 * 4) },     { 1.0 / (2 * 1), 1.0 / (3 * 2) },
+    };
     int quarter = (int)(4 * u + 0.5);
     double x = (u - 0.25 * quarter) * 6.28318530717958647693;
-    double x2 = x * x, even = 1, odd = 1;
-    for (int k = 18; k >= 2; k -= 2) {
-        even = 1 - even * x2 / (k * (k - 1));
-        odd = 1 - odd * x2 / (k * (k + 1));
+    double x2 = x * x, cosine = 1, sine = 1;
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        cosine = 1 - cosine * (x2 * steps[i][0]);
+        sine = 1 - sine * (x2 * steps[i][1]);
     }
+    sine *= x;
     switch (quarter & 3) {
-    case 0: return even;
-    case 1: return -x * odd;
-    case 2: return -even;
+    case 0: return cosine;
+    case 1: return -sine;
+    case 2: return -cosine;
     }
-    return x * odd;
+    return sine;
 }
 
 double random_normal(uint64_t seed, uint64_t stream, uint64_t index)

@@ -6,12 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Damerau-Levenshtein distance (adjacent swaps count one), at most `limit` + 1. */
+/* Damerau-Levenshtein distance (adjacent swaps count one), at most `limit` + 1.  A word of more
+ * than 127 bytes is near to nothing but itself. */
 size_t str_distance(const char *a, const char *b, size_t limit);
 
 /* Keeps the best suggestion over many candidates:
  *     Nearest best = nearest_of("widht"); nearest_try(&best, "width"); ... best.found or NULL
- * A candidate counts when it is within a third of the word's length (one edit for short words). */
+ * A candidate counts when it is within a third of the word's length (one edit for short words) and
+ * shares something with it. */
 typedef struct Nearest {
     const char *wanted;
     const char *found;          /* borrowed from the candidates */
@@ -27,7 +29,7 @@ void str_bytes(char *out, size_t cap, uint64_t bytes);
 bool str_to_i64(const char *s, int64_t lo, int64_t hi, int64_t *out);
 /* A finite number, nothing after it; independent of the locale. */
 bool str_to_double(const char *s, double *out);
-/* Bytes with an optional K, M or G (powers of 1024). */
+/* Bytes with an optional K, M or G (powers of 1024, either case). */
 bool str_to_bytes(const char *s, uint64_t *out);
 
 #endif
