@@ -1,0 +1,45 @@
+/* Passes: each turns a graph into a better or a more explicit one.
+ *
+ * A pass is one function in one file.  It may replace *g (see ir/build.h) or annotate it in place.
+ * It returns false after reporting author's mistakes to the context's sink; whatever else goes wrong
+ * inside is a bug of ours.  The driver (passes/run.c) verifies the graph after every row. */
+#ifndef PASSES_PASS_H
+#define PASSES_PASS_H
+
+#include "ir/graph.h"
+
+typedef struct PassOptions {
+    int level;                          /* 0: only what is needed; 2: everything */
+    int64_t batch, sequence, chunk;     /* largest sizes; 0: the pass's default */
+    Program program;                    /* what `specialize` makes of a model */
+} PassOptions;
+
+typedef struct PassContext {
+    const PassOptions *options;
+    Arena *scratch;                     /* reset by the driver after each pass */
+    DiagSink *diags;
+} PassContext;
+
+typedef bool PassFn(Graph *g, PassContext *cx);
+
+/* Bits of the programs that a pass runs for. */
+#define FOR(p) (1u << PROGRAM_##p)
+#define FOR_ALL (FOR(score) | FOR(eval) | FOR(train) | FOR(accumulate) | FOR(apply) | FOR(generate))
+#define FOR_TRAINING (FOR(train) | FOR(accumulate) | FOR(apply))
+
+typedef struct PassInfo {
+    const char *name;
+    unsigned programs;
+    int level;                          /* smallest -O that runs it */
+    const char *what;                   /* one line for --help and the dumps */
+    PassFn *run;
+} PassInfo;
+
+/* The rows of passes.def in order; a pass may stand in several. */
+extern const PassInfo pass_table[];
+extern const int n_passes;
+
+#define PASS(name, programs, level, what) bool pass_##name(Graph *g, PassContext *cx);
+#include "passes/passes.def"
+
+#endif

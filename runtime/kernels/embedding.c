@@ -1,0 +1,80 @@
+/* The families embedding and embedding_grad: rows of a table picked by ids, and sums into them. */
+#include "runtime/kernels/operand.h"
+
+enum { GRAIN = 16384, COLUMNS = 32 };
+
+static bool check_table(const Call *call, int32_t table, int32_t ids, int32_t rows, Error *err)
+{
+    if (!operand_check_count(call, 3, err) ||
+        !operand_check_rows(call, table, DTYPE_f32, 2, err) ||
+        !operand_check_rows(call, rows, DTYPE_f32, RANK_ANY, err) ||
+        !operand_check(call, ids, DTYPE_i32, call->operand[rows].rank - 1, err) ||
+        !operand_check_leading(call, rows, ids, call->operand[ids].rank, err) ||
+        !operand_check_output(call, 0, err))
+        return false;
+    const Operand *r = &call->operand[rows];
+    if (r->dim[r->rank - 1] != call->operand[table].dim[1])
+        return error_set(err, "rows of %lld elements from a table of %lld columns",
+                         (long long)r->dim[r->rank - 1], (long long)call->operand[table].dim[1]);
+    return true;
+}
+
+static bool check(const Call *call, Error *err)
+{
+    return check_table(call, 1, 2, 0, err);
+}
+
+/* derived: 0 rows, 1 rows a task, 2 columns. */
+static void prepare(Call *call)
+{
+    const Operand *out = &call->operand[0];
+    int64_t rows = count_leading(out, out->rank - 1), columns = out->dim[out->rank - 1];
+    int64_t per_task = items_per_task(columns, GRAIN);
+    call->derived[0] = rows;
+    call->derived[1] = per_task;
+    call->derived[2] = columns;
+    call->n_tasks = columns > 0 ? ceil_div(rows, per_task) : 0;
+}
+
+static size_t scratch(const Call *call)
+{
+    (void)call;
+    return 0;
+}
+
+static KernelCost cost(const Call *call)
+{
+    double n = (double)count_elements(&call->operand[0]);
+    return (KernelCost){ .flops = 0, .bytes = 8 * n };
+}
+
+const KernelFamily family_embedding = {
+    "embedding", 3, 3, check, prepare, scratch, cost,
+};
+
+static bool check_grad(const Call *call, Error *err)
+{
+    return check_table(call, 0, 1, 2, err);
+}
+
+/* A task owns a block of columns, so that the ids are added in one order whatever the threads.
+ * derived: 0 tokens, 1 columns a task, 2 columns. */
+static void prepare_grad(Call *call)
+{
+    const Operand *g = &call->operand[2];
+    int64_t columns = g->dim[g->rank - 1], tokens = count_leading(g, g->rank - 1);
+    call->derived[0] = tokens;
+    call->derived[1] = COLUMNS;
+    call->derived[2] = columns;
+    call->n_tasks = tokens > 0 ? ceil_div(columns, COLUMNS) : 0;
+}
+
+static KernelCost cost_grad(const Call *call)
+{
+    double n = (double)count_elements(&call->operand[2]);
+    return (KernelCost){ .flops = n, .bytes = 12 * n };
+}
+
+const KernelFamily family_embedding_grad = {
+    "embedding_grad", 3, 3, check_grad, prepare_grad, scratch, cost_grad,
+};

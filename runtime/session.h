@@ -1,0 +1,55 @@
+/* A session: a plan at work, in one block of memory.
+ *
+ * The block holds storages (weights, state, inputs), the TensorPool that the programs share, the
+ * bound instructions, and scratch for each thread.  Its size is known before it is taken
+ * (session_bytes); nothing is allocated afterwards, and a run cannot fail.
+ *
+ *     session_open -> fill weights -> session_bind(program, sizes) -> fill inputs -> session_run
+ *
+ * The same inputs give the same bits for any number of threads. */
+#ifndef RUNTIME_SESSION_H
+#define RUNTIME_SESSION_H
+
+#include "runtime/kernels/select.h"
+#include "runtime/plan.h"
+
+typedef struct SessionOptions {
+    int n_threads;                      /* >= 1 */
+    const char *cpu;                    /* narrows the instruction set; NULL: the best there is */
+    uint32_t programs;                  /* bit per PlanProgramKind; storages and pool of others are
+                                           not taken */
+} SessionOptions;
+
+/* Where the bytes of a session go; the sum of all is `total`. */
+typedef struct SessionSize {
+    size_t params, state, inputs, pool, scratch, instrs, total;
+} SessionSize;
+
+typedef struct Session Session;
+
+bool session_size(const Plan *p, const SessionOptions *o, SessionSize *out, Error *err);
+
+/* The plan must outlive the session.  Storages start as zeros; parameters too (see weights_init). */
+bool session_open(const Plan *p, const SessionOptions *o, Session **out, Error *err);
+void session_close(Session *s);
+
+const Plan *session_plan(const Session *s);
+const KernelTable *session_kernels(const Session *s);
+int session_threads(const Session *s);
+
+/* Data of a storage, dense and row-major, aligned to 64; NULL when the session does not hold it. */
+void *session_storage(Session *s, int32_t storage);
+void *session_storage_named(Session *s, const char *name);
+
+/* Sets the sizes of a program's symbols, 1 .. max each; cheap when they are as before. */
+bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS],
+                  Error *err);
+/* Runs the program as bound. */
+void session_run(Session *s, PlanProgramKind program);
+/* An output of the last run, valid until the next; false when there is none of that name. */
+bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out);
+
+/* Every id of an index input within its limit?  For `count` elements of the storage. */
+bool session_check_ids(const Session *s, int32_t storage, size_t count, Error *err);
+
+#endif
