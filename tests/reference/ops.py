@@ -15,8 +15,8 @@ ops.json is {"torch": VERSION, "cases": [CASE, ...]}, and a CASE is
                   respect to every f64 input
 
 and a TENSOR is {"dtype": "f64" or "i32", "shape": [..], "values": [..]}, the values flat and the
-last axis fastest. Inputs and cotangents are multiples of 1/64 and so are exact in float32 too; outputs and gradients
-have every digit that a double needs. No value is infinite or NaN.
+last axis fastest. Inputs and cotangents are multiples of 1/64 and so are exact in float32 too;
+outputs and gradients have every digit that a double needs. No value is infinite or NaN.
 """
 import argparse
 import json
