@@ -1,15 +1,16 @@
-"""How fast PyTorch trains on this CPU: the peer to measure beside smallmind. Prints one JSON object.
+"""How fast PyTorch trains on this CPU: the peer to measure beside smallmind. Prints JSON.
 
     python3 bench_torch.py --threads 2 [--only gpt2|nanogpt] [--mode eager|compiled] [--seconds 60]
 
 Two workloads, both float32 with random tokens, the whole step timed (forward, loss, backward,
 AdamW; no clipping and no data loading, so what is measured is the arithmetic):
   gpt2      GPT-2 124M, batch 4, 64 positions
-  nanogpt   nanoGPT's CPU recipe: 4 layers, 4 heads, width 128, 64 positions, batch 12, vocabulary 65
+  nanogpt   nanoGPT's CPU recipe: 4 layers, 4 heads, width 128, 64 positions, batch 12, 65 tokens
 AdamW runs both ways that PyTorch has for the CPU, fused and not, and the faster is reported.
 A step is timed after warm-up until `--seconds` have passed (at least 5 steps); the figures are the
-median, both quartiles and the fastest. `cores` is processor time over wall time: much below `threads`,
-somebody else had the machine and the figures mean little. Run it in turn with what it is compared with.
+median, both quartiles and the fastest. `cores` is processor time over wall time: much below
+`threads`, somebody else had the machine and the figures mean little. Run it in turn with what it
+is compared with.
 """
 import argparse
 import json
