@@ -1,0 +1,122 @@
+/* Opening a plan and finding things in it.  What makes one valid stands in plan_check.c. */
+#include "runtime/plan.h"
+
+#include "base/check.h"
+#include "runtime/plan_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const program_names[] = {
+#define X(name) #name,
+    PLAN_PROGRAMS(X)
+#undef X
+};
+
+const char *plan_program_name(PlanProgramKind k)
+{
+    return program_names[k];
+}
+
+bool plan_view(const void *data, size_t n, Plan *out, Error *err)
+{
+    *out = (Plan){ .file = { .data = data, .size = n } };
+    return plan_check(out, err);
+}
+
+bool plan_open(const char *path, Plan *out, Error *err)
+{
+    FileMap map;
+    if (!file_map(path, &map, err))
+        return false;
+    if (plan_view(map.data, map.size, out, err))
+        return true;
+    file_unmap(&map);
+    *out = (Plan){ 0 };
+    return error_prefix(err, "%s", path);
+}
+
+void plan_close(Plan *p)
+{
+    free(p->kernels);
+    file_unmap(&p->file);
+    *p = (Plan){ 0 };
+}
+
+const PlanProgram *plan_program(const Plan *p, PlanProgramKind kind)
+{
+    for (uint32_t i = 0; i < p->n_programs; i++)
+        if (p->programs[i].kind == (uint32_t)kind)
+            return &p->programs[i];
+    return NULL;
+}
+
+int32_t plan_storage(const Plan *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->n_storages; i++)
+        if (strcmp(plan_string(p, p->storages[i].name), name) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
+int plan_symbol(const Plan *p, PlanRole role)
+{
+    for (uint32_t i = 0; i < p->n_symbols; i++)
+        if (p->symbols[i].role == (uint32_t)role)
+            return (int)i;
+    return -1;
+}
+
+bool plan_dim(const PlanDim *d, const int64_t sizes[MAX_SYMBOLS], int64_t *out)
+{
+    int64_t r = d->coef;
+    for (int s = 0; s < MAX_SYMBOLS; s++)
+        for (int k = 0; k < d->power[s]; k++)
+            if (!i64_mul(r, sizes[s], &r) || r > INT64_MAX / 2)
+                return false;
+    *out = r;
+    return true;
+}
+
+bool plan_storage_count(const PlanStorage *s, const int64_t sizes[MAX_SYMBOLS], int64_t *out)
+{
+    int64_t count = 1, n;
+    for (uint32_t a = 0; a < s->rank; a++)
+        if (!plan_dim(&s->dim[a], sizes, &n) || !i64_mul(count, n, &count))
+            return false;
+    *out = count;
+    return true;
+}
+
+bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, size_t *out)
+{
+    size_t most = 0;
+    for (uint32_t i = 0; i < p->n_programs; i++) {
+        uint32_t bit = 1u << p->programs[i].kind;
+        int64_t count;
+        size_t bytes;
+        if (!(s->programs & programs & bit))
+            continue;
+        if (!plan_storage_count(s, p->programs[i].max, &count)
+            || !size_mul((size_t)count, dtype_size((DType)s->dtype), &bytes))
+            return false;
+        if (bytes > most)
+            most = bytes;
+    }
+    *out = most;
+    return true;
+}
+
+bool plan_bind_operand(const PlanOperand *o, const int64_t sizes[MAX_SYMBOLS], Operand *out,
+                       int64_t *byte_start)
+{
+    int64_t elements;
+    *out = (Operand){ .rank = (int32_t)o->rank, .dtype = (DType)o->dtype };
+    for (uint32_t a = 0; a < o->rank; a++)
+        if (!plan_dim(&o->dim[a], sizes, &out->dim[a])
+            || !plan_dim(&o->stride[a], sizes, &out->stride[a]))
+            return false;
+    return plan_dim(&o->offset, sizes, &elements)
+        && i64_mul(elements, (int64_t)dtype_size((DType)o->dtype), &elements)
+        && i64_add(elements, o->byte_offset, byte_start);
+}

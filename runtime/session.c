@@ -1,0 +1,376 @@
+/* Laying out a session's block, binding programs to sizes, running them. */
+#include "runtime/session.h"
+
+#include "base/check.h"
+#include "runtime/plan_check.h"
+#include "runtime/threads.h"
+
+#include <inttypes.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A program with its addresses filled in.  Calls and operands stand in the order of the plan. */
+typedef struct BoundProgram {
+    const PlanProgram *plan;            /* NULL: not part of this session */
+    bool bound;
+    int64_t sizes[MAX_SYMBOLS];
+    Call *calls;                        /* n_instrs */
+    Operand *operands;                  /* of all calls, one after the other */
+    RowProgram *rows;                   /* one per call of family row */
+    uint32_t *consts;
+} BoundProgram;
+
+struct Session {
+    const Plan *plan;
+    const KernelTable *kernels;
+    int n_threads;
+    BoundProgram program[N_PLAN_PROGRAMS];
+    char **storage;                     /* per storage of the plan, NULL: not held */
+    char *pool;
+    char *scratch;
+    size_t scratch_stride;              /* bytes of one thread */
+    Barrier barrier;
+};
+
+/* ---- layout ------------------------------------------------------------------------------------
+ * The block is laid out by one function that runs twice: with base NULL to count, then to place. */
+
+typedef struct Layout {
+    char *base;                         /* NULL while counting */
+    size_t used;
+    bool overflow;
+} Layout;
+
+static void *layout_take(Layout *l, size_t count, size_t size)
+{
+    size_t bytes, end;
+    if (!size_mul(count, size, &bytes) || !size_add(l->used, bytes, &end)
+        || !size_align(end, PLAN_ALIGN, &end)) {
+        l->overflow = true;
+        return NULL;
+    }
+    void *p = l->base ? l->base + l->used : NULL;
+    l->used = end;
+    return p;
+}
+
+typedef struct ProgramCounts {
+    size_t operands, rows, consts;
+} ProgramCounts;
+
+static ProgramCounts count_program(const Plan *p, const PlanProgram *g)
+{
+    ProgramCounts c = { 0 };
+    for (uint32_t i = 0; i < g->n_instrs; i++) {
+        const PlanInstr *in = &p->instrs[g->first_instr + i];
+        c.operands += in->n_operands;
+        if (in->row != NO_ROW) {
+            c.rows++;
+            c.consts += p->rows[in->row].n_consts;
+        }
+    }
+    return c;
+}
+
+static void layout_programs(Layout *l, const Plan *p, uint32_t programs, Session *s)
+{
+    for (uint32_t i = 0; i < p->n_programs; i++) {
+        const PlanProgram *g = &p->programs[i];
+        if (!(programs & 1u << g->kind))
+            continue;
+        ProgramCounts n = count_program(p, g);
+        BoundProgram b = { .plan = g };
+        b.calls = layout_take(l, g->n_instrs, sizeof *b.calls);
+        b.operands = layout_take(l, n.operands, sizeof *b.operands);
+        b.rows = layout_take(l, n.rows, sizeof *b.rows);
+        b.consts = layout_take(l, n.consts, sizeof *b.consts);
+        if (s)
+            s->program[g->kind] = b;
+    }
+}
+
+/* Storages of one class; their bytes. */
+static size_t layout_storages(Layout *l, const Plan *p, uint32_t programs, PlanStorageClass class,
+                              Session *s)
+{
+    size_t before = l->used, bytes;
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        const PlanStorage *st = &p->storages[i];
+        if (st->class != (uint32_t)class || !(st->programs & programs))
+            continue;
+        if (!plan_storage_bytes(p, st, programs, &bytes)) {
+            l->overflow = true;
+            continue;
+        }
+        char *data = layout_take(l, bytes, 1);
+        if (s)
+            s->storage[i] = data;
+    }
+    return l->used - before;
+}
+
+static size_t pool_bytes(const Plan *p, uint32_t programs)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < p->n_programs; i++)
+        if (programs & 1u << p->programs[i].kind && p->programs[i].pool_bytes > most)
+            most = p->programs[i].pool_bytes;
+    return (size_t)most;
+}
+
+/* Fills a call from instruction `in` for these sizes; data pointers stay byte offsets from NULL. */
+static bool bind_call(const Plan *p, uint32_t index, const int64_t sizes[MAX_SYMBOLS], Call *call,
+                      Operand *operands, int64_t *starts, RowProgram *row, uint32_t *consts)
+{
+    const PlanInstr *in = &p->instrs[index];
+    *call = (Call){ .kernel = p->kernels[index], .n_operands = (int32_t)in->n_operands,
+                    .operand = operands };
+    for (int k = 0; k < MAX_IMM; k++) {
+        call->i[k] = in->i[k];
+        call->f[k] = in->f[k];
+    }
+    for (uint32_t i = 0; i < in->n_operands; i++)
+        if (!plan_bind_operand(&p->operands[in->first_operand + i], sizes, &operands[i],
+                               &starts[i]))
+            return false;
+    if (in->row != NO_ROW) {
+        if (!plan_bind_row(p, in->row, sizes, row, consts))
+            return false;
+        call->row = row;
+    }
+    return true;
+}
+
+/* The most scratch that any instruction needs, at the largest sizes. */
+static size_t scratch_bytes(const Plan *p, uint32_t programs)
+{
+    size_t most = 0;
+    Operand operands[MAX_OPERANDS];
+    int64_t starts[MAX_OPERANDS];
+    RowProgram row;
+    uint32_t consts[MAX_ROW_CONSTS];
+    for (uint32_t i = 0; i < p->n_programs; i++) {
+        const PlanProgram *g = &p->programs[i];
+        if (!(programs & 1u << g->kind))
+            continue;
+        for (uint32_t k = 0; k < g->n_instrs; k++) {
+            Call call;
+            bool ok = bind_call(p, g->first_instr + k, g->max, &call, operands, starts, &row,
+                                consts);
+            CHECK(ok, "the plan was checked at these sizes");
+            kernel_prepare(&call);
+            size_t bytes = kernel_scratch(&call);
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return (most + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, size_t scratch,
+                           Session **out, SessionSize *size)
+{
+    Session *s = layout_take(l, 1, sizeof *s);
+    char **storage = layout_take(l, p->n_storages, sizeof *storage);
+    if (s) {
+        *s = (Session){ .plan = p, .n_threads = o->n_threads, .storage = storage,
+                        .scratch_stride = scratch };
+    }
+    layout_programs(l, p, o->programs, s);
+    size->instrs = l->used;
+    size->params = layout_storages(l, p, o->programs, PLAN_PARAM, s);
+    size->state = layout_storages(l, p, o->programs, PLAN_STATE, s);
+    size->inputs = layout_storages(l, p, o->programs, PLAN_INPUT, s);
+    size->pool = pool_bytes(p, o->programs);
+    char *pool = layout_take(l, size->pool, 1);
+    size_t before = l->used;
+    char *scratch_base = layout_take(l, (size_t)o->n_threads, scratch);
+    size->scratch = l->used - before;
+    size->total = l->used;
+    if (s) {
+        s->pool = pool;
+        s->scratch = scratch_base;
+    }
+    if (out)
+        *out = s;
+    return !l->overflow;
+}
+
+static bool check_options(const Plan *p, const SessionOptions *o, Error *err)
+{
+    CHECK(o->n_threads >= 1, "threads are the caller's to choose");
+    for (int k = 0; k < N_PLAN_PROGRAMS; k++)
+        if (o->programs & 1u << k && !plan_program(p, (PlanProgramKind)k))
+            return error_set(err, "model %s has no program %s", plan_string(p, p->header->model),
+                             plan_program_name((PlanProgramKind)k));
+    return true;
+}
+
+bool session_size(const Plan *p, const SessionOptions *o, SessionSize *out, Error *err)
+{
+    *out = (SessionSize){ 0 };
+    if (!check_options(p, o, err))
+        return false;
+    Layout l = { 0 };
+    if (!layout_session(&l, p, o, scratch_bytes(p, o->programs), NULL, out))
+        return error_set(err, "the model needs more memory than can be counted");
+    return true;
+}
+
+bool session_open(const Plan *p, const SessionOptions *o, Session **out, Error *err)
+{
+    *out = NULL;
+    SessionSize size;
+    const KernelTable *kernels = kernels_select(o->cpu, err);
+    if (!kernels || !session_size(p, o, &size, err))
+        return false;
+    char *block = aligned_alloc(PLAN_ALIGN, size.total);
+    if (!block)
+        return error_set(err, "out of memory: the session takes one block of %zu bytes",
+                         size.total);
+    memset(block, 0, size.total);
+    Layout l = { .base = block };
+    bool ok = layout_session(&l, p, o, scratch_bytes(p, o->programs), out, &size);
+    CHECK(ok, "counted before");
+    (*out)->kernels = kernels;
+    return true;
+}
+
+void session_close(Session *s)
+{
+    free(s);
+}
+
+const Plan *session_plan(const Session *s)
+{
+    return s->plan;
+}
+
+const KernelTable *session_kernels(const Session *s)
+{
+    return s->kernels;
+}
+
+int session_threads(const Session *s)
+{
+    return s->n_threads;
+}
+
+void *session_storage(Session *s, int32_t storage)
+{
+    return storage < 0 ? NULL : s->storage[storage];
+}
+
+void *session_storage_named(Session *s, const char *name)
+{
+    return session_storage(s, plan_storage(s->plan, name));
+}
+
+/* ---- binding and running ---------------------------------------------------------------------- */
+
+static char *operand_base(const Session *s, const PlanOperand *o)
+{
+    return o->storage < 0 ? s->pool : s->storage[o->storage];
+}
+
+static void bind_program(Session *s, BoundProgram *b)
+{
+    const Plan *p = s->plan;
+    Operand *operands = b->operands;
+    RowProgram *row = b->rows;
+    uint32_t *consts = b->consts;
+    int64_t starts[MAX_OPERANDS];
+    for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
+        uint32_t index = b->plan->first_instr + k;
+        const PlanInstr *in = &p->instrs[index];
+        Call *call = &b->calls[k];
+        bool ok = bind_call(p, index, b->sizes, call, operands, starts, row, consts);
+        CHECK(ok, "sizes only shrink from what the plan was checked at");
+        for (uint32_t i = 0; i < in->n_operands; i++)
+            operands[i].data = operand_base(s, &p->operands[in->first_operand + i]) + starts[i];
+        kernel_prepare(call);
+        operands += in->n_operands;
+        if (in->row != NO_ROW) {
+            consts += row->n_consts;
+            row++;
+        }
+    }
+    b->bound = true;
+}
+
+bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS],
+                  Error *err)
+{
+    BoundProgram *b = &s->program[program];
+    CHECK(b->plan, "session without program %s", plan_program_name(program));
+    for (uint32_t i = 0; i < s->plan->n_symbols; i++)
+        if (sizes[i] < 1 || sizes[i] > b->plan->max[i])
+            return error_set(err, "size %" PRId64 " for %s; this plan's %s takes 1 to %" PRId64,
+                             sizes[i], plan_string(s->plan, s->plan->symbols[i].name),
+                             plan_program_name(program), b->plan->max[i]);
+    if (b->bound && memcmp(b->sizes, sizes, sizeof b->sizes) == 0)
+        return true;
+    memcpy(b->sizes, sizes, sizeof b->sizes);
+    bind_program(s, b);
+    return true;
+}
+
+/* One thread's walk over the program. */
+static void walk(Session *s, const BoundProgram *b, int thread, int n_threads)
+{
+    const PlanInstr *instrs = s->plan->instrs + b->plan->first_instr;
+    void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
+    for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
+        const Call *call = &b->calls[k];
+        if (n_threads > 1 && instrs[k].flags & INSTR_BARRIER)
+            barrier_wait(&s->barrier, (unsigned)n_threads);
+        int64_t first = thread * call->n_tasks / n_threads;
+        int64_t last = (thread + 1) * call->n_tasks / n_threads;
+        if (first < last)
+            s->kernels->run[call->kernel](call, first, last, scratch);
+    }
+}
+
+void session_run(Session *s, PlanProgramKind program)
+{
+    BoundProgram *b = &s->program[program];
+    CHECK(b->bound, "session_bind comes first");
+    if (s->n_threads == 1) {
+        walk(s, b, 0, 1);
+        return;
+    }
+#pragma omp parallel num_threads(s->n_threads)
+    walk(s, b, omp_get_thread_num(), omp_get_num_threads());
+}
+
+bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out)
+{
+    const BoundProgram *b = &s->program[program];
+    const Plan *p = s->plan;
+    for (uint32_t i = 0; b->plan && i < b->plan->n_outputs; i++) {
+        const PlanOutput *o = &p->outputs[b->plan->first_output + i];
+        if (strcmp(plan_string(p, o->name), name) != 0)
+            continue;
+        int64_t start;
+        const PlanOperand *op = &p->operands[o->operand];
+        bool ok = plan_bind_operand(op, b->sizes, out, &start);
+        CHECK(ok, "checked at the largest sizes");
+        out->data = operand_base(s, op) + start;
+        return true;
+    }
+    return false;
+}
+
+bool session_check_ids(const Session *s, int32_t storage, size_t count, Error *err)
+{
+    const PlanStorage *st = &s->plan->storages[storage];
+    const int32_t *ids = (const int32_t *)(const void *)s->storage[storage];
+    if (st->index_limit == 0)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if ((ids[i] < 0 || ids[i] >= st->index_limit) && ids[i] != st->index_ignore)
+            return error_set(err, "%s holds id %" PRId32 " at element %zu; the model knows 0 to "
+                             "%" PRId64, plan_string(s->plan, st->name), ids[i], i,
+                             st->index_limit - 1);
+    return true;
+}
