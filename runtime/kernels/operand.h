@@ -38,19 +38,20 @@ static inline int64_t count_elements(const Operand *o)
     return count_leading(o, o->rank);
 }
 
-/* Where element `index`, in row-major order over the first `n` axes, begins. */
-static inline int64_t leading_offset(const Operand *o, int32_t n, int64_t index)
+/* Where element `index`, in row-major order over the first `n` axes of `shape`, begins in `o`. */
+static inline int64_t leading_offset(const Operand *shape, const Operand *o, int32_t n,
+                                     int64_t index)
 {
     int64_t offset = 0;
     for (int32_t i = n - 1; i > 0; i--) {
-        offset += index % o->dim[i] * o->stride[i];
-        index /= o->dim[i];
+        offset += index % shape->dim[i] * o->stride[i];
+        index /= shape->dim[i];
     }
     return n > 0 ? offset + index * o->stride[0] : 0;
 }
 
-/* Rank, dtype, and sizes whose product (an index of any element, with room for the sums that
- * kernels make of it) stays far from the end of int64. */
+/* Rank, dtype, and sizes and strides whose products stay so far from the end of int64 that sums of
+ * them need no care. */
 static inline bool operand_check(const Call *call, int32_t i, DType dtype, int32_t rank, Error *err)
 {
     const Operand *o = &call->operand[i];
@@ -65,6 +66,9 @@ static inline bool operand_check(const Call *call, int32_t i, DType dtype, int32
             return error_set(err, "operand %d, axis %d: negative size or stride", i, a);
         if (!i64_mul(count, max_i64(o->dim[a], 1), &count) || count > INT64_MAX >> 16)
             return error_set(err, "operand %d: too many elements", i);
+        int64_t span;
+        if (!i64_mul(o->stride[a], max_i64(o->dim[a], 1), &span) || span > INT64_MAX >> 16)
+            return error_set(err, "operand %d, axis %d: stride too large", i, a);
     }
     return true;
 }

@@ -1,0 +1,224 @@
+/* The family gemm: what is a legal product, and how one is cut into tasks and blocks. */
+#include "runtime/kernels/gemm.h"
+
+#include "runtime/kernels/operand.h"
+#include "runtime/kernels/select.h"
+
+enum { C, A, B };
+
+/* Slots of Call.derived. */
+enum { AT_M, AT_A_M, AT_C_M, AT_LEAD, AT_SWAPPED, AT_TILE_M, AT_TILE_N, AT_BLOCK_K, AT_BLOCK_N };
+
+enum {
+    TILE_M = 64, TILE_N = 128,      /* a task, where the product is large */
+    TASKS = 64,                     /* as many tasks are wanted, for even shares */
+    MIN_TILE_N = 32,
+};
+
+static int64_t round_up(int64_t x, int64_t unit)
+{
+    return ceil_div(x, unit) * unit;
+}
+
+/* Sizes of the axes from the last: 0 the columns, 1 the rows, 2.. leading. */
+static int64_t dim(const Operand *o, int32_t from_last)
+{
+    return o->dim[o->rank - 1 - from_last];
+}
+
+static int64_t stride(const Operand *o, int32_t from_last)
+{
+    return o->stride[o->rank - 1 - from_last];
+}
+
+/* Elements of C are distinct when each axis steps over all that the axes of smaller stride span. */
+static bool check_distinct(const Operand *c, Error *err)
+{
+    bool seen[MAX_RANK] = { false };
+    int64_t span = 0;
+    for (int32_t left = c->rank; left > 0; left--) {
+        int32_t axis = -1;
+        for (int32_t i = 0; i < c->rank; i++)
+            if (!seen[i] && (axis < 0 || c->stride[i] < c->stride[axis]))
+                axis = i;
+        seen[axis] = true;
+        if (c->dim[axis] <= 1)
+            continue;
+        if (c->stride[axis] <= span)
+            return error_set(err, "gemm: elements of C overlap along axis %d", axis);
+        int64_t step;
+        if (!i64_mul(c->dim[axis] - 1, c->stride[axis], &step) || !i64_add(span, step, &span))
+            return error_set(err, "gemm: C spans more than memory");
+    }
+    return true;
+}
+
+static bool check(const Call *call, Error *err)
+{
+    if (!operand_check_count(call, 3, err))
+        return false;
+    int32_t rank = call->operand[C].rank;
+    if (rank < 2)
+        return error_set(err, "gemm: rank %d, expected at least 2", rank);
+    if (!operand_check_rows(call, C, DTYPE_f32, rank, err) ||
+        !operand_check(call, A, DTYPE_f32, rank, err) ||
+        !operand_check(call, B, DTYPE_f32, rank, err) ||
+        !operand_check_leading(call, C, A, rank - 1, err) ||
+        !operand_check_leading(call, C, B, rank - 2, err) ||
+        !check_distinct(&call->operand[C], err))
+        return false;
+    const Operand *a = &call->operand[A], *b = &call->operand[B], *c = &call->operand[C];
+    if (dim(c, 0) != dim(b, 0))
+        return error_set(err, "gemm: C has %lld columns, B has %lld", (long long)dim(c, 0),
+                         (long long)dim(b, 0));
+    if (dim(a, 0) != dim(b, 1))
+        return error_set(err, "gemm: A has %lld columns, B has %lld rows", (long long)dim(a, 0),
+                         (long long)dim(b, 1));
+    if (call->i[0] != 0 && call->i[0] != 1)
+        return error_set(err, "gemm: accumulate is %lld, expected 0 or 1", (long long)call->i[0]);
+    return true;
+}
+
+/* Rows of A and C, after leading axes joined them: those over which B is the same and the rows
+ * of A and C go on at their stride.  Returns how many leading axes are left. */
+static int32_t fold_rows(const Call *call, int64_t *m, int64_t *a_m, int64_t *c_m)
+{
+    const Operand *a = &call->operand[A], *b = &call->operand[B], *c = &call->operand[C];
+    *m = dim(c, 1);
+    *a_m = stride(a, 1);
+    *c_m = stride(c, 1);
+    int32_t lead = c->rank - 2;
+    for (; lead > 0; lead--) {
+        int32_t i = lead - 1;
+        if (c->dim[i] == 1)
+            continue;
+        if (b->stride[i] != 0)
+            break;
+        if (*m == 1) {
+            *a_m = a->stride[i];
+            *c_m = c->stride[i];
+        } else if (a->stride[i] != *a_m * *m || c->stride[i] != *c_m * *m) {
+            break;
+        }
+        *m *= c->dim[i];
+    }
+    return lead;
+}
+
+/* A block of K leaves a panel of A and one of B room in the first-level cache; a block of B takes
+ * half of the second. */
+static void choose_blocks(int64_t k, int64_t n, int64_t *block_k, int64_t *block_n)
+{
+    CacheSizes cache = cpu_caches();
+    int64_t max_k = (int64_t)(cache.l1 / (48 * sizeof(float)));
+    max_k = max_i64(64, min_i64(max_k, GEMM_BLOCK_K)) & ~(int64_t)15;
+    *block_k = k <= max_k ? max_i64(k, 1) : min_i64(max_k, round_up(ceil_div(k, ceil_div(k, max_k)), 16));
+    int64_t max_n = (int64_t)(cache.l2 / 2 / sizeof(float)) / *block_k;
+    max_n = max_i64(GEMM_PANEL_N, min_i64(max_n, GEMM_BLOCK_N)) & ~(int64_t)(GEMM_PANEL_N - 1);
+    *block_n = min_i64(max_n, round_up(n, GEMM_PANEL_N));
+}
+
+/* Even tiles near TILE_M x TILE_N; narrower ones where that would give few tasks. */
+static void choose_tiles(int64_t batch, int64_t m, int64_t n, int64_t *tile_m, int64_t *tile_n)
+{
+    *tile_m = ceil_div(m, ceil_div(m, TILE_M));
+    int64_t rows = batch * ceil_div(m, *tile_m);
+    int64_t columns = max_i64(ceil_div(n, TILE_N), ceil_div(TASKS, rows));
+    columns = min_i64(columns, ceil_div(n, MIN_TILE_N));
+    *tile_n = round_up(ceil_div(n, columns), MIN_TILE_N);
+}
+
+static void prepare(Call *call)
+{
+    const Operand *c = &call->operand[C], *a = &call->operand[A];
+    int64_t m, a_m, c_m, n = dim(c, 0), k = dim(a, 0);
+    call->n_tasks = 0;
+    if (count_elements(c) == 0)
+        return;
+    int32_t lead = fold_rows(call, &m, &a_m, &c_m);
+
+    /* A single column is the row of the transposed product. */
+    bool swapped = n == 1 && m > 1 && c_m == 1;
+    int64_t rows = swapped ? 1 : m, columns = swapped ? m : n;
+    int64_t tile_m, tile_n, block_k, block_n;
+    int64_t batch = count_leading(c, lead);
+    choose_tiles(batch, rows, columns, &tile_m, &tile_n);
+    choose_blocks(k, columns, &block_k, &block_n);
+    call->derived[AT_M] = m;
+    call->derived[AT_A_M] = a_m;
+    call->derived[AT_C_M] = c_m;
+    call->derived[AT_LEAD] = lead;
+    call->derived[AT_SWAPPED] = swapped;
+    call->derived[AT_TILE_M] = tile_m;
+    call->derived[AT_TILE_N] = tile_n;
+    call->derived[AT_BLOCK_K] = block_k;
+    call->derived[AT_BLOCK_N] = block_n;
+    call->n_tasks = batch * ceil_div(rows, tile_m) * ceil_div(columns, tile_n);
+}
+
+Gemm gemm_bind(const Call *call)
+{
+    const int64_t *d = call->derived;
+    const Operand *a = &call->operand[A], *b = &call->operand[B], *c = &call->operand[C];
+    Gemm g = {
+        .m = d[AT_M], .n = dim(c, 0), .k = dim(a, 0), .a_m = d[AT_A_M], .a_k = stride(a, 0),
+        .b_k = stride(b, 1), .b_n = stride(b, 0), .c_m = d[AT_C_M],
+        .tile_m = d[AT_TILE_M], .tile_n = d[AT_TILE_N],
+        .block_k = d[AT_BLOCK_K], .block_n = d[AT_BLOCK_N],
+        .lead = (int32_t)d[AT_LEAD], .ia = A, .ib = B,
+        .alpha = (float)call->f[0], .accumulate = call->i[0] != 0,
+    };
+    if (d[AT_SWAPPED]) {
+        g.n = g.m;
+        g.m = 1;
+        g.b_n = g.a_m;
+        g.a_m = 0;
+        int64_t a_k = g.a_k;
+        g.a_k = g.b_k;
+        g.b_k = a_k;
+        g.c_m = 0;
+        g.ia = B;
+        g.ib = A;
+    }
+    g.tiles_m = ceil_div(g.m, g.tile_m);
+    g.tiles_n = ceil_div(g.n, g.tile_n);
+    return g;
+}
+
+void gemm_seek(Gemm *g, const Call *call, int64_t batch)
+{
+    const Operand *o = call->operand;
+    g->a = (const float *)o[g->ia].data + leading_offset(&o[g->ia], g->lead, batch);
+    g->b = (const float *)o[g->ib].data + leading_offset(&o[g->ib], g->lead, batch);
+    g->c = (float *)o[C].data + leading_offset(&o[C], g->lead, batch);
+}
+
+/* A block of B and a panel of A, at their upper bounds for these sizes. */
+static size_t scratch(const Call *call)
+{
+    int64_t k = min_i64(dim(&call->operand[A], 0), GEMM_BLOCK_K);
+    int64_t n = min_i64(round_up(max_i64(dim(&call->operand[C], 0), 1), GEMM_PANEL_N), GEMM_BLOCK_N);
+    return sizeof(float) * (size_t)(k * (n + GEMM_PANEL_M));
+}
+
+/* Elements in memory: an axis of stride 0 repeats what is there. */
+static double n_stored(const Operand *o)
+{
+    double n = 1;
+    for (int32_t i = 0; i < o->rank; i++)
+        if (o->stride[i] != 0 || o->dim[i] == 0)
+            n *= (double)o->dim[i];
+    return n;
+}
+
+static KernelCost cost(const Call *call)
+{
+    const Operand *c = &call->operand[C], *a = &call->operand[A], *b = &call->operand[B];
+    double n_c = (double)count_elements(c);
+    return (KernelCost){
+        .flops = 2 * n_c * (double)dim(a, 0),
+        .bytes = 4 * (n_stored(a) + n_stored(b) + (call->i[0] ? 2 : 1) * n_c),
+    };
+}
+
+const KernelFamily family_gemm = { "gemm", 3, 3, check, prepare, scratch, cost };
