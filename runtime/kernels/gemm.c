@@ -34,6 +34,8 @@ static int64_t stride(const Operand *o, int32_t from_last)
 /* Elements of C are distinct when each axis steps over all that the axes of smaller stride span. */
 static bool check_distinct(const Operand *c, Error *err)
 {
+    if (count_elements(c) == 0)
+        return true;
     bool seen[MAX_RANK] = { false };
     int64_t span = 0;
     for (int32_t left = c->rank; left > 0; left--) {
@@ -105,17 +107,15 @@ static int32_t fold_rows(const Call *call, int64_t *m, int64_t *a_m, int64_t *c_
     return lead;
 }
 
-/* A block of K leaves a panel of A and one of B room in the first-level cache; a block of B takes
- * half of the second. */
+/* Blocks of K are even and owe nothing to the machine, so neither do the bits.  A block of B takes
+ * half of the second-level cache. */
 static void choose_blocks(int64_t k, int64_t n, int64_t *block_k, int64_t *block_n)
 {
-    CacheSizes cache = cpu_caches();
-    int64_t max_k = (int64_t)(cache.l1 / (48 * sizeof(float)));
-    max_k = max_i64(64, min_i64(max_k, GEMM_BLOCK_K)) & ~(int64_t)15;
-    *block_k = k <= max_k ? max_i64(k, 1) : min_i64(max_k, round_up(ceil_div(k, ceil_div(k, max_k)), 16));
-    int64_t max_n = (int64_t)(cache.l2 / 2 / sizeof(float)) / *block_k;
-    max_n = max_i64(GEMM_PANEL_N, min_i64(max_n, GEMM_BLOCK_N)) & ~(int64_t)(GEMM_PANEL_N - 1);
-    *block_n = min_i64(max_n, round_up(n, GEMM_PANEL_N));
+    int64_t blocks = max_i64(1, ceil_div(k, GEMM_BLOCK_K));
+    *block_k = blocks == 1 ? max_i64(k, 1) : round_up(ceil_div(k, blocks), 16);
+    int64_t fit = (int64_t)(cpu_caches().l2 / 2 / sizeof(float)) / *block_k;
+    fit = max_i64(GEMM_PANEL_N, min_i64(fit, GEMM_BLOCK_N)) / GEMM_PANEL_N * GEMM_PANEL_N;
+    *block_n = min_i64(fit, round_up(n, GEMM_PANEL_N));
 }
 
 /* Even tiles near TILE_M x TILE_N; narrower ones where that would give few tasks. */
@@ -188,16 +188,18 @@ Gemm gemm_bind(const Call *call)
 void gemm_seek(Gemm *g, const Call *call, int64_t batch)
 {
     const Operand *o = call->operand;
-    g->a = (const float *)o[g->ia].data + leading_offset(&o[g->ia], g->lead, batch);
-    g->b = (const float *)o[g->ib].data + leading_offset(&o[g->ib], g->lead, batch);
-    g->c = (float *)o[C].data + leading_offset(&o[C], g->lead, batch);
+    g->a = (const float *)o[g->ia].data + leading_offset(&o[C], &o[g->ia], g->lead, batch);
+    g->b = (const float *)o[g->ib].data + leading_offset(&o[C], &o[g->ib], g->lead, batch);
+    g->c = (float *)o[C].data + leading_offset(&o[C], &o[C], g->lead, batch);
 }
 
 /* A block of B and a panel of A, at their upper bounds for these sizes. */
 static size_t scratch(const Call *call)
 {
+    const Operand *c = &call->operand[C];
     int64_t k = min_i64(dim(&call->operand[A], 0), GEMM_BLOCK_K);
-    int64_t n = min_i64(round_up(max_i64(dim(&call->operand[C], 0), 1), GEMM_PANEL_N), GEMM_BLOCK_N);
+    int64_t n = dim(c, 0) == 1 ? count_elements(c) : dim(c, 0);
+    n = min_i64(round_up(max_i64(n, 1), GEMM_PANEL_N), GEMM_BLOCK_N);
     return sizeof(float) * (size_t)(k * (n + GEMM_PANEL_M));
 }
 

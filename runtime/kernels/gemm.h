@@ -19,7 +19,7 @@
 
 /* Upper bounds that scratch is made for; multiples of every instruction set's panel. */
 enum {
-    GEMM_BLOCK_K = 384,
+    GEMM_BLOCK_K = 256,
     GEMM_BLOCK_N = 1024,
     GEMM_PANEL_N = 64,          /* every panel's width divides it */
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */

@@ -1,0 +1,32 @@
+/* The matrix product's own words for C alone; explained here, defined again by gemm_<isa>.h.
+ *
+ *  GEMM_ROWS(X), GEMM_NV   the register tile: rows of A (X once for each number of rows up to the
+ *                          most), vectors of a row of B
+ *  GEMM_WIDE(X)            X(rows, nv): tiles for few rows, where B is streamed from memory
+ *  GEMM_DOT(X)             X(rows, columns): tiles of dot products, likewise
+ *  g_fma(a, b, c)          a b + c as fast as the machine has it; here rounded twice
+ *  g_transpose             dst[j * dst_ld + i] = src[min(i, rows - 1) * ld + j], i and j below VL */
+#ifndef KERNELS_GEMM_ISA_H
+#define KERNELS_GEMM_ISA_H
+
+enum { GEMM_MR = 4, GEMM_NV = 2 };
+#define GEMM_ROWS(X) X(1) X(2) X(3) X(4)
+#define GEMM_WIDE(X) X(1, 4) X(2, 4)
+#define GEMM_DOT(X)  X(1, 4) X(2, 4)
+
+static inline vf g_fma(vf a, vf b, vf c)
+{
+    return v_add(v_mul(a, b), c);
+}
+
+static inline void g_transpose(int64_t rows, const float *src, int64_t ld, float *dst,
+                               int64_t dst_ld)
+{
+    for (int64_t i = 0; i < VL; i++) {
+        const float *row = src + (i < rows ? i : rows - 1) * ld;
+        for (int64_t j = 0; j < VL; j++)
+            dst[j * dst_ld + i] = row[j];
+    }
+}
+
+#endif

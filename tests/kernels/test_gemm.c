@@ -1,0 +1,502 @@
+/* The matrix product on every instruction set that this processor has, against sums in double.
+ *
+ * Tolerance: a float sum of K products in any order, then scaled and added to C, is off by at most
+ * gamma = (K + 3) u / (1 - (K + 3) u) of the sum of magnitudes, u = 2^-24 (Higham, "Accuracy and
+ * Stability of Numerical Algorithms", 3.1); products rounded apart from sums cost one u more.
+ *
+ * Operands end where a page that may not be touched begins, scratch is filled with NaN, and every
+ * element of C's memory that is not C's must keep its value. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "runtime/kernels/select.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const KernelTable *const tables[] = {
+#define ISA(name) &kernels_##name,
+#include "runtime/kernels/isas.def"
+};
+
+static uint64_t draws;
+
+/* Uniform in 0..n-1. */
+static int64_t draw(int64_t n)
+{
+    return (int64_t)(random_u32(7, 1, draws++) % (uint64_t)n);
+}
+
+static float draw_float(void)
+{
+    return (float)(random_uniform(7, 2, draws++) * 2 - 1);
+}
+
+/* Memory whose end is the end of the world. */
+typedef struct Guarded {
+    void *map;
+    size_t mapped, bytes;
+    float *p;
+} Guarded;
+
+static Guarded guarded(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    Guarded g = { .bytes = bytes, .mapped = (bytes + page - 1) / page * page + page };
+    g.map = mmap(NULL, g.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(g.map != MAP_FAILED);
+    assert_int_equal(mprotect((char *)g.map + g.mapped - page, page, PROT_NONE), 0);
+    g.p = (float *)(void *)((char *)g.map + g.mapped - page - bytes);
+    return g;
+}
+
+static void release(Guarded *g)
+{
+    munmap(g->map, g->mapped);
+}
+
+/* Floats from the first element of `o` to its last. */
+static int64_t extent(const Operand *o)
+{
+    int64_t n = 1;
+    for (int i = 0; i < o->rank; i++) {
+        if (o->dim[i] == 0)
+            return 0;
+        n += (o->dim[i] - 1) * o->stride[i];
+    }
+    return n;
+}
+
+static int64_t elements(const Operand *o)
+{
+    int64_t n = 1;
+    for (int i = 0; i < o->rank; i++)
+        n *= o->dim[i];
+    return n;
+}
+
+/* A product under test: its call, and the memory of C, A and B. */
+typedef struct Product {
+    Operand operand[3];
+    Call call;
+    Guarded memory[3];
+} Product;
+
+/* Where element `index` of the row-major order lies. */
+static int64_t at(const Operand *o, int64_t index)
+{
+    int64_t offset = 0;
+    for (int i = o->rank - 1; i >= 0; i--) {
+        offset += index % o->dim[i] * o->stride[i];
+        index /= o->dim[i];
+    }
+    return offset;
+}
+
+static void fill(Product *p)
+{
+    for (int i = 0; i < 3; i++) {
+        size_t n = (size_t)extent(&p->operand[i]);
+        p->memory[i] = guarded(n * sizeof(float));
+        p->operand[i].data = p->memory[i].p;
+        for (size_t j = 0; j < n; j++)
+            p->memory[i].p[j] = draw_float();
+    }
+    p->call.kernel = KERNEL_gemm;
+    p->call.n_operands = 3;
+    p->call.operand = p->operand;
+}
+
+static void free_product(Product *p)
+{
+    for (int i = 0; i < 3; i++)
+        release(&p->memory[i]);
+}
+
+/* Runs all tasks in `pieces` ranges, cut anywhere, the last range first. */
+static void run(const Product *p, const KernelTable *table, int pieces)
+{
+    Call call = p->call;
+    kernel_prepare(&call);
+    Guarded scratch = guarded((kernel_scratch(&call) + 63) / 64 * 64);
+    int64_t end = call.n_tasks;
+    while (end > 0) {
+        int64_t begin = pieces > 1 ? draw(end) : 0;
+        memset(scratch.p, 0xff, scratch.bytes);
+        table->run[KERNEL_gemm](&call, begin, end, scratch.p);
+        end = begin;
+        pieces--;
+    }
+    release(&scratch);
+}
+
+/* The sum for element `index` of C, and the sum of magnitudes that bounds its error. */
+static double oracle(const Product *p, const float *c, int64_t index, double *magnitude)
+{
+    const Operand *oc = &p->operand[0], *oa = &p->operand[1], *ob = &p->operand[2];
+    int64_t n = oc->dim[oc->rank - 1], k = oa->dim[oa->rank - 1];
+    int64_t row = index / n, batch = row / oc->dim[oc->rank - 2], column = index % n;
+    double sum = 0, size = 0;
+    for (int64_t i = 0; i < k; i++) {
+        double a = (double)((const float *)oa->data)[at(oa, row * k + i)];
+        double b = (double)((const float *)ob->data)[at(ob, (batch * k + i) * n + column)];
+        sum += a * b;
+        size += fabs(a * b);
+    }
+    double alpha = (double)(float)p->call.f[0], old = p->call.i[0] ? (double)c[at(oc, index)] : 0;
+    *magnitude = fabs(alpha) * size + fabs(old);
+    return alpha * sum + old;
+}
+
+static void assert_close(const Product *p, const char *isa, int64_t index, double got, double want,
+                         double magnitude)
+{
+    const Operand *a = &p->operand[1];
+    double u = 0x1p-24, ku = ((double)a->dim[a->rank - 1] + 4) * u;
+    double bound = ku / (1 - ku) * magnitude + FLT_MIN;
+    bool same = isnan(want) ? isnan(got) : isinf(want) ? got == want : fabs(got - want) <= bound;
+    if (!same)
+        fail_msg("%s: element %lld is %.9g, expected %.9g within %.3g", isa, (long long)index, got,
+                 want, bound);
+}
+
+/* Runs on every instruction set, whole and in pieces. */
+static void verify(Product *p)
+{
+    Error err;
+    if (!kernel_check(&p->call, &err))
+        fail_msg("refused: %s", err.text);
+    const Operand *c = &p->operand[0];
+    size_t bytes = p->memory[0].bytes;
+    float *before = malloc(bytes + 1), *whole = malloc(bytes + 1);
+    bool *inside = calloc(bytes / sizeof(float) + 1, sizeof(bool));
+    assert_true(before && whole && inside);
+    memcpy(before, c->data, bytes);
+    for (int64_t i = 0; i < elements(c); i++)
+        inside[at(c, i)] = true;
+    for (size_t t = 0; t < COUNT_OF(tables); t++) {
+        if (!isa_supported(tables[t]->isa))
+            continue;
+        const char *isa = isa_name(tables[t]->isa);
+        memcpy(c->data, before, bytes);
+        run(p, tables[t], 1);
+        memcpy(whole, c->data, bytes);
+        for (int64_t i = 0; i < elements(c); i++) {
+            double magnitude, want = oracle(p, before, i, &magnitude);
+            assert_close(p, isa, i, (double)whole[at(c, i)], want, magnitude);
+        }
+        for (size_t i = 0; i < bytes / sizeof(float); i++)
+            if (!inside[i] && memcmp(&whole[i], &before[i], sizeof(float)) != 0)
+                fail_msg("%s: wrote outside of C at %zu", isa, i);
+        for (int pieces = 2; pieces < 9; pieces += 3) {
+            memcpy(c->data, before, bytes);
+            run(p, tables[t], pieces);
+            if (memcmp(c->data, whole, bytes) != 0)
+                fail_msg("%s: other bits when run in %d pieces", isa, pieces);
+        }
+    }
+    memcpy(c->data, before, bytes);
+    free(before);
+    free(whole);
+    free(inside);
+}
+
+/* How a matrix lies: its rows one after the other, its columns, or with gaps both ways. */
+typedef enum Layout { ROWS, COLUMNS, GAPS, N_LAYOUTS } Layout;
+
+static Operand matrix(int64_t rows, int64_t columns, Layout layout, int64_t pad)
+{
+    Operand o = { .rank = 2, .dtype = DTYPE_f32, .dim = { rows, columns } };
+    o.stride[0] = layout == ROWS ? columns + pad : layout == COLUMNS ? 1 : 3 * columns + pad;
+    o.stride[1] = layout == ROWS ? 1 : layout == COLUMNS ? rows + pad : 3;
+    return o;
+}
+
+static void verify_plain(int64_t m, int64_t n, int64_t k, Layout a, Layout b, int64_t pad,
+                         double alpha, bool accumulate)
+{
+    Product p = { .operand = { matrix(m, n, ROWS, pad), matrix(m, k, a, pad), matrix(k, n, b, pad) } };
+    p.call.f[0] = alpha;
+    p.call.i[0] = accumulate;
+    fill(&p);
+    verify(&p);
+    free_product(&p);
+}
+
+static void test_layouts(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {
+        { 1, 1, 1 }, { 1, 40, 33 }, { 3, 5, 7 }, { 5, 37, 70 }, { 8, 8, 8 }, { 14, 32, 16 },
+        { 15, 33, 17 }, { 29, 63, 31 }, { 70, 150, 20 }, { 33, 129, 300 },
+    };
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        for (int a = 0; a < N_LAYOUTS; a++)
+            for (int b = 0; b < N_LAYOUTS; b++)
+                for (int mode = 0; mode < 4; mode++)
+                    verify_plain(sizes[i][0], sizes[i][1], sizes[i][2], (Layout)a, (Layout)b,
+                                 mode & 1 ? 3 : 0, mode & 1 ? -0.37 : 1, mode >> 1);
+}
+
+/* One off on either side of every register tile, at few and at many rows. */
+static void test_edges(void **state)
+{
+    (void)state;
+    for (int64_t m = 1; m <= 30; m++)
+        for (int64_t n = 1; n <= 66; n += n % 8 == 1 ? 6 : 1)
+            verify_plain(m, n, 18, ROWS, n % 2 ? ROWS : COLUMNS, 0, 1, m % 2);
+    for (int64_t k = 1; k <= 40; k++)
+        for (int64_t m = 1; m <= 13; m += 4)
+            verify_plain(m, 35, k, k % 2 ? ROWS : COLUMNS, k % 3 ? ROWS : COLUMNS, 1, 1, false);
+    for (int64_t n = 100; n <= 600; n += 83)
+        for (int64_t m = 1; m <= 8; m++)
+            verify_plain(m, n, 19, ROWS, m % 2 ? ROWS : COLUMNS, 0, 1, true);
+}
+
+/* Several blocks of K, and of B at the smallest caches. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    for (int64_t k = 250; k <= 1300; k += 262)
+        for (int b = 0; b < 2; b++)
+            verify_plain(30, 40, k, b ? COLUMNS : ROWS, b ? COLUMNS : ROWS, 0, 0.5, k % 4 == 2);
+    verify_plain(20, 2100, 40, ROWS, ROWS, 0, 1, false);
+    verify_plain(40, 1100, 260, COLUMNS, COLUMNS, 0, 1, false);
+    verify_plain(3, 1300, 520, COLUMNS, ROWS, 0, 1, false);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 150; i++)
+        verify_plain(1 + draw(i % 3 ? 20 : 150), 1 + draw(i % 2 ? 40 : 300), 1 + draw(i % 5 ? 50 : 400),
+                     (Layout)draw(N_LAYOUTS), (Layout)draw(N_LAYOUTS), draw(5), (double)draw_float(),
+                     draw(2) == 1);
+}
+
+/* Leading axes with sizes `dim`; an operand whose bit is not set for an axis repeats along it. */
+static Operand batched(Operand o, int lead, const int64_t *dim, unsigned present, int64_t gap)
+{
+    Operand r = { .rank = o.rank + lead, .dtype = o.dtype };
+    int64_t step = extent(&o) + gap;
+    memcpy(r.dim + lead, o.dim, 2 * sizeof *o.dim);
+    memcpy(r.stride + lead, o.stride, 2 * sizeof *o.stride);
+    for (int i = lead - 1; i >= 0; i--) {
+        r.dim[i] = dim[i];
+        r.stride[i] = present >> i & 1 ? step : 0;
+        step *= present >> i & 1 ? dim[i] : 1;
+    }
+    return r;
+}
+
+static void verify_batched(int lead, const int64_t *dim, int64_t m, int64_t n, int64_t k,
+                           unsigned in_a, unsigned in_b, int64_t gap)
+{
+    Product p = { .operand = {
+        batched(matrix(m, n, ROWS, gap), lead, dim, ~0u, gap),
+        batched(matrix(m, k, ROWS, gap), lead, dim, in_a, gap),
+        batched(matrix(k, n, gap % 2 ? COLUMNS : ROWS, 0), lead, dim, in_b, gap),
+    } };
+    p.call.f[0] = 1;
+    fill(&p);
+    verify(&p);
+    free_product(&p);
+}
+
+static void test_batches(void **state)
+{
+    (void)state;
+    static const int64_t dim[] = { 2, 3, 1, 2 };
+    for (int lead = 1; lead <= 4; lead++)
+        for (unsigned a = 0; a < 1u << lead; a++)
+            for (unsigned b = 0; b < 1u << lead; b++)
+                for (int64_t gap = 0; gap < 2; gap++) {
+                    verify_batched(lead, dim, 1, 20, 9, a, b, gap);
+                    verify_batched(lead, dim, 17, 33, 9, a, b, gap);
+                    verify_batched(lead, dim, 5, 1, 9, a, b, gap);
+                }
+    static const int64_t many[] = { 30, 4 };
+    verify_batched(2, many, 40, 70, 12, 3, 3, 1);
+    verify_batched(2, many, 40, 70, 12, 3, 0, 0);
+}
+
+/* [B, T, C] [C, N] is one product of B T rows, so that its tasks are those of the flat one. */
+static void test_leading_axes_fold(void **state)
+{
+    (void)state;
+    static const int64_t dim[] = { 3, 4 };
+    Product p = { .operand = { batched(matrix(7, 50, ROWS, 0), 2, dim, 3, 0),
+                               batched(matrix(7, 20, ROWS, 0), 2, dim, 3, 0),
+                               batched(matrix(20, 50, ROWS, 0), 2, dim, 0, 0) } };
+    Product flat = { .operand = { matrix(84, 50, ROWS, 0), matrix(84, 20, ROWS, 0),
+                                  matrix(20, 50, ROWS, 0) } };
+    p.call.f[0] = flat.call.f[0] = 1;
+    fill(&p);
+    fill(&flat);
+    kernel_prepare(&p.call);
+    kernel_prepare(&flat.call);
+    assert_int_equal(p.call.n_tasks, flat.call.n_tasks);
+    assert_memory_equal(p.call.derived, flat.call.derived, sizeof flat.call.derived);
+    verify(&p);
+    free_product(&p);
+    free_product(&flat);
+}
+
+/* C may lie in any order of axes: here [M, batch, N]. */
+static void test_strided_output(void **state)
+{
+    (void)state;
+    static const int64_t dim[] = { 5 };
+    Product p = { .operand = { { .rank = 3, .dtype = DTYPE_f32, .dim = { 5, 19, 21 },
+                                 .stride = { 22, 5 * 22 + 3, 1 } },
+                               batched(matrix(19, 30, ROWS, 2), 1, dim, 1, 0),
+                               batched(matrix(30, 21, ROWS, 0), 1, dim, 1, 0) } };
+    p.call.f[0] = 1;
+    fill(&p);
+    verify(&p);
+    free_product(&p);
+
+    Product column = { .operand = { { .rank = 2, .dtype = DTYPE_f32, .dim = { 45, 1 },
+                                      .stride = { 7, 9 } },
+                                    matrix(45, 30, ROWS, 0), matrix(30, 1, ROWS, 0) } };
+    column.call.f[0] = 1;
+    fill(&column);
+    verify(&column);
+    free_product(&column);
+}
+
+/* Zeros do not hide what is not finite. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    static const float special[] = { NAN, INFINITY, -INFINITY, 0, -0.0f, 1e38f };
+    for (int i = 0; i < 40; i++) {
+        int64_t m = 1 + draw(20), n = 1 + draw(70), k = 1 + draw(40);
+        Product p = { .operand = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0),
+                                   matrix(k, n, i % 2 ? COLUMNS : ROWS, 0) } };
+        p.call.f[0] = 1;
+        p.call.i[0] = i % 4 >= 2;
+        fill(&p);
+        memset(p.operand[1].data, 0, (size_t)k * sizeof(float));
+        ((float *)p.operand[2].data)[draw(n * k)] = special[i % 3];
+        ((float *)p.operand[1].data)[draw(m * k)] = special[draw(5)];
+        if (i % 8 == 7)
+            ((float *)p.operand[0].data)[draw(m * n)] = special[draw(5)];
+        verify(&p);
+        free_product(&p);
+    }
+}
+
+static void test_nothing_to_do(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 2; mode++) {
+        verify_plain(5, 40, 0, ROWS, ROWS, 2, 1, mode);
+        verify_plain(1, 70, 0, ROWS, COLUMNS, 2, 1, mode);
+        verify_plain(0, 5, 3, ROWS, ROWS, 0, 1, mode);
+        verify_plain(5, 0, 3, ROWS, ROWS, 0, 1, mode);
+    }
+    Product p = { .operand = { matrix(0, 5, ROWS, 0), matrix(0, 3, ROWS, 0), matrix(3, 5, ROWS, 0) } };
+    fill(&p);
+    p.call.n_tasks = 9;
+    kernel_prepare(&p.call);
+    assert_int_equal(p.call.n_tasks, 0);
+    free_product(&p);
+}
+
+/* Scratch grows with the sizes, and no further than 2 MiB. */
+static void test_scratch(void **state)
+{
+    (void)state;
+    size_t most = 0;
+    for (int axis = 0; axis < 3; axis++) {
+        size_t last = 0;
+        for (int64_t size = 0; size < 5000; size = size * 5 / 4 + 1) {
+            int64_t m = axis == 0 ? size : 9, n = axis == 1 ? size : 2000, k = axis == 2 ? size : 2000;
+            Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0), matrix(k, n, ROWS, 0) };
+            Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand };
+            kernel_prepare(&call);
+            size_t bytes = kernel_scratch(&call);
+            assert_true(bytes >= last);
+            last = bytes;
+        }
+        most = last > most ? last : most;
+    }
+    assert_true(most <= 2 << 20);
+}
+
+/* Enough tasks for 16 threads wherever there is work for them. */
+static void test_tasks(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {
+        { 512, 512, 512 }, { 1024, 1024, 1024 }, { 256, 2304, 768 }, { 256, 768, 3072 },
+        { 256, 50257, 768 }, { 768, 3072, 256 }, { 768, 384, 128 }, { 768, 128, 128 },
+        { 1, 3072, 768 },
+    };
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+        Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0), matrix(k, n, ROWS, 0) };
+        Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand };
+        kernel_prepare(&call);
+        assert_true(call.n_tasks >= 48);
+        assert_true(kernel_cost(&call).flops == 2.0 * (double)(m * n * k));
+        assert_true(kernel_cost(&call).bytes == 4.0 * (double)(m * n + m * k + k * n));
+    }
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    const Operand c = matrix(4, 6, ROWS, 0), a = matrix(4, 5, ROWS, 0), b = matrix(5, 6, ROWS, 0);
+    for (int i = 0; i < 10; i++) {
+        Operand operand[3] = { c, a, b };
+        Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand, .f = { 1 } };
+        Error err = { "" };
+        assert_true(kernel_check(&call, &err));
+        switch (i) {
+        case 0: operand[1].dim[1] = 4; break;
+        case 1: operand[2].dim[1] = 5; break;
+        case 2: operand[0].dim[0] = 3; break;
+        case 3: operand[0].stride[1] = 2; break;
+        case 4: operand[0].stride[0] = 5; break;
+        case 5: operand[0].stride[0] = 0; break;
+        case 6: operand[2].dtype = DTYPE_i32; break;
+        case 7: operand[1].rank = 1; break;
+        case 8: call.i[0] = 2; break;
+        case 9: operand[1].stride[0] = -1; break;
+        }
+        assert_false(kernel_check(&call, &err));
+        assert_true(err.text[0] != '\0');
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_leading_axes_fold),
+        cmocka_unit_test(test_strided_output),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
