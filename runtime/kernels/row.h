@@ -19,8 +19,9 @@
  * whatever the vector length.
  *
  * The op list is kernels.def (MAP*, IMAP*, REDUCE) and two of its own:
- *     dropout   dst = keep(seed, site, element index) ? a / (1 - p) : 0; b: the seed register
- *               (operand i32[2] broadcast), imm: p, site in the instruction; the element index is
+ *     dropout   dst = keep(seed, site, element index) ? a / (1 - p) : 0; b: the seed, an input
+ *               operand of dtype i32 with 2 elements on its last axis (stride 1) and size 1 on all
+ *               others, whatever the space; imm: p, site in the instruction; the element index is
  *               that of the row-major order of the space.  keep: random_u32(seed, site, index) >=
  *               p * 2^32 as an integer (base/random.h). */
 #ifndef KERNELS_ROW_H
