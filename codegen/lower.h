@@ -1,0 +1,45 @@
+/* From a planned graph to the instructions of one program.
+ *
+ * Needs a graph that every pass has seen: places, groups and the pool are there.  What the lowering
+ * relies on, and the passes give:
+ *   - a value that a kernel, another group or an output reads has a place; only `constant` and
+ *     `extent` nodes, and views of them, have none: they become constants of row programs
+ *   - the nodes of a group share a row space: every member's shape is the space [.., n], or [.., 1]
+ *     for what there is once per row; groups hold CLASS_MAP nodes, reductions over the last axis,
+ *     and assign
+ *   - operands with `rows` in kernel.h have last stride 1
+ *   - a value that shares its buffer with an input it replaces is written after the last read */
+#ifndef CODEGEN_LOWER_H
+#define CODEGEN_LOWER_H
+
+#include "codegen/plan_builder.h"
+#include "ir/graph.h"
+
+/* Adds the graph's storages, instructions and outputs as one program. */
+void lower_program(PlanBuilder *b, const Graph *g);
+
+/* ---- between the files of this room ---- */
+
+typedef struct Lower {
+    PlanBuilder *plan;
+    const Graph *g;
+    uint32_t *storage_of;               /* storage of the graph -> storage of the plan */
+    uint32_t program;                   /* bit of its kind */
+} Lower;
+
+/* Where operand i of an instruction under construction stands. */
+PlanDim plan_dim_of(Dim d);
+PlanOperand lower_operand(const Lower *l, ValueId v);
+/* Opens an instruction labelled after `n`; lower_add_operand appends to it. */
+PlanInstr *lower_begin(Lower *l, const char *kernel, const Node *n);
+void lower_add_operand(Lower *l, PlanOperand o);
+
+/* Nodes [first, last) as one row program. */
+void lower_rows(Lower *l, NodeId first, NodeId last);
+
+typedef void LowerFn(Lower *l, NodeId n);
+
+/* Marks where threads must meet; returns how many marks. */
+uint32_t mark_barriers(PlanBuilder *b, const PlanProgram *program);
+
+#endif
