@@ -23,6 +23,9 @@ typedef struct Builder {
 
 Builder builder_at(Graph *g, const Node *like);         /* like NULL: no place */
 
+/* A mistake in what is asked for is a bug of ours.  What would change nothing (a scale by 1, a
+ * reshape to the same shape) gives x itself; the extent of a constant is a constant. */
+
 ValueId build1(Builder *b, OpId op, ValueId a);
 ValueId build2(Builder *b, OpId op, ValueId x, ValueId y);
 ValueId build3(Builder *b, OpId op, ValueId x, ValueId y, ValueId z);
@@ -37,14 +40,16 @@ ValueId build_slice(Builder *b, ValueId x, int axis, int64_t start, int64_t stop
 ValueId build_matmul(Builder *b, ValueId x, ValueId y, bool transpose_x, bool transpose_y,
                      double alpha);
 ValueId build_storage(Builder *b, StorageId s);         /* input, param or state by its class */
-ValueId build_zeros(Builder *b, const Type *t);         /* broadcast(constant 0), cast for i32 */
+ValueId build_zeros(Builder *b, const Type *t);         /* broadcast(constant 0) */
 
 typedef struct Rewriter {
     Graph *old, *new_;                  /* both live until rewrite_end */
     ValueId *map;                       /* old value -> new value, NO_VALUE until copied */
 } Rewriter;
 
-/* The new graph keeps the old one's arena and program; storages, symbols as in graph_like. */
+/* The new graph keeps the old one's arena, program, symbols, storages and group numbers; new
+ * storages go to the new graph.  Nothing may point into the old graph's arrays after rewrite_end:
+ * the rewrite after this one builds on them. */
 Rewriter rewrite_begin(Graph *g, Arena *scratch);
 ValueId rewrite_copy(Rewriter *rw, NodeId n);           /* same node, mapped inputs; first result */
 Builder rewrite_builder(Rewriter *rw, NodeId like);     /* builds into the new graph */

@@ -48,6 +48,9 @@ typedef struct DiagSink {
     Diag *diags;
     uint32_t n, cap;
     uint32_t n_errors;
+    uint64_t *keys;                     /* hashes of all messages so far, to tell repetitions */
+    uint32_t cap_keys;
+    bool repeated;                      /* the newest message was one; so its label and notes go */
 } DiagSink;
 
 void diag_init(DiagSink *s, Arena *arena);
@@ -58,7 +61,7 @@ void diag_error(DiagSink *s, Span at, DiagCode code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void diag_warning(DiagSink *s, Span at, DiagCode code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* These add to the newest diagnostic. */
+/* These add to the newest diagnostic; a second label replaces the first. */
 void diag_label(DiagSink *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void diag_note(DiagSink *s, Span at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

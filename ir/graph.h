@@ -166,6 +166,8 @@ typedef struct Graph {
     uint32_t n_buffers, cap_buffers;
     uint32_t n_groups;                  /* groups are 1..n_groups */
     int64_t pool_bytes, pool_bound;     /* peak, and the most bytes live at once; -1 before */
+
+    struct Graph *spare;                /* arrays that the last rewrite left, for the next one */
 } Graph;
 
 Graph *graph_new(Arena *arena, const char *name, Program program);

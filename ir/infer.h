@@ -17,6 +17,13 @@ typedef struct Infer {
 typedef bool InferFn(Infer *in);
 extern InferFn *const infer_rules[N_OPS];
 
+enum { MAX_OUTPUTS = 3 };
+
+/* Runs the rule of spec->op, counting the inputs first.  `attr` is spec->attr on entry and in its
+ * normal form after; `out` has the types of the results.  False after a mistake. */
+bool infer_types(const Graph *g, const NodeSpec *spec, AttrValue attr[MAX_ATTRS],
+                 Type out[MAX_OUTPUTS], DiagSink *diags);
+
 /* NumPy's broadcasting: sizes match from the right; 1 stretches, any other difference is an error,
  * two named sizes that differ included.  *bad is the axis counted from the right. */
 bool shape_broadcast(const Shape *a, const Shape *b, Shape *out, int *bad);

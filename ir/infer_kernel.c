@@ -1,0 +1,228 @@
+/* Shape rules of matrix products and of the ops with kernels of their own. */
+#include "ir/infer_rule.h"
+
+#include "base/check.h"
+
+#include <math.h>
+
+/* ---- matmul ---------------------------------------------------------------------------------- */
+
+/* The last two axes as the product sees them. */
+static Dim product_dim(const Infer *in, unsigned input, bool transposed, bool last)
+{
+    const Shape *s = input_shape(in, input);
+    return s->dim[s->rank - (last != transposed ? 1 : 2)];
+}
+
+static Shape leading(const Shape *s)
+{
+    Shape r = *s;
+    r.rank = (uint8_t)(s->rank - 2);
+    return r;
+}
+
+static bool inner_mistake(Infer *in, bool ta, bool tb)
+{
+    Dim x = product_dim(in, 0, ta, true), w = product_dim(in, 1, tb, false);
+    mistake(in, DIAG_E0210, "inner dimensions differ");
+    note_sizes(in, x, w);
+    if (dim_equal(x, product_dim(in, 1, tb, true)))
+        note_text(in, "w' would fit");
+    else if (dim_equal(product_dim(in, 0, ta, false), w))
+        note_text(in, "x' would fit");
+    return false;
+}
+
+bool infer_matmul(Infer *in)
+{
+    AttrValue *ta = &in->attr[ATTR_INDEX(matmul, transpose_a)];
+    AttrValue *tb = &in->attr[ATTR_INDEX(matmul, transpose_b)];
+    ta->i = ta->i != 0;
+    tb->i = tb->i != 0;
+    for (unsigned i = 0; i < 2; i++)
+        if (!need_dtype(in, i, DTYPE_f32) || !need_rank(in, i, 2, MAX_RANK))
+            return false;
+    if (!dim_equal(product_dim(in, 0, ta->i, true), product_dim(in, 1, tb->i, false)))
+        return inner_mistake(in, ta->i, tb->i);
+
+    Shape a = leading(input_shape(in, 0)), b = leading(input_shape(in, 1)), r;
+    int bad;
+    if (!shape_broadcast(&a, &b, &r, &bad)) {
+        mistake(in, DIAG_E0202, "leading axes do not broadcast");
+        note_sizes(in, a.dim[a.rank - bad], b.dim[b.rank - bad]);
+        return false;
+    }
+    r.dim[r.rank] = product_dim(in, 0, ta->i, false);
+    r.dim[r.rank + 1] = product_dim(in, 1, tb->i, true);
+    r.rank = (uint8_t)(r.rank + 2);
+    return set_out(in, DTYPE_f32, &r);
+}
+
+/* ---- embedding, rope ------------------------------------------------------------------------- */
+
+bool infer_embedding(Infer *in)
+{
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, 2) ||
+        !need_dtype(in, 1, DTYPE_i32) || !need_rank(in, 1, 0, MAX_RANK - 1))
+        return false;
+    Shape r = *input_shape(in, 1);
+    r.dim[r.rank++] = input_dim(in, 0, 1);
+    return set_out(in, DTYPE_f32, &r);
+}
+
+/* Input i has the axes of input j and one more. */
+static bool need_one_more_axis(Infer *in, unsigned i, unsigned j)
+{
+    int rank = input_shape(in, j)->rank;
+    if (!need_rank(in, i, rank + 1, rank + 1))
+        return false;
+    for (int a = 0; a < rank; a++)
+        if (!need_equal(in, i, a, j, a))
+            return false;
+    return true;
+}
+
+bool infer_embedding_grad(Infer *in)
+{
+    in->out[0] = *input_type(in, 0);
+    return need_dtype(in, 0, DTYPE_f32) && need_rank(in, 0, 2, 2) &&
+           need_dtype(in, 1, DTYPE_i32) && need_rank(in, 1, 0, MAX_RANK - 1) &&
+           need_dtype(in, 2, DTYPE_f32) && need_one_more_axis(in, 2, 1) &&
+           need_equal(in, 0, 1, 2, input_shape(in, 1)->rank);
+}
+
+bool infer_rope(Infer *in)
+{
+    AttrValue *style = &in->attr[ATTR_INDEX(rope, style)];
+    AttrValue *inverse = &in->attr[ATTR_INDEX(rope, inverse)];
+    CHECK(style->i >= 0 && style->i < N_STYLES, "style %lld", (long long)style->i);
+    inverse->i = inverse->i != 0;
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 4, 4) ||
+        !need_dtype(in, 1, DTYPE_i32) || !need_rank(in, 1, 1, 1) || !need_equal(in, 0, 2, 1, 0))
+        return false;
+    Dim pairs = input_dim(in, 0, 3);
+    if (pairs.coef % 2 != 0) {
+        mistake(in, DIAG_E0214, "the last axis of x holds pairs, so its size must be even");
+        note_sizes(in, pairs, dim_const(0));
+        return false;
+    }
+    double base = in->attr[ATTR_INDEX(rope, base)].f;
+    if (!(base > 0) || isinf(base))
+        return mistake(in, DIAG_E0206, "base must be a finite number above 0, not %g", base);
+    return set_out(in, DTYPE_f32, input_shape(in, 0));
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+/* The three rows spell their common attributes alike and in the same order. */
+#define SAME_PLACE(a, b, name) _Static_assert(ATTR_INDEX(a, name) == ATTR_INDEX(b, name), #name)
+SAME_PLACE(attention, attention_grad, causal);
+SAME_PLACE(attention, attention_grad, window);
+SAME_PLACE(attention, attention_grad, scale);
+SAME_PLACE(attention, attention_grad, soft_cap);
+SAME_PLACE(attention, attention_grad, drop);
+SAME_PLACE(attention, attention_grad, site);
+SAME_PLACE(attention, attention_cached, causal);
+SAME_PLACE(attention, attention_cached, window);
+SAME_PLACE(attention, attention_cached, scale);
+SAME_PLACE(attention, attention_cached, soft_cap);
+
+static bool attention_attrs(Infer *in, bool drops)
+{
+    AttrValue *causal = &in->attr[ATTR_INDEX(attention, causal)];
+    int window = ATTR_INDEX(attention, window);
+    double scale = in->attr[ATTR_INDEX(attention, scale)].f;
+    causal->i = causal->i != 0;
+    if (!need_int(in, window, 0, INT32_MAX))
+        return false;
+    if (in->attr[window].i && !causal->i)
+        return mistake(in, DIAG_E0219, "a window needs causal = true");
+    if (!isfinite(scale))
+        return mistake(in, DIAG_E0206, "scale must be a finite number, not %g", scale);
+    return need_float(in, ATTR_INDEX(attention, soft_cap), 0, HUGE_VAL) &&
+           (!drops || (need_float(in, ATTR_INDEX(attention, drop), 0, 1) &&
+                       need_int(in, ATTR_INDEX(attention, site), 0, INT64_MAX)));
+}
+
+/* q [B, H, T, D], k [B, G, S, D], v [B, G, S, E], H a multiple of G. */
+static bool attention_inputs(Infer *in)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (!need_dtype(in, i, DTYPE_f32) || !need_rank(in, i, 4, 4))
+            return false;
+    if (!need_equal(in, 0, 0, 1, 0) || !need_equal(in, 0, 3, 1, 3) || !need_equal(in, 1, 0, 2, 0) ||
+        !need_equal(in, 1, 1, 2, 1) || !need_equal(in, 1, 2, 2, 2))
+        return false;
+    Dim heads = input_dim(in, 0, 1), groups = input_dim(in, 1, 1), each;
+    if (dim_div(heads, groups, &each))
+        return true;
+    mistake(in, DIAG_E0215, "the heads of q must be a multiple of those of k and v");
+    note_sizes(in, heads, groups);
+    return false;
+}
+
+static bool need_seed(Infer *in, unsigned input)
+{
+    Dim two = dim_const(2);
+    return in->spec->n_inputs <= input || need_type(in, input, type_of(DTYPE_i32, 1, &two));
+}
+
+/* out [B, H, T, E], lse [B, H, T]. */
+static void attention_results(const Infer *in, Type *out, Type *lse)
+{
+    *out = *input_type(in, 0);
+    *lse = *out;
+    lse->shape.rank = 3;
+    out->shape.dim[3] = input_dim(in, 2, 3);
+}
+
+bool infer_attention(Infer *in)
+{
+    if (!attention_attrs(in, true) || !attention_inputs(in) || !need_seed(in, 3))
+        return false;
+    attention_results(in, &in->out[0], &in->out[1]);
+    return true;
+}
+
+bool infer_attention_grad(Infer *in)
+{
+    Type out, lse;
+    if (!attention_attrs(in, true) || !attention_inputs(in) || !need_seed(in, 6))
+        return false;
+    attention_results(in, &out, &lse);
+    for (unsigned i = 0; i < 3; i++)
+        in->out[i] = *input_type(in, i);
+    return need_type(in, 3, out) && need_type(in, 4, lse) && need_type(in, 5, out);
+}
+
+bool infer_attention_cached(Infer *in)
+{
+    if (!attention_attrs(in, false) || !attention_inputs(in) ||
+        !need_type(in, 3, type_scalar(DTYPE_i32)))
+        return false;
+    attention_results(in, &in->out[0], &in->out[1]);
+    return true;
+}
+
+/* ---- cross entropy --------------------------------------------------------------------------- */
+
+bool infer_cross_entropy(Infer *in)
+{
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 1, MAX_RANK) ||
+        !need_dtype(in, 1, DTYPE_i32) || !need_one_more_axis(in, 0, 1) ||
+        !need_int(in, ATTR_INDEX(cross_entropy, ignore), INT32_MIN, INT32_MAX))
+        return false;
+    for (int i = 0; i < 2; i++)
+        in->out[i] = (Type){ .dtype = DTYPE_f32, .shape = *input_shape(in, 1) };
+    return true;
+}
+
+bool infer_cross_entropy_grad(Infer *in)
+{
+    in->out[0] = *input_type(in, 0);
+    return need_dtype(in, 0, DTYPE_f32) && need_rank(in, 0, 1, MAX_RANK) &&
+           need_dtype(in, 1, DTYPE_f32) && need_dtype(in, 2, DTYPE_i32) &&
+           need_dtype(in, 3, DTYPE_f32) && need_one_more_axis(in, 0, 2) &&
+           need_same_shape(in, 1, 2) && need_same_shape(in, 3, 2) &&
+           need_int(in, ATTR_INDEX(cross_entropy_grad, ignore), INT32_MIN, INT32_MAX);
+}

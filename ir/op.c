@@ -1,0 +1,59 @@
+/* Facts about operations, expanded from ops.def. */
+#include "ir/op.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+static const AttrInfo attrs[] = {
+#define ATTR(op, name, kind, value) { #name, ATTR_##kind, value },
+#include "ir/ops.def"
+};
+
+/* One byte for each attribute of a row and one more, so that their sizes count them: the rows of
+ * ATTR follow their OP, and only a struct is still open by then. */
+struct attrs_before {
+    char one;
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) \
+    };                                                                   \
+    struct attrs_of_##name {                                             \
+        char one;
+#define ATTR(op, name, kind, value) char op##_##name;
+#include "ir/ops.def"
+};
+
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) \
+    _Static_assert(sizeof(struct attrs_of_##name) - 1 <= MAX_ATTRS, "too many attributes: " #name);
+#include "ir/ops.def"
+
+static const OpInfo ops[N_OPS] = {
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags)                       \
+    [OP_##name] = { #name, min, max, outs, (uint8_t)(sizeof(struct attrs_of_##name) - 1), class, \
+                    flags, attrs + ATTR_FIRST_##name },
+#include "ir/ops.def"
+};
+
+const OpInfo *op_info(OpId op)
+{
+    CHECK((size_t)op < N_OPS, "op %d", (int)op);
+    return &ops[op];
+}
+
+bool op_from_name(const char *name, OpId *out)
+{
+    for (size_t i = 0; i < N_OPS; i++)
+        if (strcmp(name, ops[i].name) == 0) {
+            *out = (OpId)i;
+            return true;
+        }
+    return false;
+}
+
+int op_attr(OpId op, const char *name)
+{
+    const OpInfo *info = op_info(op);
+    for (int i = 0; i < info->n_attrs; i++)
+        if (strcmp(name, info->attrs[i].name) == 0)
+            return i;
+    return -1;
+}
