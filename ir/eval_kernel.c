@@ -1,0 +1,254 @@
+/* Products, rotary positions, attention, cross entropy. */
+#include "base/check.h"
+#include "ir/eval_rule.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- matmul ----------------------------------------------------------------------------------- */
+
+/* First element of the matrix that position `at` of the result's leading axes takes from `t`. */
+static int64_t matrix_start(const Index *at, const Tensor *out, const Tensor *t)
+{
+    int64_t o = 0;
+    for (int a = 0; a + 2 < t->rank; a++) {
+        int64_t i = at->i[a + out->rank - t->rank];
+        o = o * t->dim[a] + (t->dim[a] == 1 ? 0 : i);
+    }
+    return o * t->dim[t->rank - 2] * t->dim[t->rank - 1];
+}
+
+void eval_matmul(EvalNode *n)
+{
+    const Tensor *a = n->in[0], *b = n->in[1];
+    Tensor *out = &n->out[0];
+    const bool ta = EVAL_ATTR(n, matmul, transpose_a).i, tb = EVAL_ATTR(n, matmul, transpose_b).i;
+    const int64_t a_row = ta ? 1 : a->dim[a->rank - 1], a_col = ta ? a->dim[a->rank - 1] : 1;
+    const int64_t b_row = tb ? 1 : b->dim[b->rank - 1], b_col = tb ? b->dim[b->rank - 1] : 1;
+    const int64_t depth = a->dim[a->rank - (ta ? 2 : 1)];
+    Index at = { 0 };
+    for (int64_t i = 0; i < out->count; i++) {
+        const double *x = a->data + matrix_start(&at, out, a) + at.i[out->rank - 2] * a_row;
+        const double *y = b->data + matrix_start(&at, out, b) + at.i[out->rank - 1] * b_col;
+        double sum = 0;
+        for (int64_t k = 0; k < depth; k++)
+            sum += x[k * a_col] * y[k * b_row];
+        out->data[i] = EVAL_ATTR(n, matmul, alpha).f * sum;
+        index_next(&at, out);
+    }
+}
+
+/* ---- rope ------------------------------------------------------------------------------------- */
+
+/* Pair j of D: angle = position * base^(-2j / D); halves pair j with j + D/2, interleaved 2j with
+ * 2j + 1 (Su et al., RoFormer, 2021, section 3.2). */
+void eval_rope(EvalNode *n)
+{
+    const Tensor *x = n->in[0];
+    const int64_t d = x->dim[3], steps = x->dim[2];
+    const bool half = EVAL_ATTR(n, rope, style).i == STYLE_half;
+    const double sign = EVAL_ATTR(n, rope, inverse).i ? -1 : 1;
+    for (int64_t row = 0; row < x->count / (d ? d : 1); row++) {
+        const double position = n->in[1]->data[row % steps];
+        const double *from = x->data + row * d;
+        double *to = n->out[0].data + row * d;
+        for (int64_t j = 0; j < d / 2; j++) {
+            const double angle = sign * position
+                * pow(EVAL_ATTR(n, rope, base).f, -2.0 * (double)j / (double)d);
+            const int64_t a = half ? j : 2 * j, b = half ? j + d / 2 : 2 * j + 1;
+            to[a] = from[a] * cos(angle) - from[b] * sin(angle);
+            to[b] = from[a] * sin(angle) + from[b] * cos(angle);
+        }
+    }
+}
+
+/* ---- attention -------------------------------------------------------------------------------- */
+
+/* What the three ops share, seen as plain loops over (b, h, t). */
+typedef struct AttentionView {
+    int64_t batch, heads, groups, queries, keys, d, e;
+    int64_t past, live;                 /* keys at `live` and after are not there */
+    bool causal, dropped;
+    int64_t window, site;
+    double scale, cap, drop, seed[2];
+    const double *q, *k, *v;
+} AttentionView;
+
+static AttentionView attention_view(const EvalNode *n)
+{
+    const Tensor *q = n->in[0], *k = n->in[1], *v = n->in[2];
+    const AttrValue *attr = n->node->attr;
+    AttentionView a = { q->dim[0], q->dim[1], k->dim[1], q->dim[2], k->dim[2], q->dim[3],
+                        v->dim[3], .q = q->data, .k = k->data, .v = v->data };
+    a.causal = attr[ATTR_INDEX(attention, causal)].i;
+    a.window = attr[ATTR_INDEX(attention, window)].i;
+    a.scale = attr[ATTR_INDEX(attention, scale)].f;
+    if (a.scale == 0)
+        a.scale = 1 / sqrt((double)a.d);
+    a.cap = attr[ATTR_INDEX(attention, soft_cap)].f;
+    a.live = a.keys;
+    if (n->node->op == OP_attention_cached) {
+        a.past = (int64_t)n->in[3]->data[0];
+        a.live = a.past + a.queries < a.keys ? a.past + a.queries : a.keys;
+        return a;
+    }
+    const unsigned seed = n->node->op == OP_attention_grad ? 6 : 3;
+    if (n->node->n_inputs > seed) {
+        a.dropped = true;
+        a.drop = attr[ATTR_INDEX(attention, drop)].f;
+        a.site = attr[ATTR_INDEX(attention, site)].i;
+        a.seed[0] = n->in[seed]->data[0];
+        a.seed[1] = n->in[seed]->data[1];
+    }
+    return a;
+}
+
+static int64_t group_of(const AttentionView *a, int64_t h)
+{
+    return h * a->groups / a->heads;
+}
+
+static bool key_seen(const AttentionView *a, int64_t t, int64_t s)
+{
+    const int64_t p = a->past + t;
+    if (s >= a->live)
+        return false;
+    if (!a->causal)
+        return true;
+    return s <= p && (a->window == 0 || s > p - a->window);
+}
+
+static double score_of(const AttentionView *a, int64_t b, int64_t h, int64_t t, int64_t s)
+{
+    const double *q = a->q + ((b * a->heads + h) * a->queries + t) * a->d;
+    const double *k = a->k + ((b * a->groups + group_of(a, h)) * a->keys + s) * a->d;
+    double dot = 0;
+    for (int64_t i = 0; i < a->d; i++)
+        dot += q[i] * k[i];
+    dot *= a->scale;
+    return a->cap != 0 ? a->cap * tanh(dot / a->cap) : dot;
+}
+
+/* log sum exp of a query's scores; -inf when it sees no key. */
+static double row_lse(const AttentionView *a, int64_t b, int64_t h, int64_t t)
+{
+    double max = -INFINITY, sum = 0;
+    for (int64_t s = 0; s < a->keys; s++)
+        if (key_seen(a, t, s))
+            max = fmax(max, score_of(a, b, h, t, s));
+    for (int64_t s = 0; s < a->keys; s++)
+        if (key_seen(a, t, s))
+            sum += exp(score_of(a, b, h, t, s) - max);
+    return sum > 0 ? max + log(sum) : -INFINITY;
+}
+
+/* What dropout makes of a weight: 0, or the factor 1 / (1 - p). */
+static double keep_factor(const AttentionView *a, int64_t b, int64_t h, int64_t t, int64_t s)
+{
+    if (!a->dropped)
+        return 1;
+    const int64_t element = ((b * a->heads + h) * a->queries + t) * a->keys + s;
+    return eval_keep(a->seed[0], a->seed[1], a->site, element, a->drop) ? 1 / (1 - a->drop) : 0;
+}
+
+static void attention_row(const AttentionView *a, int64_t b, int64_t h, int64_t t, double *out,
+                          double *lse)
+{
+    *lse = row_lse(a, b, h, t);
+    for (int64_t s = 0; s < a->keys; s++) {
+        if (!key_seen(a, t, s))
+            continue;
+        const double w = exp(score_of(a, b, h, t, s) - *lse) * keep_factor(a, b, h, t, s);
+        const double *v = a->v + ((b * a->groups + group_of(a, h)) * a->keys + s) * a->e;
+        for (int64_t i = 0; i < a->e; i++)
+            out[i] += w * v[i];
+    }
+}
+
+void eval_attention(EvalNode *n)
+{
+    AttentionView a = attention_view(n);
+    for (int64_t r = 0; r < a.batch * a.heads * a.queries; r++)
+        attention_row(&a, r / (a.heads * a.queries), r / a.queries % a.heads, r % a.queries,
+                      n->out[0].data + r * a.e, &n->out[1].data[r]);
+}
+
+/* Gradient through one weight w of query (b, h, t) and key s:
+ *     dv += keep w dout;  dw = keep dout.v;  dscore = w (dw - sum_s w dw);
+ *     through the soft cap: (1 - (score / cap)^2);  dq += scale dscore k;  dk += scale dscore q */
+static void attention_grad_row(const AttentionView *a, int64_t b, int64_t h, int64_t t,
+                               const double *dout, EvalNode *n)
+{
+    const double lse = row_lse(a, b, h, t);
+    const int64_t group = b * a->groups + group_of(a, h);
+    const int64_t row = (b * a->heads + h) * a->queries + t;
+    double *dq = n->out[0].data + row * a->d;
+    double total = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t s = 0; s < a->keys; s++) {
+            if (!key_seen(a, t, s))
+                continue;
+            const double score = score_of(a, b, h, t, s), w = exp(score - lse);
+            const double keep = keep_factor(a, b, h, t, s);
+            const int64_t key = group * a->keys + s;
+            double dw = 0;
+            for (int64_t i = 0; i < a->e; i++)
+                dw += keep * dout[i] * a->v[key * a->e + i];
+            if (pass == 0) {
+                total += w * dw;
+                continue;
+            }
+            const double bend = a->cap != 0 ? 1 - score / a->cap * (score / a->cap) : 1;
+            const double ds = w * (dw - total) * bend * a->scale;
+            for (int64_t i = 0; i < a->e; i++)
+                n->out[2].data[key * a->e + i] += keep * w * dout[i];
+            for (int64_t i = 0; i < a->d; i++) {
+                dq[i] += ds * a->k[key * a->d + i];
+                n->out[1].data[key * a->d + i] += ds * a->q[row * a->d + i];
+            }
+        }
+    }
+}
+
+void eval_attention_grad(EvalNode *n)
+{
+    AttentionView a = attention_view(n);
+    for (int64_t r = 0; r < a.batch * a.heads * a.queries; r++)
+        attention_grad_row(&a, r / (a.heads * a.queries), r / a.queries % a.heads, r % a.queries,
+                           n->in[5]->data + r * a.e, n);
+}
+
+/* ---- cross entropy ---------------------------------------------------------------------------- */
+
+void eval_cross_entropy(EvalNode *n)
+{
+    const Tensor *logits = n->in[0], *targets = n->in[1];
+    const int64_t width = logits->dim[logits->rank - 1];
+    const double ignored = (double)EVAL_ATTR(n, cross_entropy, ignore).i;
+    for (int64_t r = 0; r < targets->count; r++) {
+        const double *x = logits->data + r * width, target = targets->data[r];
+        double max = -INFINITY, sum = 0;
+        for (int64_t v = 0; v < width; v++)
+            max = fmax(max, x[v]);
+        for (int64_t v = 0; v < width; v++)
+            sum += exp(x[v] - max);
+        const double lse = max + log(sum);
+        const bool known = target >= 0 && target < (double)width;
+        n->out[1].data[r] = lse;
+        n->out[0].data[r] = target == ignored ? 0 : known ? lse - x[(int64_t)target] : NAN;
+    }
+}
+
+void eval_cross_entropy_grad(EvalNode *n)
+{
+    const Tensor *logits = n->in[0], *lse = n->in[1], *targets = n->in[2], *g = n->in[3];
+    const int64_t width = logits->dim[logits->rank - 1];
+    const double ignored = (double)EVAL_ATTR(n, cross_entropy_grad, ignore).i;
+    for (int64_t r = 0; r < targets->count; r++)
+        for (int64_t v = 0; v < width; v++) {
+            const int64_t i = r * width + v;
+            const double slope = exp(logits->data[i] - lse->data[r])
+                - ((double)v == targets->data[r]);
+            n->out[0].data[i] = targets->data[r] == ignored ? 0 : slope * g->data[r];
+        }
+}
