@@ -12,6 +12,6 @@
 enum { COPY_MODE = AXES_WORDS, COPY_ITEMS, COPY_PER_TASK, COPY_WORDS };
 enum { COPY_RUNS, COPY_TURN };
 enum { COPY_GRAIN = 16384, COPY_TILE = 16, CACHE_ROWS = 64 };
-_Static_assert(COPY_WORDS <= MAX_DERIVED, "a copy's derived words");
+_Static_assert((int)COPY_WORDS <= (int)MAX_DERIVED, "a copy's derived words");
 
 #endif

@@ -12,7 +12,7 @@
 enum { REDUCE_KEPT = AXES_WORDS, REDUCE_MODE, REDUCE_ITEMS, REDUCE_PER_TASK, REDUCE_WORDS };
 enum { REDUCE_COLUMNS, REDUCE_ROWS };
 enum { REDUCE_GRAIN = 16384, REDUCE_WIDTH = 64 };
-_Static_assert(REDUCE_WORDS <= MAX_DERIVED, "a reduction's derived words");
+_Static_assert((int)REDUCE_WORDS <= (int)MAX_DERIVED, "a reduction's derived words");
 
 /* partial_sum.  derived: the axes of the input in their own order, then the number of elements.  An
  * input that is not one run is gathered PARTIAL_GATHER elements at a time. */

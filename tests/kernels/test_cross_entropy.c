@@ -1,0 +1,209 @@
+/* cross_entropy and its gradient against sums of exponentials in double.
+ *
+ * Tolerance of lse: n exponentials, each within 2 ulp and with an argument rounded to u (|x| + |max|),
+ * summed with error n u relative, then a logarithm and a sum: u (n + 8 + 2 range + 2 |lse|), where
+ * range is the largest |x|.  The gradient's exponential takes the same from its argument. */
+#include "harness.h"
+
+static const int64_t shapes[][3] = {
+    { 1, 1, 1 }, { 3, 4, 7 }, { 2, 9, 64 }, { 1, 5, 131 }, { 2, 3, 1000 }, { 0, 3, 5 },
+    { 5, 40, 17 }, { 1, 1, 50257 },
+};
+
+enum { IGNORED = -100 };
+
+static void draw_rows(Case *c, int logits, int targets, float scale)
+{
+    int64_t v = c->operand[logits].dim[2];
+    for (int64_t i = 0; i < elements(&c->operand[logits]); i++)
+        *element(c, logits, i) *= scale;
+    static const int32_t wild[] = { -1, INT32_MIN, INT32_MAX };
+    for (int64_t i = 0; i < elements(&c->operand[targets]); i++) {
+        int64_t what = draw(8);
+        *element_i32(c, targets, i) = what == 0 ? IGNORED : what == 1 ? wild[draw(3)]
+                                    : what == 2 ? (int32_t)v : (int32_t)draw(v);
+    }
+}
+
+/* log sum exp of a row, and what float may be off by. */
+static double oracle_lse(const Case *c, int logits, int64_t row, double *tolerance)
+{
+    int64_t v = c->operand[logits].dim[2];
+    double max = -INFINITY, sum = 0, range = 0;
+    bool none = true;
+    for (int64_t i = 0; i < v; i++) {
+        double x = *element(c, logits, row * v + i);
+        max = fmax(max, x);
+        none = none && !isnan(x);
+        range = isfinite(x) ? fmax(range, fabs(x)) : range;
+    }
+    double shift = isfinite(max) ? max : 0;
+    for (int64_t i = 0; i < v; i++)
+        sum += exp(*element(c, logits, row * v + i) - shift);
+    double lse = shift + log(sum);
+    *tolerance = ULP * ((double)v + 8 + 2 * range + 2 * (isfinite(lse) ? fabs(lse) : 0));
+    return none ? lse : NAN;
+}
+
+static double oracle_loss(const Case *c, int logits, int target, int64_t row, double lse)
+{
+    int64_t v = c->operand[logits].dim[2], t = *element_i32(c, target, row);
+    return t == IGNORED ? 0 : t < 0 || t >= v ? NAN : lse - *element(c, logits, row * v + t);
+}
+
+static void check_loss(Case *c)
+{
+    CASE_EACH_ISA(c, 3, table) {
+        for (int64_t r = 0; r < elements(&c->operand[0]); r++) {
+            double tolerance, lse = oracle_lse(c, 2, r, &tolerance);
+            double loss = oracle_loss(c, 2, 3, r, lse);
+            expect_near("lse", *element(c, 1, r), lse, tolerance);
+            expect_near("loss", *element(c, 0, r), loss, tolerance + ULP * fabs(loss));
+        }
+    }
+}
+
+static Case loss_case(const int64_t *dim, float scale)
+{
+    Case c = case_new(KERNEL_cross_entropy);
+    case_add(&c, DTYPE_f32, 2, dim, ANY);
+    case_add(&c, DTYPE_f32, 2, dim, ANY);
+    case_add(&c, DTYPE_f32, 3, dim, ROWS);
+    case_add(&c, DTYPE_i32, 2, dim, ANY);
+    c.call.i[0] = IGNORED;
+    draw_rows(&c, 2, 3, scale);
+    return c;
+}
+
+static void test_loss(void **state)
+{
+    (void)state;
+    static const float scales[] = { 1, 30, 1000, 1e30f };
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (size_t k = 0; k < COUNT_OF(scales); k++) {
+            Case c = loss_case(shapes[s], scales[k]);
+            check_loss(&c);
+            case_free(&c);
+        }
+}
+
+static void test_strange(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        Case c = loss_case((int64_t[]){ 4, 3, 75 }, 1);
+        int64_t n = elements(&c.operand[2]);
+        for (int64_t i = 0; i < n; i++)
+            if (round < 2 || draw(30) == 0)
+                *element(&c, 2, i) = round % 3 == 0 ? -INFINITY : round % 3 == 1 ? INFINITY : NAN;
+        check_loss(&c);
+        case_free(&c);
+    }
+}
+
+static void test_grad(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (int large = 0; large < 2; large++) {
+            const int64_t *dim = shapes[s];
+            int64_t v = dim[2];
+            Case c = case_new(KERNEL_cross_entropy_grad);
+            case_add(&c, DTYPE_f32, 3, dim, ROWS);
+            case_add(&c, DTYPE_f32, 3, dim, ROWS);
+            case_add(&c, DTYPE_f32, 2, dim, ANY);
+            case_add(&c, DTYPE_i32, 2, dim, ANY);
+            case_add(&c, DTYPE_f32, 2, dim, ANY);
+            c.call.i[0] = IGNORED;
+            if (large)
+                case_broadcast(&c, 4, 0);
+            draw_rows(&c, 1, 3, large ? 50 : 2);
+            double tolerance;
+            for (int64_t r = 0; r < dim[0] * dim[1]; r++)
+                *element(&c, 2, r) = (float)oracle_lse(&c, 1, r, &tolerance);
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < elements(&c.operand[0]); i++) {
+                    int64_t r = i / v, t = *element_i32(&c, 3, r);
+                    double x = *element(&c, 1, i), lse = *element(&c, 2, r);
+                    double p = exp(x - lse), g = *element(&c, 4, r);
+                    double want = t == IGNORED ? 0 : t < 0 || t >= v ? NAN
+                                : (i % v == t ? expm1(x - lse) : p) * g;
+                    double off = ULP * (6 + fabs(x) + fabs(lse)) * p + 4 * ULP * fabs(want) + 1e-38;
+                    expect_near("gradient", *element(&c, 0, i), want, off);
+                }
+            }
+            case_free(&c);
+        }
+}
+
+/* In place, and against central differences of the double loss. */
+static void test_differences(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(harness_tables); k++) {
+        if (!isa_supported(harness_tables[k]->isa))
+            continue;
+        enum { N = 37 };
+        Case c = case_new(KERNEL_cross_entropy_grad);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
+        case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
+        case_add(&c, DTYPE_i32, 1, (int64_t[]){ 1 }, ANY);
+        case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
+        c.call.i[0] = IGNORED;
+        c.operand[0] = c.operand[1];
+        *element_i32(&c, 3, 0) = 5;
+        *element(&c, 4, 0) = 1;
+        double x[N], h = 1e-5, sum = 0;
+        for (int i = 0; i < N; i++) {
+            x[i] = *element(&c, 1, i);
+            sum += exp(x[i]);
+        }
+        *element(&c, 2, 0) = (float)log(sum);
+        case_keep(&c);
+        case_run(&c, harness_tables[k], 1);
+        for (int i = 0; i < N; i++) {
+            double up = log(sum - exp(x[i]) + exp(x[i] + h)), down = log(sum - exp(x[i]) + exp(x[i] - h));
+            double want = (up - down) / (2 * h) - (i == 5);
+            expect_near("difference", *element(&c, 1, i), want, 1e-6);
+        }
+        case_free(&c);
+    }
+}
+
+static void test_check(void **state)
+{
+    (void)state;
+    Case c = loss_case((int64_t[]){ 2, 3, 5 }, 1);
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[2].stride[2] = 2;
+    case_expect_illegal(&c);
+    c.operand[2].stride[2] = 1;
+    c.operand[3].dim[1] = 2;
+    case_expect_illegal(&c);
+    c.operand[3].dim[1] = 3;
+    c.operand[3].dtype = DTYPE_f32;
+    case_expect_illegal(&c);
+    c.operand[3].dtype = DTYPE_i32;
+    c.operand[2].dim[2] = -1;
+    case_expect_illegal(&c);
+    c.operand[2].dim[2] = INT64_MAX;
+    case_expect_illegal(&c);
+    c.operand[2].dim[2] = 5;
+    c.operand[2].rank = 0;
+    case_expect_illegal(&c);
+    case_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_strange),
+        cmocka_unit_test(test_grad),
+        cmocka_unit_test(test_differences),
+        cmocka_unit_test(test_check),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+/* embedding and embedding_grad: rows picked bit for bit; sums in the order of the tokens, which are
+ * bit for bit those of a plain loop, with ids outside the table among them. */
+#include "harness.h"
+
+static const int64_t shapes[][4] = {
+    /* V, C, tokens by two axes */
+    { 5, 1, 1, 1 }, { 7, 33, 3, 5 }, { 3, 16, 0, 4 }, { 11, 100, 2, 40 }, { 2, 0, 2, 2 },
+    { 300, 64, 7, 61 }, { 0, 4, 2, 3 },
+};
+
+static void draw_ids(Case *c, int ids, int64_t rows)
+{
+    static const int32_t wild[] = { -1, INT32_MIN, INT32_MAX };
+    for (int64_t i = 0; i < elements(&c->operand[ids]); i++)
+        *element_i32(c, ids, i) = draw(8) == 0 || rows == 0 ? wild[draw(3)]
+                                : draw(16) == 0 ? (int32_t)rows : (int32_t)draw(rows);
+}
+
+static void test_embedding(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (int round = 0; round < 4; round++) {
+            int64_t v = shapes[s][0], n = shapes[s][1];
+            Case c = case_new(KERNEL_embedding);
+            case_add(&c, DTYPE_f32, 3, (int64_t[]){ shapes[s][2], shapes[s][3], n }, ROWS);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ v, n }, ROWS);
+            case_add(&c, DTYPE_i32, 2, &shapes[s][2], ANY);
+            draw_ids(&c, 2, v);
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < elements(&c.operand[0]); i++) {
+                    int64_t id = *element_i32(&c, 2, i / n);
+                    float got = *element(&c, 0, i);
+                    if (id < 0 || id >= v)
+                        assert_true(isnan(got));
+                    else
+                        assert_memory_equal(&got, element(&c, 1, id * n + i % n), sizeof got);
+                }
+            }
+            case_free(&c);
+        }
+}
+
+static void test_embedding_grad(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (int round = 0; round < 4; round++) {
+            int64_t v = shapes[s][0], n = shapes[s][1];
+            Case c = case_new(KERNEL_embedding_grad);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ v, n }, ROWS);
+            case_add(&c, DTYPE_i32, 2, &shapes[s][2], ANY);
+            case_add(&c, DTYPE_f32, 3, (int64_t[]){ shapes[s][2], shapes[s][3], n }, ROWS);
+            draw_ids(&c, 1, v);
+            case_keep(&c);
+            float *want = malloc((size_t)(v * n + 1) * sizeof *want);
+            assert_non_null(want);
+            for (int64_t i = 0; i < v * n; i++)
+                want[i] = *element(&c, 0, i);
+            for (int64_t i = 0; i < elements(&c.operand[2]); i++) {
+                int64_t id = *element_i32(&c, 1, i / n);
+                if (id >= 0 && id < v)
+                    want[id * n + i % n] += *element(&c, 2, i);
+            }
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < v * n; i++)
+                    assert_memory_equal(element(&c, 0, i), &want[i], sizeof(float));
+            }
+            free(want);
+            case_free(&c);
+        }
+}
+
+static void test_check(void **state)
+{
+    (void)state;
+    Case c = case_new(KERNEL_embedding);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 4, 8 }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 3, 8 }, ROWS);
+    case_add(&c, DTYPE_i32, 1, (int64_t[]){ 4 }, ANY);
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[2].dim[0] = 5;
+    case_expect_illegal(&c);
+    c.operand[2].dim[0] = 4;
+    c.operand[1].dim[1] = 7;
+    case_expect_illegal(&c);
+    c.operand[1].dim[1] = 8;
+    c.operand[1].stride[1] = 2;
+    case_expect_illegal(&c);
+    c.operand[1].stride[1] = 1;
+    c.operand[0].stride[0] = 0;
+    case_expect_illegal(&c);
+    c.operand[0].stride[0] = -8;
+    case_expect_illegal(&c);
+    c.operand[0].stride[0] = 8;
+    c.operand[2].dtype = DTYPE_f32;
+    case_expect_illegal(&c);
+    c.operand[2].dtype = DTYPE_i32;
+    c.operand[0].rank = 0;
+    case_expect_illegal(&c);
+    case_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_embedding_grad),
+        cmocka_unit_test(test_check),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* reduce_sum, reduce_max, reduce_min and partial_sum against plain loops in double.
+ *
+ * Tolerance of a sum of n floats in any order: n u sum |x| (Higham 4.2); maxima are exact.  A partial
+ * sum's bits are those of the 64 lanes of row.h, written out here. */
+#include "harness.h"
+
+typedef struct Shape {
+    int32_t rank;
+    int64_t dim[MAX_RANK];
+} Shape;
+
+static const Shape shapes[] = {
+    { 0, { 0 } }, { 1, { 1 } }, { 1, { 1000 } }, { 2, { 300, 70 } }, { 2, { 5, 131 } },
+    { 3, { 7, 3, 65 } }, { 3, { 2, 200, 33 } }, { 4, { 3, 4, 5, 6 } }, { 6, { 2, 3, 2, 3, 2, 5 } },
+    { 2, { 0, 5 } }, { 2, { 5, 0 } }, { 3, { 40, 1, 64 } },
+};
+
+/* Elements of the input that go into element `index` of the output. */
+static double fold(const Case *c, int64_t index, KernelId kernel, double *tolerance)
+{
+    const Operand *out = &c->operand[0], *in = &c->operand[1];
+    double sum = 0, size = 0, max = -INFINITY, min = INFINITY, n = 0;
+    bool nan = false;
+    for (int64_t e = 0; e < elements(in); e++) {
+        int64_t rest = e, where = 0, step = 1;
+        for (int i = in->rank - 1; i >= 0; i--) {
+            where += out->dim[i] == 1 ? 0 : rest % in->dim[i] * step;
+            step *= out->dim[i];
+            rest /= in->dim[i];
+        }
+        if (where != index)
+            continue;
+        double x = *element(c, 1, e);
+        sum += x;
+        size += fabs(x);
+        max = fmax(max, x);
+        min = fmin(min, x);
+        nan = nan || isnan(x);
+        n++;
+    }
+    *tolerance = kernel == KERNEL_reduce_sum && isfinite(size) ? n * ULP * size : 0;
+    return nan ? NAN : kernel == KERNEL_reduce_sum ? sum : kernel == KERNEL_reduce_max ? max : min;
+}
+
+static void check_reduce(const Shape *s, uint32_t reduced, KernelId kernel, int strange)
+{
+    int64_t out[MAX_RANK];
+    for (int i = 0; i < s->rank; i++)
+        out[i] = reduced >> i & 1 ? 1 : s->dim[i];
+    Case c = case_new(kernel);
+    case_add(&c, DTYPE_f32, s->rank, out, ANY);
+    case_add(&c, DTYPE_f32, s->rank, s->dim, ANY);
+    if (strange == 1 && s->rank > 1)
+        case_broadcast(&c, 1, (int)draw(s->rank));
+    if (strange == 2 && elements(&c.operand[1]) > 0)
+        *element(&c, 1, draw(elements(&c.operand[1]))) = draw(2) ? NAN : INFINITY;
+    CASE_EACH_ISA(&c, 1, table) {
+        for (int64_t i = 0; i < elements(&c.operand[0]); i++) {
+            double tolerance, want = fold(&c, i, kernel, &tolerance);
+            expect_near(kernel_name(kernel), *element(&c, 0, i), want, tolerance);
+        }
+    }
+    case_free(&c);
+}
+
+static void test_reduce(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (uint32_t reduced = 0; reduced < 1u << shapes[s].rank; reduced++)
+            for (int strange = 0; strange < 3; strange++) {
+                if (shapes[s].rank > 4 && draw(4) != 0)
+                    continue;
+                static const KernelId kernels[] = { KERNEL_reduce_sum, KERNEL_reduce_max,
+                                                    KERNEL_reduce_min };
+                check_reduce(&shapes[s], reduced, kernels[draw(3)], strange);
+                check_reduce(&shapes[s], reduced, KERNEL_reduce_sum, strange);
+            }
+}
+
+static float partial(const Case *c, int64_t begin, int64_t end, bool square)
+{
+    float lane[64] = { 0 };
+    for (int64_t i = begin; i < end; i++) {
+        float x = *element(c, 1, i);
+        lane[(i - begin) % 64] += square ? x * x : x;
+    }
+    for (int half = 32; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
+static void test_partial_sum(void **state)
+{
+    (void)state;
+    static const Shape sizes[] = {
+        { 0, { 0 } }, { 1, { 7 } }, { 1, { 256 } }, { 1, { 100000 } }, { 2, { 300, 71 } },
+        { 3, { 40, 13, 129 } }, { 2, { 3, 0 } },
+    };
+    for (size_t s = 0; s < COUNT_OF(sizes); s++)
+        for (int round = 0; round < 6; round++) {
+            Case c = case_new(KERNEL_partial_sum);
+            case_add(&c, DTYPE_f32, 1, (int64_t[]){ N_PARTIALS }, ANY);
+            case_add(&c, DTYPE_f32, sizes[s].rank, sizes[s].dim, round % 3 == 0 ? ROWS : ANY);
+            c.call.i[0] = round & 1;
+            int64_t n = elements(&c.operand[1]);
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < N_PARTIALS; i++) {
+                    float want = partial(&c, i * n / N_PARTIALS, (i + 1) * n / N_PARTIALS, round & 1);
+                    assert_memory_equal(element(&c, 0, i), &want, sizeof want);
+                }
+            }
+            case_free(&c);
+        }
+}
+
+static void test_check(void **state)
+{
+    (void)state;
+    Case c = case_new(KERNEL_reduce_sum);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, 4 }, ANY);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 3, 4 }, ANY);
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[0].dim[0] = 2;
+    case_expect_illegal(&c);
+    c.operand[0].dim[0] = 1;
+    c.operand[1].rank = 1;
+    case_expect_illegal(&c);
+    c.operand[1].rank = 2;
+    c.operand[0].stride[1] = 0;
+    case_expect_illegal(&c);
+    c.operand[0].stride[1] = INT64_MAX;
+    case_expect_illegal(&c);
+    case_free(&c);
+    c = case_new(KERNEL_partial_sum);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ N_PARTIALS - 1 }, ANY);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 3 }, ANY);
+    case_expect_illegal(&c);
+    case_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_partial_sum),
+        cmocka_unit_test(test_check),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
