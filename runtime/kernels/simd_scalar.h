@@ -20,8 +20,8 @@
  *      v_max(a, b) = a > b ? a : b, v_min(a, b) = a < b ? a : b      (b where either is a NaN)
  *      v_max_nan(a, b), v_min_nan(a, b)    a NaN where either is one
  *      v_round(a)                          to the nearest integer, ties to even; |a| < 2^22
- *      v_scale2(a, n)                      a 2^n, n a vf of integers, |n| <= 250, |a| in [1/4, 4] or
- *                                          zero; rounded once where the result is subnormal
+ *      v_scale2(a, n)                      a 2^n, n a vf of integers, |n| <= 250; rounded once, given
+ *                                          that n is 0 or a 2^(n/2) is not subnormal
  *  compare        v_lt v_le v_gt v_ge v_eq (false on NaN) v_ne (true on NaN) -> vm
  *                 vi_lt vi_gt vi_eq -> vm
  *  masks          vm_and vm_or vm_not vm_any(m) -> bool, vm_tail(n): the first n lanes

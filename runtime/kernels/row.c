@@ -1,0 +1,468 @@
+/* The family `row`: names of the instructions, the check that makes any program harmless, and the
+ * grid.  The programs run in row.inc. */
+#include "runtime/kernels/row_grid.h"
+
+#include <string.h>
+
+/* ---- the instructions ------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    RowKind kind;
+    int inputs;
+} ops[N_ROW_OPS] = {
+#define MAP1(n) [ROW_##n] = { #n, ROW_MAP1, 1 },
+#define MAP2(n) [ROW_##n] = { #n, ROW_MAP2, 2 },
+#define MAP3(n) [ROW_##n] = { #n, ROW_MAP3, 3 },
+#define IMAP1(n) [ROW_##n] = { #n, ROW_MAP1, 1 },
+#define IMAP2(n) [ROW_##n] = { #n, ROW_MAP2, 2 },
+#define REDUCE(n) [ROW_##n] = { #n, ROW_REDUCE, 1 },
+#include "runtime/kernels/kernels.def"
+    [ROW_dropout] = { "dropout", ROW_RANDOM, 2 },
+};
+
+const char *row_op_name(RowOp op)
+{
+    return ops[op].name;
+}
+
+bool row_op_from_name(const char *name, RowOp *out)
+{
+    for (int i = 0; i < N_ROW_OPS; i++)
+        if (strcmp(ops[i].name, name) == 0) {
+            *out = (RowOp)i;
+            return true;
+        }
+    return false;
+}
+
+RowKind row_op_kind(RowOp op)
+{
+    return ops[op].kind;
+}
+
+int row_op_inputs(RowOp op)
+{
+    return ops[op].inputs;
+}
+
+static uint16_t instr_input(const RowInstr *in, int i)
+{
+    return i == 0 ? in->a : i == 1 ? in->b : in->c;
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+typedef struct Checker {
+    const Call *call;
+    const RowProgram *p;
+    int32_t n_operands, first_temp, n_regs;
+    uint32_t seeds;                     /* operands that only seed random numbers */
+    bool written[MAX_ROW_REGS];
+    Error *err;
+} Checker;
+
+static bool is_operand(const Checker *c, uint16_t reg)
+{
+    return reg < c->n_operands;
+}
+
+static bool is_temp(const Checker *c, uint16_t reg)
+{
+    return reg >= c->first_temp;
+}
+
+/* Does the register hold one value per row, where rows have more than one element? */
+static bool is_per_row(const Checker *c, uint16_t reg)
+{
+    if (is_temp(c, reg))
+        return c->p->temp_per_row[reg - c->first_temp] != 0;
+    if (!is_operand(c, reg))
+        return true;
+    return row_stride(c->call, reg, c->p->rank - 1) == 0;
+}
+
+static bool check_counts(Checker *c)
+{
+    const RowProgram *p = c->p;
+    if (p->rank < 1 || p->rank > MAX_RANK)
+        return error_set(c->err, "rank %d of the space", p->rank);
+    if (p->n_consts < 0 || p->n_consts > MAX_ROW_CONSTS || p->n_temps < 0 ||
+        p->n_temps > MAX_ROW_REGS || p->n_instrs < 0 || p->n_instrs > MAX_ROW_INSTRS)
+        return error_set(c->err, "%d constants, %d temporaries, %d instructions", p->n_consts,
+                         p->n_temps, p->n_instrs);
+    c->first_temp = c->n_operands + p->n_consts;
+    c->n_regs = c->first_temp + p->n_temps;
+    if (c->n_regs > MAX_ROW_REGS)
+        return error_set(c->err, "%d registers, at most %d", c->n_regs, MAX_ROW_REGS);
+    int64_t count = 1;
+    for (int32_t a = 0; a < p->rank; a++)
+        if (p->dim[a] < 0 || !i64_mul(count, max_i64(p->dim[a], 1), &count) ||
+            count > INT64_MAX >> 16)
+            return error_set(c->err, "axis %d: size %lld", a, (long long)p->dim[a]);
+    if (c->n_operands < 32 && p->outputs >> c->n_operands != 0)
+        return error_set(c->err, "an output beyond the operands");
+    return true;
+}
+
+static bool check_seed(const Checker *c, int32_t i)
+{
+    const Operand *o = &c->call->operand[i];
+    if (!operand_check(c->call, i, DTYPE_i32, c->p->rank, c->err))
+        return false;
+    for (int32_t a = 0; a < o->rank; a++)
+        if (o->dim[a] != (a + 1 == o->rank ? 2 : 1))
+            return error_set(c->err, "operand %d: a seed has two elements", i);
+    if (o->stride[o->rank - 1] != 1)
+        return error_set(c->err, "operand %d: a seed's two elements lie together", i);
+    if (c->p->outputs >> i & 1)
+        return error_set(c->err, "operand %d: a seed is not written", i);
+    return true;
+}
+
+static bool check_operand(const Checker *c, int32_t i)
+{
+    const Operand *o = &c->call->operand[i];
+    if ((unsigned)o->dtype >= N_DTYPES || dtype_size(o->dtype) != sizeof(float))
+        return error_set(c->err, "operand %d: not of 4-byte elements", i);
+    if (c->seeds >> i & 1)
+        return check_seed(c, i);
+    if (!operand_check(c->call, i, o->dtype, c->p->rank, c->err))
+        return false;
+    bool output = c->p->outputs >> i & 1;
+    for (int32_t a = 0; a < o->rank; a++) {
+        int64_t wanted = c->p->dim[a];
+        bool last = a + 1 == o->rank;
+        if (o->dim[a] != wanted && o->dim[a] != 1)
+            return error_set(c->err, "operand %d, axis %d: size %lld in a space of %lld", i, a,
+                             (long long)o->dim[a], (long long)wanted);
+        if (!output || wanted == 1)
+            continue;
+        if (!last && (o->dim[a] == 1 || o->stride[a] == 0))
+            return error_set(c->err, "operand %d, axis %d: a broadcast output", i, a);
+        if (last && (o->dim[a] == 1) != (o->stride[a] == 0))
+            return error_set(c->err, "operand %d: an output of size %lld with stride %lld", i,
+                             (long long)o->dim[a], (long long)o->stride[a]);
+    }
+    return true;
+}
+
+static bool check_input(const Checker *c, int at, uint16_t reg)
+{
+    if (reg >= c->n_regs)
+        return error_set(c->err, "instruction %d: register %u of %d", at, reg, c->n_regs);
+    if (is_temp(c, reg) && !c->written[reg])
+        return error_set(c->err, "instruction %d: reads temporary %u before it is written", at, reg);
+    return true;
+}
+
+static bool check_target(const Checker *c, int at, uint16_t reg)
+{
+    if (reg >= c->n_regs)
+        return error_set(c->err, "instruction %d: register %u of %d", at, reg, c->n_regs);
+    if (is_operand(c, reg) ? !(c->p->outputs >> reg & 1) : !is_temp(c, reg))
+        return error_set(c->err, "instruction %d: register %u is not to be written", at, reg);
+    return true;
+}
+
+/* A row's one value is made by a reduction, or from other values of that kind. */
+static bool check_kinds(const Checker *c, int at, const RowInstr *in)
+{
+    RowKind kind = row_op_kind((RowOp)in->op);
+    bool per_row = is_per_row(c, in->dst);
+    bool rows_of_one = c->p->dim[c->p->rank - 1] == 1 && is_operand(c, in->dst);
+    if (kind == ROW_REDUCE && !per_row)
+        return error_set(c->err, "instruction %d: a reduction into register %u, which holds rows",
+                         at, in->dst);
+    if (kind == ROW_REDUCE || !per_row || rows_of_one)
+        return true;
+    if (kind == ROW_RANDOM)
+        return error_set(c->err, "instruction %d: dropout into one value per row", at);
+    for (int i = 0; i < row_op_inputs((RowOp)in->op); i++)
+        if (!is_per_row(c, instr_input(in, i)))
+            return error_set(c->err, "instruction %d: one value per row made from a whole row", at);
+    return true;
+}
+
+static bool check_instr(Checker *c, int at)
+{
+    const RowInstr *in = &c->p->instrs[at];
+    if (in->op >= N_ROW_OPS)
+        return error_set(c->err, "instruction %d: op %u of %d", at, in->op, N_ROW_OPS);
+    int n = row_op_inputs((RowOp)in->op);
+    bool random = in->op == ROW_dropout;
+    for (int i = 0; i < 3; i++) {
+        uint16_t reg = instr_input(in, i);
+        if (i >= n ? reg != 0 : !check_input(c, at, reg))
+            return i < n ? false : error_set(c->err, "instruction %d: more inputs than %s has", at,
+                                             row_op_name((RowOp)in->op));
+        if (i < n && is_operand(c, reg) && (c->seeds >> reg & 1) && !(random && i == 1))
+            return error_set(c->err, "instruction %d: computes with a seed", at);
+    }
+    if (random && !(in->imm >= 0 && in->imm <= 1))
+        return error_set(c->err, "instruction %d: probability %g", at, (double)in->imm);
+    if (in->unused != 0)
+        return error_set(c->err, "instruction %d: unused field %u", at, in->unused);
+    if (!check_target(c, at, in->dst) || !check_kinds(c, at, in))
+        return false;
+    c->written[in->dst] = true;
+    return true;
+}
+
+/* Seeds are known by their use; their shape is not that of the space. */
+static bool find_seeds(Checker *c)
+{
+    for (int i = 0; i < c->p->n_instrs; i++) {
+        const RowInstr *in = &c->p->instrs[i];
+        if (in->op != ROW_dropout)
+            continue;
+        if (in->b >= c->n_operands)
+            return error_set(c->err, "instruction %d: a seed that is not an operand", i);
+        c->seeds |= 1u << in->b;
+    }
+    return true;
+}
+
+static bool check(const Call *call, Error *err)
+{
+    Checker c = { .call = call, .p = call->row, .n_operands = call->n_operands, .err = err };
+    if (!c.p)
+        return error_set(err, "no program");
+    if (!check_counts(&c) || !find_seeds(&c))
+        return false;
+    for (int32_t i = 0; i < c.n_operands; i++)
+        if (!check_operand(&c, i))
+            return false;
+    for (int i = 0; i < c.p->n_instrs; i++)
+        if (!check_instr(&c, i))
+            return false;
+    for (int32_t i = 0; i < c.n_operands; i++)
+        if ((c.p->outputs >> i & 1) && !c.written[i])
+            return error_set(err, "operand %d: an output that nothing writes", i);
+    return true;
+}
+
+/* ---- temporaries ----------------------------------------------------------------------------- */
+
+/* The last instruction that touches each temporary. */
+static void find_last_uses(const RowProgram *p, int32_t first_temp, int16_t last[MAX_ROW_REGS])
+{
+    for (int i = 0; i < p->n_instrs; i++) {
+        const RowInstr *in = &p->instrs[i];
+        for (int k = 0; k < row_op_inputs((RowOp)in->op); k++)
+            if (instr_input(in, k) >= first_temp)
+                last[instr_input(in, k) - first_temp] = (int16_t)i;
+        if (in->dst >= first_temp)
+            last[in->dst - first_temp] = (int16_t)i;
+    }
+}
+
+typedef struct SlotPool {
+    uint8_t free[MAX_ROW_REGS];
+    int32_t n_free, n;
+} SlotPool;
+
+static uint8_t slot_take(SlotPool *s)
+{
+    return s->n_free > 0 ? s->free[--s->n_free] : (uint8_t)s->n++;
+}
+
+/* Inputs that die are given back before the destination is placed: an instruction may write over
+ * what it reads. */
+void row_slots(const RowProgram *p, int32_t n_operands, RowSlots *out)
+{
+    int32_t first_temp = n_operands + p->n_consts;
+    int16_t last[MAX_ROW_REGS];
+    bool live[MAX_ROW_REGS] = { false };
+    SlotPool pool[2] = { { .n = 0 }, { .n = 0 } };
+    find_last_uses(p, first_temp, last);
+    for (int i = 0; i < p->n_instrs; i++) {
+        const RowInstr *in = &p->instrs[i];
+        for (int k = 0; k < row_op_inputs((RowOp)in->op); k++) {
+            int t = instr_input(in, k) - first_temp;
+            if (t < 0 || last[t] != i || !live[t] || in->dst == t + first_temp)
+                continue;
+            SlotPool *s = &pool[p->temp_per_row[t] != 0];
+            s->free[s->n_free++] = out->slot[t];
+            live[t] = false;
+        }
+        int t = in->dst - first_temp;
+        if (t < 0)
+            continue;
+        SlotPool *s = &pool[p->temp_per_row[t] != 0];
+        if (!live[t])
+            out->slot[t] = slot_take(s);
+        live[t] = last[t] != i;
+        if (!live[t])
+            s->free[s->n_free++] = out->slot[t];
+    }
+    out->n_full = pool[0].n;
+    out->n_per_row = pool[1].n;
+}
+
+/* ---- the grid -------------------------------------------------------------------------------- */
+
+/* Floats of a tile's temporaries and operands together, and bounds on its columns. */
+enum { L1_FLOATS = 8192, MIN_WIDTH = 256, MAX_WIDTH = 4096 };
+
+/* A multiple of 64, from the program alone. */
+static int64_t tile_width(const Call *call, const RowSlots *slots)
+{
+    int64_t width = L1_FLOATS / (slots->n_full + call->n_operands);
+    return min_i64(MAX_WIDTH, max_i64(MIN_WIDTH, width)) & ~(int64_t)63;
+}
+
+static bool is_seed(const RowProgram *p, int32_t operand)
+{
+    for (int i = 0; i < p->n_instrs; i++)
+        if (p->instrs[i].op == ROW_dropout && p->instrs[i].b == operand)
+            return true;
+    return false;
+}
+
+/* Must rows stay whole? */
+static bool keeps_rows(const Call *call)
+{
+    const RowProgram *p = call->row;
+    for (int i = 0; i < p->n_instrs; i++)
+        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE)
+            return true;
+    for (int i = 0; i < p->n_temps; i++)
+        if (p->temp_per_row[i])
+            return true;
+    for (int32_t i = 0; i < call->n_operands; i++)
+        if ((p->outputs >> i & 1) && p->dim[p->rank - 1] > 1 &&
+            row_stride(call, i, p->rank - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Scratch as the grid below may come to need it at these or any smaller sizes. */
+RowScratch row_scratch(const Call *call, const RowSlots *slots)
+{
+    const RowProgram *p = call->row;
+    bool rows = keeps_rows(call);
+    int64_t width = tile_width(call, slots), n = p->dim[p->rank - 1], strided = 0;
+    for (int32_t i = 0; i < call->n_operands; i++)
+        strided += !rows || row_is_strided(row_stride(call, i, p->rank - 1), n);
+    int64_t tile = rows ? max_i64(width, (n + 15) & ~(int64_t)15) : width;
+    /* The pad keeps slots from meeting in the same sets of L1. */
+    return (RowScratch){ .tile = tile + 48, .per_row = width, .n_tiles = slots->n_full + strided };
+}
+
+/* May axis `a` of the space be one axis with `inner`, of size `size`, in every operand? */
+static bool joins(const Call *call, int32_t a, int32_t inner, int64_t size, uint32_t seeds)
+{
+    for (int32_t i = 0; i < call->n_operands; i++)
+        if (!(seeds >> i & 1) &&
+            row_stride(call, i, a) != row_stride(call, i, inner) * size)
+            return false;
+    return true;
+}
+
+typedef struct Joined {
+    int32_t n;
+    int32_t axis[MAX_RANK];     /* innermost axis of each */
+    int64_t dim[MAX_RANK];      /* innermost first */
+} Joined;
+
+static Joined join_axes(const Call *call, bool rows)
+{
+    const RowProgram *p = call->row;
+    uint32_t seeds = 0;
+    for (int32_t i = 0; i < call->n_operands; i++)
+        seeds |= (uint32_t)is_seed(p, i) << i;
+    Joined j = { .n = 1, .axis = { p->rank - 1 }, .dim = { p->dim[p->rank - 1] } };
+    for (int32_t a = p->rank - 2; a >= 0; a--) {
+        int32_t last = j.n - 1;
+        bool whole = rows && last == 0;
+        if (p->dim[a] == 1)
+            continue;
+        if (!whole && j.dim[last] == 1) {
+            j.axis[last] = a;
+            j.dim[last] = p->dim[a];
+        } else if (!whole && joins(call, a, j.axis[last], j.dim[last], seeds)) {
+            j.dim[last] *= p->dim[a];
+        } else {
+            j.axis[j.n] = a;
+            j.dim[j.n++] = p->dim[a];
+        }
+    }
+    return j;
+}
+
+static void prepare(Call *call)
+{
+    RowSlots slots;
+    row_slots(call->row, call->n_operands, &slots);
+    bool rows = keeps_rows(call);
+    Joined j = join_axes(call, rows);
+    int64_t *d = call->derived, width = tile_width(call, &slots), n = j.dim[0];
+    d[ROW_N] = n;
+    d[ROW_WIDTH] = rows ? n : min_i64(n, width);
+    d[ROW_STRIPS] = n == 0 ? 0 : ceil_div(n, d[ROW_WIDTH]);
+    d[ROW_ROWS] = j.n > 1 ? j.dim[1] : 1;
+    d[ROW_HEIGHT] = min_i64(max_i64(1, width / max_i64(n, 1)), max_i64(1, d[ROW_ROWS]));
+    d[ROW_STEPS] = ceil_div(d[ROW_ROWS], d[ROW_HEIGHT]);
+    d[ROW_AXIS] = j.axis[0];
+    d[ROW_HEIGHT_AXIS] = j.n > 1 ? j.axis[1] : -1;
+    d[ROW_N_OUTER] = max_i64(0, j.n - 2);
+    call->n_tasks = d[ROW_STRIPS] * d[ROW_STEPS];
+    for (int32_t i = 2; i < j.n; i++) {
+        d[ROW_OUTER + 2 * (i - 2)] = j.dim[i];
+        d[ROW_OUTER + 2 * (i - 2) + 1] = j.axis[i];
+        call->n_tasks *= j.dim[i];
+    }
+}
+
+static size_t scratch(const Call *call)
+{
+    RowSlots slots;
+    row_slots(call->row, call->n_operands, &slots);
+    RowScratch s = row_scratch(call, &slots);
+    return (size_t)(s.tile * s.n_tiles + s.per_row * slots.n_per_row) * sizeof(float);
+}
+
+/* ---- the cost -------------------------------------------------------------------------------- */
+
+static double operand_count(const Call *call, int32_t i)
+{
+    const RowProgram *p = call->row;
+    double count = 1;
+    if (is_seed(p, i))
+        return 2;
+    for (int32_t a = 0; a < p->rank; a++)
+        count *= row_stride(call, i, a) == 0 ? 1 : (double)p->dim[a];
+    return count;
+}
+
+/* One operation an element and instruction, two for a fused multiply-add; each operand is moved
+ * once for reading and once for writing. */
+static KernelCost cost(const Call *call)
+{
+    const RowProgram *p = call->row;
+    KernelCost c = { 0, 0 };
+    double rows = 1, n = (double)p->dim[p->rank - 1];
+    for (int32_t a = 0; a + 1 < p->rank; a++)
+        rows *= (double)p->dim[a];
+    uint32_t moved = 0;
+    for (int i = 0; i < p->n_instrs; i++) {
+        const RowInstr *in = &p->instrs[i];
+        int t = in->dst - call->n_operands - p->n_consts;
+        bool per_row = row_op_kind((RowOp)in->op) != ROW_REDUCE && t >= 0 && p->temp_per_row[t];
+        if (in->op != ROW_copy)
+            c.flops += rows * (per_row ? 1 : n) * (in->op == ROW_fma ? 2 : 1);
+        for (int k = 0; k < row_op_inputs((RowOp)in->op); k++)
+            if (instr_input(in, k) < call->n_operands)
+                moved |= 1u << instr_input(in, k);
+    }
+    for (int32_t i = 0; i < call->n_operands; i++)
+        c.bytes += operand_count(call, i) * (double)sizeof(float)
+                 * ((moved >> i & 1) + (p->outputs >> i & 1));
+    return c;
+}
+
+const KernelFamily family_row = {
+    .name = "row", .min_operands = 1, .max_operands = MAX_OPERANDS,
+    .check = check, .prepare = prepare, .scratch = scratch, .cost = cost,
+};
