@@ -39,12 +39,10 @@ int64_t pool_bound(const PoolBlock *blocks, uint32_t n, Arena *scratch)
 
 /* ---- the plan --------------------------------------------------------------------------------- */
 
-static const PoolBlock *sorting;        /* qsort has no context argument */
-
-static int by_size(const void *a, const void *b)
+static int by_size(const void *a, const void *b, void *blocks)
 {
     const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    const PoolBlock *x = &sorting[i], *y = &sorting[j];
+    const PoolBlock *x = (const PoolBlock *)blocks + i, *y = (const PoolBlock *)blocks + j;
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
     if (x->first != y->first)
@@ -98,8 +96,7 @@ int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch)
     int64_t peak = 0;
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;
-    sorting = blocks;
-    qsort(order, n, sizeof *order, by_size);
+    qsort_r(order, n, sizeof *order, by_size, blocks);
     for (uint32_t i = 0; i < n; i++) {
         PoolBlock *b = &blocks[order[i]];
         b->offset = best_gap(blocks, placed, i, b);
@@ -111,10 +108,10 @@ int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch)
 
 /* ---- the check -------------------------------------------------------------------------------- */
 
-static int by_first(const void *a, const void *b)
+static int by_first(const void *a, const void *b, void *blocks)
 {
     const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    const int64_t x = sorting[i].first, y = sorting[j].first;
+    const int64_t x = ((const PoolBlock *)blocks)[i].first, y = ((const PoolBlock *)blocks)[j].first;
     return x != y ? (x < y ? -1 : 1) : (i > j) - (i < j);
 }
 
@@ -125,8 +122,7 @@ bool pool_check(const PoolBlock *blocks, uint32_t n, int64_t peak, Arena *scratc
     uint32_t *alive = arena_array(scratch, n, sizeof *alive), n_alive = 0;
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;
-    sorting = blocks;
-    qsort(order, n, sizeof *order, by_first);
+    qsort_r(order, n, sizeof *order, by_first, (void *)(uintptr_t)blocks);
     for (uint32_t i = 0; i < n; i++) {
         const PoolBlock *x = &blocks[order[i]];
         uint32_t kept = 0;
