@@ -14,9 +14,9 @@
  *   {a}, {A}      is "a" or "an", as the next word asks
  *   < and >       are quotation marks: speech needs no backslashes
  *
- * Within one story no rule gives the same line twice until all its lines were used, so nobody looks
- * under the same stone twice. Only unsigned integers are computed with: the same seed gives the same
- * bytes on every machine. */
+ * Within one story no rule gives the same line twice until all its lines were used, so nobody
+ * looks under the same stone twice. Only unsigned integers are computed with: the same seed gives
+ * the same bytes on every machine. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>

@@ -77,8 +77,8 @@ elseif(CASE STREQUAL "options")
   expect_refused("--seed needs a number" --seed)
   expect_refused("--bytes needs a number" --seed 1 --bytes)
   foreach(wrong "-1" " 7" "7up" "0x10" "18446744073709551616")
-    expect_refused("--bytes: expected a number from 0 to 18446744073709551615, found '${wrong}'"
-      --bytes "${wrong}")
+    expect_refused("--seed: expected a number from 0 to 18446744073709551615, found '${wrong}'"
+      --bytes 1 --seed "${wrong}")
   endforeach()
 
 elseif(CASE STREQUAL "full_disk")
