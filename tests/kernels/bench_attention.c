@@ -1,0 +1,116 @@
+/* Times attention and its gradient on one thread: causal, B = 1, for heads, size and positions.
+ *     bench_attention [heads [groups [size]]]
+ * Prints the median of several runs, with the share of products that the causal mask leaves. */
+#include "base/check.h"
+#include "base/random.h"
+#include "runtime/kernels/select.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { RUNS = 15 };
+
+/* Of this thread: the machine may be busy with others. */
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *memory(size_t bytes)
+{
+    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    CHECK(p, "no memory");
+    return p;
+}
+
+static Operand tensor(int64_t heads, int64_t rows, int64_t size)
+{
+    Operand o = { .dim = { 1, heads, rows, size }, .rank = size > 0 ? 4 : 3, .dtype = DTYPE_f32 };
+    int64_t n = heads * rows * (size > 0 ? size : 1);
+    o.stride[0] = n;
+    o.stride[1] = n / heads;
+    o.stride[2] = size > 0 ? size : 1;
+    o.stride[3] = 1;
+    float *p = memory((size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (float)(random_uniform(1, 2, (uint64_t)i) * 2 - 1);
+    o.data = p;
+    return o;
+}
+
+static double median_seconds(Call *call, const KernelTable *table)
+{
+    double seconds[RUNS];
+    kernel_prepare(call);
+    void *scratch = memory(kernel_scratch(call));
+    for (int i = 0; i < RUNS; i++) {
+        double start = now();
+        int64_t repeats = 0;
+        do {
+            table->run[call->kernel](call, 0, call->n_tasks, scratch);
+            repeats++;
+        } while (now() - start < 0.01);
+        seconds[i] = (now() - start) / (double)repeats;
+    }
+    free(scratch);
+    qsort(seconds, RUNS, sizeof *seconds, by_value);
+    return seconds[RUNS / 2];
+}
+
+static void report(const char *what, Call *call, const KernelTable *table)
+{
+    double s = median_seconds(call, table);
+    printf("  %s %9.1f us %6.1f GFLOP/s", what, 1e6 * s, 1e-9 * kernel_cost(call).flops / s);
+}
+
+static void bench(const KernelTable *table, int64_t h, int64_t g, int64_t t, int64_t s, int64_t d)
+{
+    int32_t past = (int32_t)(s - t);
+    Operand q = tensor(h, t, d), k = tensor(g, s, d), v = tensor(g, s, d), out = tensor(h, t, d);
+    Operand lse = tensor(h, t, 0), dout = tensor(h, t, d);
+    Operand dq = tensor(h, t, d), dk = tensor(g, s, d), dv = tensor(g, s, d);
+    Operand forward[] = { out, lse, q, k, v, { .data = &past, .dtype = DTYPE_i32 } };
+    Operand backward[] = { dq, dk, dv, q, k, v, out, lse, dout };
+    Call call = { .kernel = KERNEL_attention, .n_operands = 6, .operand = forward,
+                  .i = { 1, 0, 1 }, .f = { 0.125 } };
+    printf("%-7s T %5lld S %5lld", isa_name(table->isa), (long long)t, (long long)s);
+    report("forward", &call, table);
+    if (t == s) {
+        call = (Call){ .kernel = KERNEL_attention_grad, .n_operands = 9, .operand = backward,
+                       .i = { 1 }, .f = { 0.125 } };
+        report("backward", &call, table);
+    }
+    printf("\n");
+    Operand *all[] = { &q, &k, &v, &out, &lse, &dout, &dq, &dk, &dv };
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        free(all[i]->data);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t h = argc > 1 ? atoll(argv[1]) : 12, g = argc > 2 ? atoll(argv[2]) : h;
+    int64_t d = argc > 3 ? atoll(argv[3]) : 64;
+    static const KernelTable *const tables[] = {
+#define ISA(name) &kernels_##name,
+#include "runtime/kernels/isas.def"
+    };
+    for (size_t i = 0; i < COUNT_OF(tables); i++) {
+        if (!isa_supported(tables[i]->isa))
+            continue;
+        for (int64_t t = 64; t <= 1024; t *= 4)
+            bench(tables[i], h, g, t, t, d);
+        for (int64_t s = 64; s <= 4096; s *= 8)
+            bench(tables[i], h, g, 1, s, d);
+        bench(tables[i], h, g, 8, 256, d);
+    }
+    return 0;
+}
