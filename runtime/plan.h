@@ -78,7 +78,7 @@ typedef struct PlanStorage {
     uint32_t class;                     /* PlanStorageClass */
     uint32_t dtype;
     uint32_t rank;
-    PlanDim dim[MAX_RANK];              /* row-major, dense; constant unless an input */
+    PlanDim dim[MAX_RANK];              /* row-major, dense; constant for a parameter */
     uint32_t init;                      /* PlanInit */
     uint32_t train_only;
     double init_value;

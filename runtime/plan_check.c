@@ -156,7 +156,7 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
     for (uint32_t a = 0; a < s->rank; a++) {
         if (!check_dim(p, &s->dim[a], 1, err))
             return false;
-        if (s->class != PLAN_INPUT && !dim_is_constant(&s->dim[a]))
+        if (s->class == PLAN_PARAM && !dim_is_constant(&s->dim[a]))
             return error_set(err, "axis %" PRIu32 " has no fixed size", a);
     }
     size_t bytes;

@@ -1,0 +1,50 @@
+/* Program by program: specialise and lower a copy of the model, add it to the plan. */
+#include "codegen/compile.h"
+
+#include "codegen/lower.h"
+#include "passes/specialize.h"
+
+Graph *compile_program(const Graph *model, Program program, const CompileOptions *options,
+                       Arena *arena, Arena *scratch, DiagSink *diags)
+{
+    const PassOptions pass = { .level = options->level, .batch = options->batch,
+                               .sequence = options->sequence, .chunk = options->chunk,
+                               .program = program };
+    Graph *g = graph_clone(model, arena);
+    const PassObserver *observer = options->observer.after ? &options->observer : NULL;
+    return passes_run(g, &pass, diags, scratch, observer) ? g : NULL;
+}
+
+/* The errors since `from` become warnings: the rest of the model is sound. */
+static void demote(DiagSink *diags, uint32_t from)
+{
+    for (uint32_t i = from; i < diags->n; i++)
+        diags->diags[i].warning = true;
+    diags->n_errors = 0;
+}
+
+bool compile_plan(const Graph *model, const CompileOptions *options, Arena *arena, Arena *scratch,
+                  DiagSink *diags, Buf *plan)
+{
+    PlanBuilder b;
+    bool ok = true;
+    plan_builder_init(&b, arena, model->name);
+    for (Program p = PROGRAM_score; p < N_PROGRAMS && ok; p++) {
+        const bool asked = options->programs >> p & 1;
+        if ((options->programs && !asked) || !program_possible(model, p))
+            continue;
+        const uint32_t n_before = diags->n;
+        Graph *g = compile_program(model, p, options, arena, scratch, diags);
+        if (g) {
+            b.context = g->context;
+            lower_program(&b, g);
+        } else if (p == PROGRAM_generate && !asked) {
+            demote(diags, n_before);
+        } else {
+            ok = false;
+        }
+    }
+    ok = ok && plan_builder_write(&b, plan);
+    plan_builder_free(&b);
+    return ok;
+}

@@ -1,0 +1,26 @@
+/* The compiler as one function: a model's graph in, a plan's bytes out. */
+#ifndef CODEGEN_COMPILE_H
+#define CODEGEN_COMPILE_H
+
+#include "base/buf.h"
+#include "ir/graph.h"
+#include "passes/run.h"
+
+typedef struct CompileOptions {
+    int level;                          /* 0 or 2 */
+    int64_t batch, sequence, chunk;     /* largest sizes; 0: the defaults of `specialize` */
+    uint32_t programs;                  /* bit per Program; 0: all that the model supports */
+    PassObserver observer;              /* after NULL: nobody watches */
+} CompileOptions;
+
+/* One program of the model, through every pass.  NULL when the author's mistakes went to `diags`. */
+Graph *compile_program(const Graph *model, Program program, const CompileOptions *options,
+                       Arena *arena, Arena *scratch, DiagSink *diags);
+
+/* All programs that the options ask for, as one plan.  A model for which cached generation cannot be
+ * proved still gets its other programs; the reason becomes a warning, unless `generate` was asked for
+ * by name.  False with diagnostics, or, `diags` without errors, when memory ran out. */
+bool compile_plan(const Graph *model, const CompileOptions *options, Arena *arena, Arena *scratch,
+                  DiagSink *diags, Buf *plan);
+
+#endif
