@@ -10,6 +10,7 @@
 #include "frontend/carets.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "runtime/plan.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -213,11 +214,11 @@ static int emit_plan(Compilation *c, const Graph *model, const CompileArgs *a,
     CHECK(sound, "the plan does not pass its own check: %s", err.text);
     if (a->emit && strcmp(a->emit, "plan") == 0) {
         plan_print(&text, &plan);
-        free(plan.kernels);
+        plan_close(&plan);
         buf_free(&bytes);
         return deliver(&text, a->out);
     }
-    free(plan.kernels);
+    plan_close(&plan);
     return deliver(&bytes, path);
 }
 

@@ -29,8 +29,10 @@ bool plan_open(const char *path, Plan *out, Error *err)
     FileMap map;
     if (!file_map(path, &map, err))
         return false;
-    if (plan_view(map.data, map.size, out, err))
+    if (plan_view(map.data, map.size, out, err)) {
+        out->mapped = true;
         return true;
+    }
     file_unmap(&map);
     *out = (Plan){ 0 };
     return error_prefix(err, "%s", path);
@@ -39,7 +41,8 @@ bool plan_open(const char *path, Plan *out, Error *err)
 void plan_close(Plan *p)
 {
     free(p->kernels);
-    file_unmap(&p->file);
+    if (p->mapped)
+        file_unmap(&p->file);
     *p = (Plan){ 0 };
 }
 

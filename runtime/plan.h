@@ -145,6 +145,7 @@ typedef struct PlanRowConst {
 /* An open plan: a map of the file and typed views into it. */
 typedef struct Plan {
     FileMap file;
+    bool mapped;                        /* by plan_open, and plan_close unmaps it */
     const PlanHeader *header;
     const PlanSymbol *symbols;
     const PlanStorage *storages;

@@ -1,0 +1,231 @@
+/* Algebra: identities, views that cancel, scales that meet.
+ *
+ * needs  nothing
+ * keeps  order, types; values to within the rounding of one operation
+ *
+ * One walk; each node is looked at once, after its inputs have become what they become.  Rules look
+ * at the new graph, so chains collapse. */
+#include "ir/build.h"
+#include "passes/pass.h"
+
+#include <math.h>
+
+typedef struct Simplify {
+    Rewriter rw;
+    const Graph *g;                     /* the new graph, which the rules read */
+    const Node *node;                   /* in the old graph */
+    ValueId in[3];                      /* its inputs in the new one */
+    Builder b;
+} Simplify;
+
+static bool number(const Simplify *s, ValueId v, double *out)
+{
+    const Node *n = value_def(s->g, v);
+    if (n->op != OP_constant || value_type(s->g, v)->shape.rank != 0)
+        return false;
+    *out = NODE_ATTR(n, constant, value).f;
+    return true;
+}
+
+static bool is_number(const Simplify *s, ValueId v, double wanted)
+{
+    double x;
+    return number(s, v, &x) && x == wanted;
+}
+
+/* `v` may stand for the result only when the types agree. */
+static ValueId same_type(const Simplify *s, ValueId v)
+{
+    const Type *result = value_type(s->rw.old, s->node->first_output);
+    return type_equal(value_type(s->g, v), result) ? v : NO_VALUE;
+}
+
+static bool is_f32(const Simplify *s)
+{
+    return value_type(s->rw.old, s->node->first_output)->dtype == DTYPE_f32;
+}
+
+/* ---- arithmetic ------------------------------------------------------------------------------- */
+
+static ValueId simplify_add(Simplify *s)
+{
+    if (is_number(s, s->in[1], 0))
+        return same_type(s, s->in[0]);
+    if (is_number(s, s->in[0], 0))
+        return same_type(s, s->in[1]);
+    return NO_VALUE;
+}
+
+static ValueId simplify_sub(Simplify *s)
+{
+    return is_number(s, s->in[1], 0) ? same_type(s, s->in[0]) : NO_VALUE;
+}
+
+/* (x * a) * b = x * (a b), the product of the numbers taken in double. */
+static ValueId merge_scales(Simplify *s, ValueId x, double factor)
+{
+    const Node *n = value_def(s->g, x);
+    double inner;
+    if (n->op != OP_mul || !is_f32(s))
+        return NO_VALUE;
+    for (unsigned i = 0; i < 2; i++)
+        if (number(s, node_input(s->g, n, i), &inner) && isfinite(inner * factor))
+            return build_scale(&s->b, node_input(s->g, n, 1 - i), inner * factor);
+    return NO_VALUE;
+}
+
+static ValueId simplify_mul(Simplify *s)
+{
+    double c;
+    for (unsigned i = 0; i < 2; i++) {
+        const ValueId x = s->in[1 - i];
+        if (!number(s, s->in[i], &c))
+            continue;
+        if (c == 1 && same_type(s, x) != NO_VALUE)
+            return x;
+        if (c == -1 && same_type(s, x) != NO_VALUE)
+            return build1(&s->b, OP_neg, x);
+        return merge_scales(s, x, c);
+    }
+    return NO_VALUE;
+}
+
+/* Over a number is times its reciprocal: exact for powers of two, else one more rounding of the
+ * number, in double. */
+static ValueId simplify_div(Simplify *s)
+{
+    double c;
+    if (!number(s, s->in[1], &c) || c == 0 || !isfinite(1 / c))
+        return NO_VALUE;
+    if (c == 1)
+        return same_type(s, s->in[0]);
+    const ValueId merged = merge_scales(s, s->in[0], 1 / c);
+    return merged != NO_VALUE ? merged : build_scale(&s->b, s->in[0], 1 / c);
+}
+
+static ValueId simplify_pow(Simplify *s)
+{
+    const ValueId x = s->in[0];
+    double e;
+    if (!number(s, s->in[1], &e) || same_type(s, x) == NO_VALUE)
+        return NO_VALUE;
+    if (e == 1)
+        return x;
+    if (e == 2)
+        return build2(&s->b, OP_mul, x, x);
+    if (e == 0.5)
+        return build1(&s->b, OP_sqrt, x);
+    if (e == -0.5)
+        return build1(&s->b, OP_rsqrt, x);
+    if (e == -1)
+        return build1(&s->b, OP_recip, x);
+    return NO_VALUE;
+}
+
+/* The same op twice gives back x. */
+static ValueId simplify_twice(Simplify *s)
+{
+    const Node *n = value_def(s->g, s->in[0]);
+    return n->op == s->node->op ? same_type(s, node_input(s->g, n, 0)) : NO_VALUE;
+}
+
+static ValueId simplify_cast(Simplify *s)
+{
+    return same_type(s, s->in[0]);
+}
+
+/* ---- views ------------------------------------------------------------------------------------ */
+
+static ValueId simplify_reshape(Simplify *s)
+{
+    const Node *n = value_def(s->g, s->in[0]);
+    if (same_type(s, s->in[0]) != NO_VALUE)
+        return s->in[0];
+    if (n->op == OP_reshape)
+        return build_reshape(&s->b, node_input(s->g, n, 0),
+                             &value_type(s->rw.old, s->node->first_output)->shape);
+    return NO_VALUE;
+}
+
+static ValueId simplify_broadcast(Simplify *s)
+{
+    return same_type(s, s->in[0]);
+}
+
+static ValueId simplify_transpose(Simplify *s)
+{
+    const int64_t a = NODE_ATTR(s->node, transpose, a).i, b = NODE_ATTR(s->node, transpose, b).i;
+    const Node *n = value_def(s->g, s->in[0]);
+    if (a == b)
+        return s->in[0];
+    if (n->op != OP_transpose)
+        return NO_VALUE;
+    const int64_t c = NODE_ATTR(n, transpose, a).i, d = NODE_ATTR(n, transpose, b).i;
+    return (a == c && b == d) || (a == d && b == c) ? node_input(s->g, n, 0) : NO_VALUE;
+}
+
+/* A slice that keeps all; a slice of a slice of the same axis. */
+static ValueId simplify_slice(Simplify *s)
+{
+    const int axis = (int)NODE_ATTR(s->node, slice, axis).i;
+    const int64_t start = NODE_ATTR(s->node, slice, start).i;
+    const int64_t stop = NODE_ATTR(s->node, slice, stop).i;
+    const Node *n = value_def(s->g, s->in[0]);
+    if (same_type(s, s->in[0]) != NO_VALUE)
+        return s->in[0];
+    if (n->op != OP_slice || NODE_ATTR(n, slice, axis).i != axis)
+        return NO_VALUE;
+    const int64_t from = NODE_ATTR(n, slice, start).i;
+    return build_slice(&s->b, node_input(s->g, n, 0), axis, from + start, from + stop);
+}
+
+/* A concat of one. */
+static ValueId simplify_concat(Simplify *s)
+{
+    return s->node->n_inputs == 1 ? s->in[0] : NO_VALUE;
+}
+
+/* A reduction over axes of size 1 changes nothing. */
+static ValueId simplify_reduce(Simplify *s)
+{
+    return same_type(s, s->in[0]);
+}
+
+static ValueId simplify_node(Simplify *s)
+{
+    switch (s->node->op) {
+    case OP_add: return simplify_add(s);
+    case OP_sub: return simplify_sub(s);
+    case OP_mul: return simplify_mul(s);
+    case OP_div: return simplify_div(s);
+    case OP_pow: return simplify_pow(s);
+    case OP_neg: case OP_recip: return simplify_twice(s);
+    case OP_cast: return simplify_cast(s);
+    case OP_reshape: return simplify_reshape(s);
+    case OP_broadcast: return simplify_broadcast(s);
+    case OP_transpose: return simplify_transpose(s);
+    case OP_slice: return simplify_slice(s);
+    case OP_concat: return simplify_concat(s);
+    case OP_sum: case OP_mean: case OP_max: case OP_min: return simplify_reduce(s);
+    default: return NO_VALUE;
+    }
+}
+
+bool pass_simplify(Graph *g, PassContext *cx)
+{
+    Simplify s = { .rw = rewrite_begin(g, cx->scratch) };
+    s.g = s.rw.new_;
+    for (NodeId n = 0; n < s.rw.old->n_nodes; n++) {
+        s.node = &s.rw.old->nodes[n];
+        s.b = rewrite_builder(&s.rw, n);
+        for (unsigned i = 0; i < 3 && i < s.node->n_inputs; i++)
+            s.in[i] = rewrite_of(&s.rw, node_input(s.rw.old, s.node, i));
+        const ValueId v = simplify_node(&s);
+        if (v == NO_VALUE)
+            rewrite_copy(&s.rw, n);
+        else
+            s.rw.map[s.node->first_output] = v;
+    }
+    rewrite_end(&s.rw);
+    return true;
+}
