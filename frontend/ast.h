@@ -75,6 +75,7 @@ typedef enum CalleeKind {
 struct Expr {
     ExprKind kind;
     uint16_t depth;                     /* 1 + the deepest part's */
+    uint32_t origin;                    /* sema: what this size is called in messages, or 0 */
     bool reported;                      /* sema: what is wrong with the name has been said */
     Span span;
     union {
@@ -160,6 +161,7 @@ struct Stmt {
     StmtList otherwise;                 /* if: the else branch */
     bool has_broken;                    /* somewhere inside a statement could not be read */
     bool library;                       /* block: sema: from a used file */
+    bool misplaced;                     /* sema: told so, and left out */
 };
 
 typedef struct Ast {

@@ -51,8 +51,10 @@ Stmt *build_broken(Parse *p, Loc at)
         const Token *t = &p->tokens[i];
         if (t->loc.first >= at.last)
             break;
+        NameAt name = { t->u.name, parse_span(p, t->loc) };
         if (t->kind == TOKEN_NAME)
-            p->ast->broken_names = build_add_name(p, p->ast->broken_names, t->u.name, t->loc);
+            ARENA_PUSH(p->arena, p->ast->broken_names.items, p->ast->broken_names.n,
+                       p->ast->broken_names.cap, name);
     }
     return s;
 }
@@ -196,13 +198,24 @@ StmtList build_add_stmt(Parse *p, StmtList list, Stmt *s) { LIST_WITH(p, list, s
 ExprList build_add_expr(Parse *p, ExprList list, Expr *e) { LIST_WITH(p, list, e); }
 ArgList build_add_arg(Parse *p, ArgList list, Arg arg) { LIST_WITH(p, list, arg); }
 IndexList build_add_index(Parse *p, IndexList list, IndexItem item) { LIST_WITH(p, list, item); }
+/* More parameters or results than any block has would only make the walks over them slow. */
+enum { MAX_NAMES = 64 };
+
 FormalList build_add_formal(Parse *p, FormalList list, Formal formal)
 {
+    if (list.n == MAX_NAMES) {
+        diag_error(p->diags, formal.span, DIAG_E0106, "more than %d parameters", MAX_NAMES);
+        return list;
+    }
     LIST_WITH(p, list, formal);
 }
 
 NameList build_add_name(Parse *p, NameList list, const char *name, Loc at)
 {
     NameAt item = { name, parse_span(p, at) };
+    if (list.n == MAX_NAMES) {
+        diag_error(p->diags, item.span, DIAG_E0106, "more than %d names", MAX_NAMES);
+        return list;
+    }
     LIST_WITH(p, list, item);
 }
