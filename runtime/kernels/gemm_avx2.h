@@ -13,17 +13,13 @@ static inline vf g_fma(vf a, vf b, vf c)
 }
 
 /* Half-rows i and i + 4 share a register, so that no shuffle crosses its halves. */
-static inline void g_transpose(int64_t rows, const float *src, int64_t ld, float *dst,
-                               int64_t dst_ld)
+static inline void g_transpose_block(const float *const *row, int64_t k, float *dst, int64_t dst_ld)
 {
-    const float *row[VL];
-    for (int64_t i = 0; i < VL; i++)
-        row[i] = src + (i < rows ? i : rows - 1) * ld;
     for (int j = 0; j < VL; j += 4) {
         vf x[4];
         for (int i = 0; i < 4; i++)
-            x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i] + j)),
-                                        _mm_loadu_ps(row[i + 4] + j), 1);
+            x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i] + k + j)),
+                                        _mm_loadu_ps(row[i + 4] + k + j), 1);
         vf a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
         vf c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
         v_store(dst + (j + 0) * dst_ld, _mm256_shuffle_ps(a, c, 0x44));

@@ -15,19 +15,15 @@ static inline vf g_fma(vf a, vf b, vf c)
 
 /* Quarter-rows i, i + 4, i + 8 and i + 12 share a register, so that no shuffle crosses quarters and
  * the gathering is done by loads. */
-static inline void g_transpose(int64_t rows, const float *src, int64_t ld, float *dst,
-                               int64_t dst_ld)
+static inline void g_transpose_block(const float *const *row, int64_t k, float *dst, int64_t dst_ld)
 {
-    const float *row[VL];
-    for (int64_t i = 0; i < VL; i++)
-        row[i] = src + (i < rows ? i : rows - 1) * ld;
     for (int j = 0; j < VL; j += 4) {
         vf x[4];
         for (int i = 0; i < 4; i++) {
-            x[i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + j));
-            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 4] + j), 1);
-            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 8] + j), 2);
-            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 12] + j), 3);
+            x[i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + k + j));
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 4] + k + j), 1);
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 8] + k + j), 2);
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(row[i + 12] + k + j), 3);
         }
         vf a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
         vf c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);

@@ -5,7 +5,7 @@
  *  GEMM_WIDE(X)            X(rows, nv): tiles for few rows, where B is streamed from memory
  *  GEMM_DOT(X)             X(rows, columns): tiles of dot products, likewise
  *  g_fma(a, b, c)          a b + c as fast as the machine has it; here rounded twice
- *  g_transpose             dst[j * dst_ld + i] = src[min(i, rows - 1) * ld + j], i and j below VL */
+ *  g_transpose_block       dst[j * dst_ld + i] = row[i][k + j] for i and j below VL */
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
@@ -19,14 +19,11 @@ static inline vf g_fma(vf a, vf b, vf c)
     return v_add(v_mul(a, b), c);
 }
 
-static inline void g_transpose(int64_t rows, const float *src, int64_t ld, float *dst,
-                               int64_t dst_ld)
+static inline void g_transpose_block(const float *const *row, int64_t k, float *dst, int64_t dst_ld)
 {
-    for (int64_t i = 0; i < VL; i++) {
-        const float *row = src + (i < rows ? i : rows - 1) * ld;
+    for (int64_t i = 0; i < VL; i++)
         for (int64_t j = 0; j < VL; j++)
-            dst[j * dst_ld + i] = row[j];
-    }
+            dst[j * dst_ld + i] = row[i][k + j];
 }
 
 #endif

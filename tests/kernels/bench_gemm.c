@@ -3,8 +3,8 @@
  *     bench_gemm [ISA] [ROUNDS] [SHAPE]
  *
  * Every shape is timed in rounds, each round taking this kernel and OpenBLAS in turn on one thread
- * and on two; the medians over the rounds are printed in GFLOP/s.  OpenBLAS is told its kernel by
- * OPENBLAS_CORETYPE; SHAPE picks the shapes whose name contains it. */
+ * and on two; of each, the best round is printed in GFLOP/s, then the median.  OpenBLAS is told its
+ * kernel by OPENBLAS_CORETYPE; SHAPE picks the shapes whose name contains it. */
 #include "runtime/kernels/select.h"
 
 #include <dlfcn.h>
@@ -79,12 +79,6 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *x, int n)
-{
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return x[n / 2];
-}
-
 static float *make(size_t n)
 {
     float *p = aligned_alloc(64, (n * sizeof *p + 63) / 64 * 64);
@@ -153,12 +147,14 @@ static void bench(const Shape *s, int rounds)
     for (int r = 0; r < rounds; r++)
         for (int j = 0; j < 4; j++)
             t[j][r] = j % 2 && !blas_sgemm ? 1e9 : time_one(s, &call, j % 2, 1 + j / 2);
-    double flops = kernel_cost(&call).flops;
+    KernelCost cost = kernel_cost(&call);
     printf("%-24s %3lld x %5lld x %5lld -> %5lld ", s->name, (long long)s->batch, (long long)s->m,
            (long long)s->k, (long long)s->n);
-    for (int j = 0; j < 4; j++)
-        printf(" %7.1f", flops / median(t[j], rounds) / 1e9);
-    printf("   %6.1f GB/s\n", kernel_cost(&call).bytes / t[2][rounds / 2] / 1e9);
+    for (int j = 0; j < 4; j++) {
+        qsort(t[j], (size_t)rounds, sizeof *t[j], by_value);
+        printf(" %6.1f (%5.1f)", cost.flops / t[j][0] / 1e9, cost.flops / t[j][rounds / 2] / 1e9);
+    }
+    printf("   %5.1f %5.1f GB/s\n", cost.bytes / t[0][0] / 1e9, cost.bytes / t[2][0] / 1e9);
     fflush(stdout);
     for (int i = 0; i < MAX_THREADS; i++)
         free(scratch[i]);
@@ -190,8 +186,8 @@ int main(int argc, char **argv)
     int rounds = argc > 2 ? atoi(argv[2]) : 7;
     rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
     find_blas();
-    printf("GFLOP/s, %s; 1 thread: ours, OpenBLAS; 2 threads: ours, OpenBLAS; ours in GB/s\n",
-           isa_name(table->isa));
+    printf("%s, GFLOP/s, best (median) of %d; 1 thread: ours, OpenBLAS; 2 threads: the same; "
+           "ours in GB/s\n", isa_name(table->isa), rounds);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (argc <= 3 || strstr(shapes[i].name, argv[3]))
             bench(&shapes[i], rounds);

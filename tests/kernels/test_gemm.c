@@ -226,7 +226,8 @@ static Operand matrix(int64_t rows, int64_t columns, Layout layout, int64_t pad)
 static void verify_plain(int64_t m, int64_t n, int64_t k, Layout a, Layout b, int64_t pad,
                          double alpha, bool accumulate)
 {
-    Product p = { .operand = { matrix(m, n, ROWS, pad), matrix(m, k, a, pad), matrix(k, n, b, pad) } };
+    Product p = { .operand = { matrix(m, n, ROWS, pad), matrix(m, k, a, pad),
+                               matrix(k, n, b, pad) } };
     p.call.f[0] = alpha;
     p.call.i[0] = accumulate;
     fill(&p);
@@ -279,10 +280,12 @@ static void test_blocks(void **state)
 static void test_random(void **state)
 {
     (void)state;
-    for (int i = 0; i < 150; i++)
-        verify_plain(1 + draw(i % 3 ? 20 : 150), 1 + draw(i % 2 ? 40 : 300), 1 + draw(i % 5 ? 50 : 400),
-                     (Layout)draw(N_LAYOUTS), (Layout)draw(N_LAYOUTS), draw(5), (double)draw_float(),
-                     draw(2) == 1);
+    for (int i = 0; i < 150; i++) {
+        int64_t m = 1 + draw(i % 3 ? 20 : 150), n = 1 + draw(i % 2 ? 40 : 300);
+        int64_t k = 1 + draw(i % 5 ? 50 : 400);
+        Layout a = (Layout)draw(N_LAYOUTS), b = (Layout)draw(N_LAYOUTS);
+        verify_plain(m, n, k, a, b, draw(5), (double)draw_float(), draw(2) == 1);
+    }
 }
 
 /* Leading axes with sizes `dim`; an operand whose bit is not set for an axis repeats along it. */
@@ -407,7 +410,8 @@ static void test_nothing_to_do(void **state)
         verify_plain(0, 5, 3, ROWS, ROWS, 0, 1, mode);
         verify_plain(5, 0, 3, ROWS, ROWS, 0, 1, mode);
     }
-    Product p = { .operand = { matrix(0, 5, ROWS, 0), matrix(0, 3, ROWS, 0), matrix(3, 5, ROWS, 0) } };
+    Product p = { .operand = { matrix(0, 5, ROWS, 0), matrix(0, 3, ROWS, 0),
+                               matrix(3, 5, ROWS, 0) } };
     fill(&p);
     p.call.n_tasks = 9;
     kernel_prepare(&p.call);
@@ -423,8 +427,10 @@ static void test_scratch(void **state)
     for (int axis = 0; axis < 3; axis++) {
         size_t last = 0;
         for (int64_t size = 0; size < 5000; size = size * 5 / 4 + 1) {
-            int64_t m = axis == 0 ? size : 9, n = axis == 1 ? size : 2000, k = axis == 2 ? size : 2000;
-            Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0), matrix(k, n, ROWS, 0) };
+            int64_t m = axis == 0 ? size : 9, n = axis == 1 ? size : 2000;
+            int64_t k = axis == 2 ? size : 2000;
+            Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0),
+                                   matrix(k, n, ROWS, 0) };
             Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand };
             kernel_prepare(&call);
             size_t bytes = kernel_scratch(&call);
@@ -447,7 +453,8 @@ static void test_tasks(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
-        Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0), matrix(k, n, ROWS, 0) };
+        Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0),
+                               matrix(k, n, ROWS, 0) };
         Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand };
         kernel_prepare(&call);
         assert_true(call.n_tasks >= 48);
