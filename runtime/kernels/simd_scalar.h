@@ -54,6 +54,7 @@ typedef int32_t vi __attribute__((vector_size(16)));
 typedef uint32_t vu __attribute__((vector_size(16)));
 typedef vi vm;
 typedef double vd __attribute__((vector_size(16)));
+typedef float vh __attribute__((vector_size(8)));
 typedef uint64_t vd_bits __attribute__((vector_size(16)));
 
 static inline vf v_load(const float *p)
@@ -175,12 +176,15 @@ static inline vf v_sqrt(vf a)
                  __builtin_sqrtf(a[2]), __builtin_sqrtf(a[3]) };
 }
 
-static inline vd v_lower(vf a) { return (vd){ (double)a[0], (double)a[1] }; }
-static inline vd v_upper(vf a) { return (vd){ (double)a[2], (double)a[3] }; }
+/* Two lanes at a time: of vectors put together from single conversions gcc 12 merges a narrowing with
+ * the widening that follows it, and so loses a rounding. */
+static inline vd v_lower(vf a) { return __builtin_convertvector(((vh){ a[0], a[1] }), vd); }
+static inline vd v_upper(vf a) { return __builtin_convertvector(((vh){ a[2], a[3] }), vd); }
 
 static inline vf v_join(vd lo, vd hi)
 {
-    return (vf){ (float)lo[0], (float)lo[1], (float)hi[0], (float)hi[1] };
+    vh l = __builtin_convertvector(lo, vh), h = __builtin_convertvector(hi, vh);
+    return (vf){ l[0], l[1], h[0], h[1] };
 }
 
 static inline vf v_fma(vf a, vf b, vf c)
