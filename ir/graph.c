@@ -79,6 +79,7 @@ static void copy_sizes(Graph *to, const Graph *g, Strings *s)
 {
     memcpy(to->symbol, g->symbol, sizeof g->symbol);
     to->n_symbols = g->n_symbols;
+    to->context = g->context;
     for (uint32_t i = 0; i < to->n_symbols; i++)
         to->symbol[i].name = keep_string(s, to->symbol[i].name);
     to->origins = copy_array(to->arena, g->origins, g->n_origins, sizeof *g->origins);

@@ -61,8 +61,8 @@ typedef enum InitKind {
 typedef struct Storage {
     const char *name;                   /* path of a parameter, name of an input, "adamw.m.<path>",
                                            "cache.k.<n>"; the runtime's own inputs begin with '$':
-                                           $lr f32[], $clip f32[], $step i32[] (from 1), $seed
-                                           i32[2], $past i32[] */
+                                           $lr f32[], $clip f32[], $scale f32[], $step i32[]
+                                           (from 1), $seed i32[2], $past i32[] */
     StorageClass class;
     Type type;
     InitKind init;                      /* parameters; state starts as zeros */
@@ -146,6 +146,8 @@ typedef struct Graph {
     uint32_t n_files;
     Symbol symbol[MAX_SYMBOLS];
     uint32_t n_symbols;
+    int64_t context;                    /* largest sequence that the author allows, whatever the
+                                           program's own largest is; 0 before specialize */
     Origin *origins;                    /* [0] is "none" */
     uint32_t n_origins, cap_origins;
 

@@ -205,6 +205,8 @@ static void put_header(Buf *out, const Graph *g)
     }
     for (uint32_t i = 0; i < g->n_symbols; i++)
         put_symbol(out, &g->symbol[i]);
+    if (g->context)
+        buf_printf(out, "context %" PRId64 "\n", g->context);
     for (StorageId i = 0; i < g->n_storages; i++)
         put_storage(out, g, &g->storages[i]);
     put_optimizer(out, &g->optimizer);

@@ -16,8 +16,8 @@ enum { LARGEST_TEXT = 1 << 30 };
 
 /* Lines come in this order; each kind may be absent, and those of LINE_ONCE come at most once. */
 typedef enum LineKind {
-    LINE_graph, LINE_file, LINE_symbol, LINE_storage, LINE_optimizer, LINE_groups, LINE_buffer,
-    LINE_pool, LINE_node, LINE_output, LINE_loss, N_LINES
+    LINE_graph, LINE_file, LINE_symbol, LINE_context, LINE_storage, LINE_optimizer, LINE_groups,
+    LINE_buffer, LINE_pool, LINE_node, LINE_output, LINE_loss, N_LINES
 } LineKind;
 
 typedef struct NamedStorage {
@@ -121,6 +121,11 @@ static bool read_symbol(Reader *r)
     if (graph_symbol(g, name.text, (SymbolRole)role, max, span) < 0)
         return scan_fail(&r->scan, "more than %d symbols", MAX_SYMBOLS);
     return true;
+}
+
+static bool read_context(Reader *r)
+{
+    return scan_int(&r->scan, 0, (int64_t)1 << 61, &r->g->context);
 }
 
 static bool read_bool(Reader *r, int64_t *out)
@@ -517,6 +522,7 @@ static const struct {
     [LINE_graph] = { "graph", true, read_graph },
     [LINE_file] = { "file", false, read_file },
     [LINE_symbol] = { "symbol", false, read_symbol },
+    [LINE_context] = { "context", true, read_context },
     [LINE_storage] = { "storage", false, read_storage },
     [LINE_optimizer] = { "optimizer", true, read_optimizer },
     [LINE_groups] = { "groups", true, read_groups },
