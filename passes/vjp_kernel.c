@@ -1,0 +1,79 @@
+/* Gradients of matrix products and of ops whose gradients have kernels of their own. */
+#include "passes/vjp.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+/* ---- matmul ---------------------------------------------------------------------------------- */
+
+/* [.., M, N] as [.. * M, N]. */
+static ValueId fold(Vjp *v, ValueId x)
+{
+    Shape s = shape_of(v, x);
+    for (; s.rank > 2; s.rank--) {
+        bool fits = dim_mul(s.dim[s.rank - 3], s.dim[s.rank - 2], &s.dim[s.rank - 3]);
+        CHECK(fits, "a tensor with more than 2^62 rows");
+        s.dim[s.rank - 2] = s.dim[s.rank - 1];
+    }
+    return build_reshape(&v->b, x, &s);
+}
+
+/* With c = alpha A B for A = op(a), B = op(b):  dA = alpha g B',  dB = alpha A' g;  where the
+ * operand was transposed, the product is formed transposed instead of its result. */
+void vjp_matmul(Vjp *v)
+{
+    const bool ta = NODE_ATTR(v->node, matmul, transpose_a).i;
+    const bool tb = NODE_ATTR(v->node, matmul, transpose_b).i;
+    const double alpha = NODE_ATTR(v->node, matmul, alpha).f;
+    ValueId a = v->in[0], b = v->in[1], g = v->g;
+    GRAD(0, ta ? build_matmul(&v->b, b, g, tb, true, alpha)
+               : build_matmul(&v->b, g, b, false, !tb, alpha));
+
+    bool a_turned = ta;
+    const Shape left = shape_of(v, a);
+    if (v->wanted[1] && left.rank > 2 && shape_of(v, b).rank == 2) {
+        /* One matrix for all leading axes: one product over all rows, and no sum of products. */
+        if (ta)
+            a = build_transpose(&v->b, a, left.rank - 2, left.rank - 1);
+        a_turned = false;
+        a = fold(v, a);
+        g = fold(v, g);
+    }
+    GRAD(1, tb ? build_matmul(&v->b, g, a, true, a_turned, alpha)
+               : build_matmul(&v->b, a, g, !a_turned, false, alpha));
+}
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+/* A rotation is undone by the opposite one. */
+void vjp_rope(Vjp *v)
+{
+    ValueId in[] = { v->g, v->in[1] };
+    NodeSpec spec = node_spec(OP_rope, in, 2, v->b.span, v->b.path);
+    memcpy(spec.attr, v->node->attr, sizeof spec.attr);
+    spec.attr[ATTR_INDEX(rope, inverse)].i = !NODE_ATTR(v->node, rope, inverse).i;
+    GRAD(0, graph_add(v->b.g, &spec, NULL));
+}
+
+/* Both rows have the same attributes in the same order (ir/infer_kernel.c holds them to it). */
+void vjp_attention(Vjp *v)
+{
+    ValueId in[7] = { v->in[0], v->in[1], v->in[2], v->out, v->out + 1, v->g };
+    const bool seeded = v->node->n_inputs == 4;
+    if (seeded)
+        in[6] = v->in[3];
+    NodeSpec spec = node_spec(OP_attention_grad, in, seeded ? 7 : 6, v->b.span, v->b.path);
+    memcpy(spec.attr, v->node->attr, sizeof spec.attr);
+    ValueId first = graph_add(v->b.g, &spec, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        GRAD(i, first + i);
+}
+
+void vjp_cross_entropy(Vjp *v)
+{
+    ValueId in[] = { v->in[0], v->out + 1, v->in[1], v->g };
+    NodeSpec spec = node_spec(OP_cross_entropy_grad, in, 4, v->b.span, v->b.path);
+    spec.attr[ATTR_INDEX(cross_entropy_grad, ignore)] = NODE_ATTR(v->node, cross_entropy, ignore);
+    GRAD(0, graph_add(v->b.g, &spec, NULL));
+}
