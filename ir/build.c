@@ -149,8 +149,13 @@ static void take_spare(Graph *to, Graph *g)
 {
     Graph *spare = g->spare;
     g->spare = NULL;
-    if (!spare)
+    if (!spare) {
         spare = arena_alloc(g->arena, sizeof *spare);
+        spare->cap_nodes = g->n_nodes + g->n_nodes / 4 + 16;
+        spare->nodes = arena_array(g->arena, spare->cap_nodes, sizeof *spare->nodes);
+        spare->cap_values = g->n_values + g->n_values / 4 + 16;
+        spare->values = arena_array(g->arena, spare->cap_values, sizeof *spare->values);
+    }
     to->nodes = spare->nodes;
     to->cap_nodes = spare->cap_nodes;
     to->values = spare->values;

@@ -1,0 +1,591 @@
+/* Graphs that hold every row of the op table. */
+#include "sample.h"
+
+#include "base/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DIMS(...) (int)COUNT_OF(((Dim[]){ __VA_ARGS__ })), ((Dim[]){ __VA_ARGS__ })
+#define C(n) dim_const(n)
+
+Sample sample_begin(Arena *arena)
+{
+    Graph *g = graph_new(arena, "sample \"quoted\" \\ \xc3\xa9", PROGRAM_train);
+    static const char *files[] = { "sample.smg", "lib/blocks.smg" };
+    g->files = files;
+    g->n_files = 2;
+    Sample s = { .g = g };
+    int b = graph_symbol(g, "B", ROLE_BATCH, 4, (Span){ 0, 3, 1, 7 });
+    int t = graph_symbol(g, "T", ROLE_SEQUENCE, 16, (Span){ 0, 4, 1, 10 });
+    graph_symbol(g, "n_free", ROLE_FREE, 0, (Span){ 0 });
+    s.B = dim_symbol(b);
+    s.T = dim_symbol(t);
+    s.b = builder_at(g, NULL);
+    s.b.span = (Span){ 1, 20, 5, 9 };
+    s.b.path = "h.0.attn";
+    return s;
+}
+
+static ValueId sample_storage(Sample *s, StorageClass class, DType dtype, int rank, const Dim *dims)
+{
+    static const char *const words[] = { "in", "par", "st" };
+    char name[32];
+    snprintf(name, sizeof name, "%s.%u", words[class], s->n_storages++);
+    Storage storage = { .name = name, .class = class, .type = type_of(dtype, rank, dims) };
+    if (class == STORAGE_PARAM) {
+        storage.init = INIT_normal;
+        storage.init_value = 0.02;
+        storage.span = (Span){ 0, 9, 3, 20 };
+    }
+    return build_storage(&s->b, graph_storage(s->g, storage));
+}
+
+ValueId sample_input(Sample *s, DType dtype, int rank, const Dim *dims)
+{
+    return sample_storage(s, STORAGE_INPUT, dtype, rank, dims);
+}
+
+ValueId sample_state(Sample *s, DType dtype, int rank, const Dim *dims)
+{
+    return sample_storage(s, STORAGE_STATE, dtype, rank, dims);
+}
+
+static ValueId f32_in(Sample *s, int rank, const Dim *dims)
+{
+    return sample_input(s, DTYPE_f32, rank, dims);
+}
+
+static ValueId scalar_in(Sample *s, DType dtype)
+{
+    return sample_input(s, dtype, 0, NULL);
+}
+
+static ValueId seed_in(Sample *s)
+{
+    return sample_input(s, DTYPE_i32, DIMS(C(2)));
+}
+
+/* The op on its inputs; the attribute named (if any) set by the caller's spec. */
+static NodeSpec spec(Sample *s, OpId op, const ValueId *in, uint32_t n)
+{
+    return node_spec(op, in, n, s->b.span, s->b.path);
+}
+
+static ValueId add(Sample *s, const NodeSpec *spec)
+{
+    return graph_add(s->g, spec, NULL);
+}
+
+static AttrValue *attr(NodeSpec *spec, const char *name)
+{
+    int i = op_attr(spec->op, name);
+    CHECK(i >= 0, "%s has no %s", op_info(spec->op)->name, name);
+    return &spec->attr[i];
+}
+
+/* ---- one sample for each shape rule ---------------------------------------------------------- */
+
+static void sample_storage_rule(Sample *s, OpId op)
+{
+    StorageClass class = op == OP_input   ? STORAGE_INPUT
+                         : op == OP_param ? STORAGE_PARAM
+                                          : STORAGE_STATE;
+    sample_storage(s, class, DTYPE_f32, DIMS(C(3), C(4)));
+    sample_storage(s, class, DTYPE_i32, 0, NULL);
+}
+
+static void sample_constant(Sample *s, OpId op)
+{
+    static const double values[] = {
+        0, -0.0, 1, -3, 0.1, 1e-5, 1.0 / 3, 1e300, 5e-324, 0.02 / 4.898979485566356, 123456789012,
+        1e15, 1e16 + 2, INFINITY, -INFINITY, NAN,
+    };
+    for (size_t i = 0; i < COUNT_OF(values); i++)
+        build_constant(&s->b, values[i]);
+    NodeSpec n = spec(s, op, NULL, 0);
+    attr(&n, "dtype")->i = DTYPE_i32;
+    attr(&n, "value")->f = 7;
+    add(s, &n);
+}
+
+static void sample_extent(Sample *s, OpId op)
+{
+    NodeSpec n = spec(s, op, NULL, 0);
+    add(s, &n);
+    CHECK(dim_mul(s->B, s->T, &attr(&n, "size")->dim), "B * T");
+    add(s, &n);
+}
+
+static void sample_positions(Sample *s, OpId op)
+{
+    NodeSpec n = spec(s, op, NULL, 0);
+    attr(&n, "length")->dim = s->T;
+    add(s, &n);
+    ValueId past = scalar_in(s, DTYPE_i32);
+    n = spec(s, op, &past, 1);
+    attr(&n, "length")->dim = s->T;
+    add(s, &n);
+}
+
+/* x of the full shape, then ones that stretch. */
+static void sample_map_of(Sample *s, OpId op, DType dtype)
+{
+    ValueId in[] = {
+        sample_input(s, dtype, DIMS(s->B, s->T, C(8))),
+        sample_input(s, dtype, DIMS(s->T, C(1))),
+        sample_input(s, dtype, 0, NULL),
+    };
+    NodeSpec n = spec(s, op, in, op_info(op)->min_inputs);
+    add(s, &n);
+}
+
+static void sample_map_float(Sample *s, OpId op)
+{
+    sample_map_of(s, op, DTYPE_f32);
+}
+
+static void sample_map(Sample *s, OpId op)
+{
+    sample_map_of(s, op, DTYPE_f32);
+    sample_map_of(s, op, DTYPE_i32);
+}
+
+static void sample_compare(Sample *s, OpId op)
+{
+    sample_map(s, op);
+}
+
+static void sample_where(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        sample_input(s, DTYPE_bool, DIMS(s->T, C(1))),
+        f32_in(s, DIMS(s->B, s->T, C(8))), scalar_in(s, DTYPE_f32),
+    };
+    NodeSpec n = spec(s, op, in, 3);
+    add(s, &n);
+}
+
+static void sample_cast(Sample *s, OpId op)
+{
+    for (int to = 0; to < N_DTYPES; to++)
+        for (int from = 0; from < N_DTYPES; from++) {
+            ValueId x = sample_input(s, (DType)from, DIMS(s->B));
+            NodeSpec n = spec(s, op, &x, 1);
+            attr(&n, "dtype")->i = to;
+            add(s, &n);
+        }
+}
+
+static void sample_dropout(Sample *s, OpId op)
+{
+    ValueId in[] = { f32_in(s, DIMS(s->B, s->T, C(8))), seed_in(s) };
+    NodeSpec n = spec(s, op, in, 1);
+    add(s, &n);
+    n = spec(s, op, in, 2);
+    attr(&n, "p")->f = 0.1;
+    attr(&n, "site")->i = 3;
+    add(s, &n);
+}
+
+static void sample_reduce(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+    attr(&n, "axes")->i = 1 << 2;
+    add(s, &n);
+    attr(&n, "axes")->i = 1 << 0 | 1 << 2;
+    add(s, &n);
+}
+
+static void sample_softmax(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+    attr(&n, "axis")->i = 1;
+    add(s, &n);
+}
+
+static void sample_partial_sum(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(C(64), C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+    attr(&n, "square")->i = 1;
+    add(s, &n);
+}
+
+static void sample_reshape(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    n.shape = type_of(DTYPE_f32, DIMS(s->B, s->T, C(2), C(4))).shape;
+    add(s, &n);
+    Dim rows;
+    CHECK(dim_mul(s->B, s->T, &rows) && dim_mul(rows, C(2), &rows), "2 B T");
+    n.shape = type_of(DTYPE_f32, DIMS(rows, C(4))).shape;
+    add(s, &n);
+}
+
+static void sample_transpose(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(2), C(4)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+    attr(&n, "a")->i = 1;
+    attr(&n, "b")->i = 2;
+    add(s, &n);
+}
+
+static void sample_slice(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(C(6), s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    attr(&n, "stop")->i = 3;
+    add(s, &n);
+    attr(&n, "start")->i = 2;
+    attr(&n, "axis")->i = 0;
+    add(s, &n);
+}
+
+static void sample_broadcast(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->T, C(1)));
+    NodeSpec n = spec(s, op, &x, 1);
+    n.shape = type_of(DTYPE_f32, DIMS(s->B, s->T, C(8))).shape;
+    add(s, &n);
+}
+
+static void sample_concat(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, C(3), C(8))), f32_in(s, DIMS(s->B, C(5), C(8))),
+        f32_in(s, DIMS(s->B, C(5), C(2))),
+    };
+    NodeSpec n = spec(s, op, in, 1);
+    add(s, &n);
+    n = spec(s, op, in, 2);
+    attr(&n, "axis")->i = 1;
+    add(s, &n);
+    n = spec(s, op, in + 1, 2);
+    add(s, &n);
+}
+
+static void sample_pad(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, C(5), C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    attr(&n, "before")->i = 1;
+    add(s, &n);
+    attr(&n, "axis")->i = 1;
+    attr(&n, "after")->i = 2;
+    add(s, &n);
+}
+
+static void sample_copy(Sample *s, OpId op)
+{
+    build1(&s->b, op, f32_in(s, DIMS(s->B, s->T)));
+}
+
+static void sample_matmul(Sample *s, OpId op)
+{
+    ValueId in[] = { f32_in(s, DIMS(s->B, C(2), s->T, C(8))), f32_in(s, DIMS(C(8), C(4))) };
+    NodeSpec n = spec(s, op, in, 2);
+    add(s, &n);
+    in[1] = f32_in(s, DIMS(C(1), s->T, C(4)));
+    attr(&n, "transpose_a")->i = 1;
+    attr(&n, "alpha")->f = 0.125;
+    add(s, &n);
+    in[1] = f32_in(s, DIMS(C(4), s->T));
+    attr(&n, "transpose_b")->i = 1;
+    add(s, &n);
+}
+
+static void sample_embedding(Sample *s, OpId op)
+{
+    build2(&s->b, op, f32_in(s, DIMS(C(16), C(8))),
+           sample_input(s, DTYPE_i32, DIMS(s->B, s->T)));
+}
+
+static void sample_embedding_grad(Sample *s, OpId op)
+{
+    Type table = type_of(DTYPE_f32, DIMS(C(16), C(8)));
+    build3(&s->b, op, build_zeros(&s->b, &table), sample_input(s, DTYPE_i32, DIMS(s->B, s->T)),
+           f32_in(s, DIMS(s->B, s->T, C(8))));
+}
+
+static void sample_rope(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, C(2), s->T, C(8))), sample_input(s, DTYPE_i32, DIMS(s->T)),
+    };
+    NodeSpec n = spec(s, op, in, 2);
+    add(s, &n);
+    attr(&n, "base")->f = 500000;
+    attr(&n, "style")->i = STYLE_interleaved;
+    attr(&n, "inverse")->i = 1;
+    add(s, &n);
+}
+
+static void sample_causal_mask(Sample *s, OpId op)
+{
+    build1(&s->b, op, f32_in(s, DIMS(s->B, C(2), s->T, s->T)));
+}
+
+static void odd_attention(NodeSpec *n)
+{
+    attr(n, "window")->i = 4;
+    attr(n, "scale")->f = 0.25;
+    attr(n, "soft_cap")->f = 30;
+}
+
+static void odd_dropping(NodeSpec *n)
+{
+    attr(n, "drop")->f = 0.2;
+    attr(n, "site")->i = 5;
+}
+
+static void sample_attention(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, C(4), s->T, C(8))), f32_in(s, DIMS(s->B, C(2), s->T, C(8))),
+        f32_in(s, DIMS(s->B, C(2), s->T, C(6))), seed_in(s),
+    };
+    NodeSpec n = spec(s, op, in, 3);
+    attr(&n, "causal")->i = 0;
+    add(s, &n);
+    n = spec(s, op, in, 4);
+    odd_attention(&n);
+    odd_dropping(&n);
+    add(s, &n);
+}
+
+static void sample_attention_grad(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, C(4), s->T, C(8))), f32_in(s, DIMS(s->B, C(2), s->T, C(8))),
+        f32_in(s, DIMS(s->B, C(2), s->T, C(6))), f32_in(s, DIMS(s->B, C(4), s->T, C(6))),
+        f32_in(s, DIMS(s->B, C(4), s->T)), f32_in(s, DIMS(s->B, C(4), s->T, C(6))), seed_in(s),
+    };
+    NodeSpec n = spec(s, op, in, 6);
+    attr(&n, "causal")->i = 0;
+    add(s, &n);
+    n = spec(s, op, in, 7);
+    odd_attention(&n);
+    odd_dropping(&n);
+    add(s, &n);
+}
+
+static void sample_attention_cached(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, C(4), s->T, C(8))), sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(8))),
+        sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(6))), scalar_in(s, DTYPE_i32),
+    };
+    NodeSpec n = spec(s, op, in, 4);
+    attr(&n, "causal")->i = 0;
+    add(s, &n);
+    attr(&n, "causal")->i = 1;
+    odd_attention(&n);
+    add(s, &n);
+}
+
+static void sample_cross_entropy(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, s->T, C(16))), sample_input(s, DTYPE_i32, DIMS(s->B, s->T)),
+    };
+    NodeSpec n = spec(s, op, in, 2);
+    add(s, &n);
+    attr(&n, "ignore")->i = -1;
+    add(s, &n);
+}
+
+static void sample_cross_entropy_grad(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->B, s->T, C(16))), f32_in(s, DIMS(s->B, s->T)),
+        sample_input(s, DTYPE_i32, DIMS(s->B, s->T)), f32_in(s, DIMS(s->B, s->T)),
+    };
+    NodeSpec n = spec(s, op, in, 4);
+    add(s, &n);
+    attr(&n, "ignore")->i = 0;
+    add(s, &n);
+}
+
+static void sample_cache_write(Sample *s, OpId op)
+{
+    build3(&s->b, op, sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(8))),
+           f32_in(s, DIMS(s->B, C(2), s->T, C(8))), scalar_in(s, DTYPE_i32));
+}
+
+static void sample_assign(Sample *s, OpId op)
+{
+    build2(&s->b, op, sample_state(s, DTYPE_f32, DIMS(C(3), C(4))), f32_in(s, DIMS(C(3), C(4))));
+}
+
+#define sample_storage sample_storage_rule
+static void (*const samples[N_OPS])(Sample *s, OpId op) = {
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) \
+    [OP_##name] = sample_##shape,
+#include "ir/ops.def"
+};
+#undef sample_storage
+
+void sample_op(Sample *s, OpId op)
+{
+    samples[op](s, op);
+}
+
+Graph *sample_graph(Arena *arena)
+{
+    Sample s = sample_begin(arena);
+    for (int op = 0; op < N_OPS; op++)
+        sample_op(&s, (OpId)op);
+    s.b = builder_at(s.g, NULL);
+    ValueId x = f32_in(&s, DIMS(s.B, s.T));
+    graph_output(s.g, "logits", x, (Span){ 0, 50, 1, 6 });
+    graph_output(s.g, "again", x, (Span){ 0 });
+    s.g->loss = build_sum(&s.b, x, ALL_AXES);
+
+    Storage targets = {
+        .name = "targets", .class = STORAGE_INPUT, .type = type_of(DTYPE_i32, DIMS(s.B, s.T)),
+        .train_only = true, .index_limit = 50257, .index_ignore = -100,
+    };
+    graph_storage(s.g, targets);
+    for (int init = 0; init < N_INITS; init++) {
+        char name[32];
+        snprintf(name, sizeof name, "w.%d", init);
+        Storage w = {
+            .name = name, .class = STORAGE_PARAM, .type = type_of(DTYPE_f32, DIMS(C(3), C(4))),
+            .init = (InitKind)init, .init_value = init / 8.0,
+        };
+        graph_storage(s.g, w);
+    }
+    s.g->optimizer = (Optimizer){
+        .kind = OPTIMIZER_adamw, .lr = 6e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+        .weight_decay = 0.1, .span = { 0, 60, 3, 9 },
+    };
+    return s.g;
+}
+
+/* ---- placed ---------------------------------------------------------------------------------- */
+
+static int64_t largest(const Graph *g, Dim d)
+{
+    int64_t sizes[MAX_SYMBOLS] = { 0 }, n;
+    for (uint32_t i = 0; i < g->n_symbols; i++)
+        sizes[i] = g->symbol[i].max;
+    CHECK(dim_eval(d, sizes, &n), "a sample is small");
+    return n;
+}
+
+static BufferId new_buffer(Graph *g, const Type *t, StorageId storage)
+{
+    Buffer b = { .storage = storage, .offset = -1, .first = NO_NODE, .last = NO_NODE };
+    CHECK(shape_count(&t->shape, &b.elements), "a sample is small");
+    b.bytes = (largest(g, b.elements) * 4 + 63) / 64 * 64;
+    ARENA_PUSH(g->arena, g->buffers, g->n_buffers, g->cap_buffers, b);
+    return g->n_buffers - 1;
+}
+
+static void place_alone(Graph *g, ValueId v, StorageId storage)
+{
+    Value *value = &g->values[v];
+    value->place = (Place){ .buffer = new_buffer(g, &value->type, storage) };
+    CHECK(shape_strides(&value->type.shape, value->place.stride), "a sample is small");
+}
+
+/* All views here are of dense inputs. */
+static void place_view(const Node *n, const Value *in, Value *out)
+{
+    Dim *stride = out->place.stride;
+    out->place.buffer = in->place.buffer;
+    out->place.offset = in->place.offset;
+    CHECK(shape_strides(&out->type.shape, stride), "a sample is small");
+    if (n->op == OP_reshape)
+        return;
+    int added = out->type.shape.rank - in->type.shape.rank;
+    for (int i = 0; i < out->type.shape.rank; i++)
+        stride[i] = i < added ? dim_const(0) : in->place.stride[i - added];
+    if (n->op == OP_broadcast) {
+        for (int i = added; i < out->type.shape.rank; i++)
+            if (!dim_equal(in->type.shape.dim[i - added], out->type.shape.dim[i]))
+                stride[i] = dim_const(0);
+    } else if (n->op == OP_transpose) {
+        int64_t a = NODE_ATTR(n, transpose, a).i, b = NODE_ATTR(n, transpose, b).i;
+        stride[a] = in->place.stride[b];
+        stride[b] = in->place.stride[a];
+    } else {
+        CHECK(n->op == OP_slice, "%s is a view without a sample", op_info(n->op)->name);
+        CHECK(dim_mul(stride[NODE_ATTR(n, slice, axis).i],
+                      dim_const(NODE_ATTR(n, slice, start).i), &out->place.offset), "small");
+    }
+}
+
+/* Constants have no bytes, and so neither have views of them. */
+static void place_node(Graph *g, const Node *n)
+{
+    const Value *in = n->n_inputs ? &g->values[node_input(g, n, 0)] : NULL;
+    Value *out = &g->values[n->first_output];
+    if (op_info(n->op)->class == CLASS_VIEW) {
+        if (in->place.buffer != NO_BUFFER)
+            place_view(n, in, out);
+    } else if (op_info(n->op)->flags & OP_WRITES) {
+        out->place = in->place;
+    } else if (n->op != OP_constant && n->op != OP_extent) {
+        bool source = op_info(n->op)->class == CLASS_SOURCE;
+        for (unsigned i = 0; i < n->n_outputs; i++)
+            place_alone(g, n->first_output + i, source ? (StorageId)n->attr[0].i : NO_STORAGE);
+    }
+}
+
+static void live_at(Graph *g, ValueId v, NodeId n)
+{
+    if (g->values[v].place.buffer == NO_BUFFER)
+        return;
+    Buffer *b = &g->buffers[g->values[v].place.buffer];
+    if (b->first == NO_NODE)
+        b->first = n;
+    b->last = n;
+}
+
+static void find_lives(Graph *g)
+{
+    for (NodeId n = 0; n < g->n_nodes; n++) {
+        const Node *node = &g->nodes[n];
+        for (unsigned i = 0; i < node->n_inputs; i++)
+            live_at(g, node_input(g, node, i), n);
+        for (unsigned i = 0; i < node->n_outputs; i++)
+            live_at(g, node->first_output + i, n);
+    }
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        live_at(g, g->outputs[i].value, g->n_nodes - 1);
+    if (g->loss != NO_VALUE)
+        live_at(g, g->loss, g->n_nodes - 1);
+}
+
+Graph *sample_placed(Arena *arena)
+{
+    Graph *g = sample_graph(arena);
+    for (NodeId n = 0; n < g->n_nodes; n++)
+        place_node(g, &g->nodes[n]);
+    find_lives(g);
+    int64_t at = 0;
+    for (BufferId b = 0; b < g->n_buffers; b++)
+        if (g->buffers[b].storage == NO_STORAGE) {
+            g->buffers[b].offset = at;
+            at += g->buffers[b].bytes;
+        }
+    g->pool_bytes = at;
+    g->pool_bound = at - 64;
+    for (NodeId n = 0; n + 1 < g->n_nodes && g->n_groups < 3; n++)
+        if (op_info(g->nodes[n].op)->class == CLASS_MAP) {
+            g->nodes[n].group = g->nodes[n + 1].group = ++g->n_groups;
+            n++;
+        }
+    return g;
+}
