@@ -10,7 +10,7 @@
         return (list);                                                        \
     } while (0)
 
-Stmt *build_stmt(Parse *p, StmtKind kind, Loc at)
+Stmt *ast_stmt(Parse *p, StmtKind kind, Loc at)
 {
     Stmt *s = arena_alloc(p->arena, sizeof *s);
     s->kind = kind;
@@ -20,9 +20,9 @@ Stmt *build_stmt(Parse *p, StmtKind kind, Loc at)
     return s;
 }
 
-Stmt *build_named(Parse *p, StmtKind kind, const char *name, Loc name_at, Expr *value, Loc at)
+Stmt *ast_named(Parse *p, StmtKind kind, const char *name, Loc name_at, Expr *value, Loc at)
 {
-    Stmt *s = build_stmt(p, kind, at);
+    Stmt *s = ast_stmt(p, kind, at);
     s->name = name;
     s->name_span = parse_span(p, name_at);
     s->value = value;
@@ -43,9 +43,9 @@ static uint32_t token_at(const Parse *p, uint32_t byte)
     return lo;
 }
 
-Stmt *build_broken(Parse *p, Loc at)
+Stmt *ast_broken(Parse *p, Loc at)
 {
-    Stmt *s = build_stmt(p, STMT_broken, at);
+    Stmt *s = ast_stmt(p, STMT_broken, at);
     s->has_broken = true;
     for (uint32_t i = token_at(p, at.first); i < p->n_tokens && i < p->next; i++) {
         const Token *t = &p->tokens[i];
@@ -59,7 +59,7 @@ Stmt *build_broken(Parse *p, Loc at)
     return s;
 }
 
-void build_range(Parse *p, Stmt *s, Expr *from, Expr *to, Path *path)
+void ast_range(Parse *p, Stmt *s, Expr *from, Expr *to, Path *path)
 {
     (void)p;
     Expr *last = to;
@@ -82,21 +82,21 @@ static bool any_broken(StmtList body)
     return false;
 }
 
-void build_body(Parse *p, Stmt *s, StmtList body)
+void ast_body(Parse *p, Stmt *s, StmtList body)
 {
     (void)p;
     s->body = body;
     s->has_broken |= any_broken(body);
 }
 
-void build_otherwise(Parse *p, Stmt *s, StmtList body)
+void ast_otherwise(Parse *p, Stmt *s, StmtList body)
 {
     (void)p;
     s->otherwise = body;
     s->has_broken |= any_broken(body);
 }
 
-Expr *build_expr(Parse *p, ExprKind kind, Loc at)
+Expr *ast_expr(Parse *p, ExprKind kind, Loc at)
 {
     Expr *e = arena_alloc(p->arena, sizeof *e);
     e->kind = kind;
@@ -120,19 +120,19 @@ static bool holds(Parse *p, Expr *e, const Expr *x, Loc at)
     return false;
 }
 
-Expr *build_unary(Parse *p, UnaryOp op, Expr *x, Loc at)
+Expr *ast_unary(Parse *p, UnaryOp op, Expr *x, Loc at)
 {
-    Expr *e = build_expr(p, EXPR_unary, at);
+    Expr *e = ast_expr(p, EXPR_unary, at);
     e->u.unary.op = op;
     e->u.unary.x = x;
     holds(p, e, x, at);
     return e;
 }
 
-Expr *build_binary(Parse *p, BinaryOp op, Expr *x, Expr *y, Loc op_at, Loc at)
+Expr *ast_binary(Parse *p, BinaryOp op, Expr *x, Expr *y, Loc op_at, Loc at)
 {
     (void)op_at;
-    Expr *e = build_expr(p, EXPR_binary, at);
+    Expr *e = ast_expr(p, EXPR_binary, at);
     e->u.binary.op = op;
     e->u.binary.x = x;
     e->u.binary.y = y;
@@ -141,17 +141,17 @@ Expr *build_binary(Parse *p, BinaryOp op, Expr *x, Expr *y, Loc op_at, Loc at)
     return e;
 }
 
-Expr *build_transpose(Parse *p, Expr *x, Loc at)
+Expr *ast_transpose(Parse *p, Expr *x, Loc at)
 {
-    Expr *e = build_expr(p, EXPR_transpose, at);
+    Expr *e = ast_expr(p, EXPR_transpose, at);
     e->u.x = x;
     holds(p, e, x, at);
     return e;
 }
 
-Expr *build_index(Parse *p, Expr *x, IndexList items, Loc at)
+Expr *ast_index(Parse *p, Expr *x, IndexList items, Loc at)
 {
-    Expr *e = build_expr(p, EXPR_index, at);
+    Expr *e = ast_expr(p, EXPR_index, at);
     e->u.index.x = x;
     e->u.index.items = items;
     bool ok = holds(p, e, x, at);
@@ -160,9 +160,9 @@ Expr *build_index(Parse *p, Expr *x, IndexList items, Loc at)
     return e;
 }
 
-Expr *build_call(Parse *p, const char *name, Loc name_at, ArgList args, Path *path, Loc at)
+Expr *ast_call(Parse *p, const char *name, Loc name_at, ArgList args, Path *path, Loc at)
 {
-    Expr *e = build_expr(p, EXPR_call, at);
+    Expr *e = ast_expr(p, EXPR_call, at);
     e->u.call.name = name;
     e->u.call.name_span = parse_span(p, name_at);
     e->u.call.args = args;
@@ -175,9 +175,9 @@ Expr *build_call(Parse *p, const char *name, Loc name_at, ArgList args, Path *pa
     return e;
 }
 
-Expr *build_list(Parse *p, ExprList items, Loc at)
+Expr *ast_list(Parse *p, ExprList items, Loc at)
 {
-    Expr *e = build_expr(p, EXPR_list, at);
+    Expr *e = ast_expr(p, EXPR_list, at);
     e->u.list = items;
     for (uint32_t i = 0; i < items.n; i++)
         if (!holds(p, e, items.items[i], at))
@@ -185,7 +185,7 @@ Expr *build_list(Parse *p, ExprList items, Loc at)
     return e;
 }
 
-Path *build_path(Parse *p, Path *path, Segment segment, Loc at)
+Path *ast_path(Parse *p, Path *path, Segment segment, Loc at)
 {
     if (!path)
         path = arena_alloc(p->arena, sizeof *path);
@@ -194,14 +194,14 @@ Path *build_path(Parse *p, Path *path, Segment segment, Loc at)
     return path;
 }
 
-StmtList build_add_stmt(Parse *p, StmtList list, Stmt *s) { LIST_WITH(p, list, s); }
-ExprList build_add_expr(Parse *p, ExprList list, Expr *e) { LIST_WITH(p, list, e); }
-ArgList build_add_arg(Parse *p, ArgList list, Arg arg) { LIST_WITH(p, list, arg); }
-IndexList build_add_index(Parse *p, IndexList list, IndexItem item) { LIST_WITH(p, list, item); }
+StmtList ast_add_stmt(Parse *p, StmtList list, Stmt *s) { LIST_WITH(p, list, s); }
+ExprList ast_add_expr(Parse *p, ExprList list, Expr *e) { LIST_WITH(p, list, e); }
+ArgList ast_add_arg(Parse *p, ArgList list, Arg arg) { LIST_WITH(p, list, arg); }
+IndexList ast_add_index(Parse *p, IndexList list, IndexItem item) { LIST_WITH(p, list, item); }
 /* More parameters or results than any block has would only make the walks over them slow. */
 enum { MAX_NAMES = 64 };
 
-FormalList build_add_formal(Parse *p, FormalList list, Formal formal)
+FormalList ast_add_formal(Parse *p, FormalList list, Formal formal)
 {
     if (list.n == MAX_NAMES) {
         diag_error(p->diags, formal.span, DIAG_E0106, "more than %d parameters", MAX_NAMES);
@@ -210,7 +210,7 @@ FormalList build_add_formal(Parse *p, FormalList list, Formal formal)
     LIST_WITH(p, list, formal);
 }
 
-NameList build_add_name(Parse *p, NameList list, const char *name, Loc at)
+NameList ast_add_name(Parse *p, NameList list, const char *name, Loc at)
 {
     NameAt item = { name, parse_span(p, at) };
     if (list.n == MAX_NAMES) {

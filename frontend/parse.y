@@ -54,7 +54,7 @@
 
 static int smg_lex(SMG_STYPE *value, Loc *loc, Parse *p);
 static void smg_error(const Loc *loc, Parse *p, const char *message);
-#define BIN(op, x, y, at, here) build_binary(p, BINARY_##op, x, y, at, here)
+#define BIN(op, x, y, at, here) ast_binary(p, BINARY_##op, x, y, at, here)
 }
 
 %token END                "the end of the file"
@@ -106,53 +106,53 @@ file: stmts END                     { p->ast->items = $1; }
 
 stmts:
   %empty                            { $$ = (StmtList){ 0 }; p->done = @$.last; }
-| stmts stmt                        { $$ = build_add_stmt(p, $1, $2); p->done = @2.last; }
+| stmts stmt                        { $$ = ast_add_stmt(p, $1, $2); p->done = @2.last; }
 
 stmt:
-  MODEL NAME                        { $$ = build_named(p, STMT_model, $2, @2, NULL, @$); }
-| USE STRING                        { $$ = build_named(p, STMT_use, $2, @2, NULL, @$); }
-| CONFIG NAME '=' expr              { $$ = build_named(p, STMT_config, $2, @2, $4, @$); }
-| BATCH NAME bound                  { $$ = build_named(p, STMT_batch, $2, @2, $3, @$); }
-| SEQUENCE NAME bound               { $$ = build_named(p, STMT_sequence, $2, @2, $3, @$); }
-| DIM NAME bound                    { $$ = build_named(p, STMT_dim, $2, @2, $3, @$); }
-| INPUT NAME ':' NAME dims          { $$ = build_named(p, STMT_input, $2, @2, NULL, @$);
+  MODEL NAME                        { $$ = ast_named(p, STMT_model, $2, @2, NULL, @$); }
+| USE STRING                        { $$ = ast_named(p, STMT_use, $2, @2, NULL, @$); }
+| CONFIG NAME '=' expr              { $$ = ast_named(p, STMT_config, $2, @2, $4, @$); }
+| BATCH NAME bound                  { $$ = ast_named(p, STMT_batch, $2, @2, $3, @$); }
+| SEQUENCE NAME bound               { $$ = ast_named(p, STMT_sequence, $2, @2, $3, @$); }
+| DIM NAME bound                    { $$ = ast_named(p, STMT_dim, $2, @2, $3, @$); }
+| INPUT NAME ':' NAME dims          { $$ = ast_named(p, STMT_input, $2, @2, NULL, @$);
                                       $$->type = $4;
                                       $$->type_span = parse_span(p, @4);
                                       $$->dims = $5; }
-| OUTPUT NAME                       { $$ = build_named(p, STMT_output, $2, @2, NULL, @$); }
-| OUTPUT NAME '=' expr              { $$ = build_named(p, STMT_output, $2, @2, $4, @$); }
-| PARAM NAME dims '=' expr          { $$ = build_named(p, STMT_param, $2, @2, $5, @$);
+| OUTPUT NAME                       { $$ = ast_named(p, STMT_output, $2, @2, NULL, @$); }
+| OUTPUT NAME '=' expr              { $$ = ast_named(p, STMT_output, $2, @2, $4, @$); }
+| PARAM NAME dims '=' expr          { $$ = ast_named(p, STMT_param, $2, @2, $5, @$);
                                       $$->dims = $3; }
-| BLOCK NAME '(' formals ')' body   { $$ = build_named(p, STMT_block, $2, @2, NULL, @$);
+| BLOCK NAME '(' formals ')' body   { $$ = ast_named(p, STMT_block, $2, @2, NULL, @$);
                                       $$->formals = $4;
-                                      build_body(p, $$, $6); }
-| names '=' expr                    { $$ = build_stmt(p, STMT_assign, @$);
+                                      ast_body(p, $$, $6); }
+| names '=' expr                    { $$ = ast_stmt(p, STMT_assign, @$);
                                       $$->targets = $1;
                                       $$->value = $3; }
-| RETURN exprs                      { $$ = build_stmt(p, STMT_return, @$); $$->values = $2; }
+| RETURN exprs                      { $$ = ast_stmt(p, STMT_return, @$); $$->values = $2; }
 | FOR NAME IN expr RANGE expr opt_path body
-                                    { $$ = build_named(p, STMT_for, $2, @2, NULL, @$);
-                                      build_range(p, $$, $4, $6, $7);
-                                      build_body(p, $$, $8); }
+                                    { $$ = ast_named(p, STMT_for, $2, @2, NULL, @$);
+                                      ast_range(p, $$, $4, $6, $7);
+                                      ast_body(p, $$, $8); }
 | if
-| TRAIN body                        { $$ = build_stmt(p, STMT_train, @$); build_body(p, $$, $2); }
-| LOSS expr                         { $$ = build_stmt(p, STMT_loss, @$); $$->value = $2; }
-| OPTIMIZER expr                    { $$ = build_stmt(p, STMT_optimizer, @$); $$->value = $2; }
-| error SYNC                        { $$ = build_broken(p, @$); yyerrok; }
+| TRAIN body                        { $$ = ast_stmt(p, STMT_train, @$); ast_body(p, $$, $2); }
+| LOSS expr                         { $$ = ast_stmt(p, STMT_loss, @$); $$->value = $2; }
+| OPTIMIZER expr                    { $$ = ast_stmt(p, STMT_optimizer, @$); $$->value = $2; }
+| error SYNC                        { $$ = ast_broken(p, @$); yyerrok; }
 | error BODY_SYNC { yyerrok; } stmts BODY_CLOSE branch
-                                    { $$ = build_broken(p, @1);
-                                      build_body(p, $$, $4);
-                                      build_otherwise(p, $$, $6); }
+                                    { $$ = ast_broken(p, @1);
+                                      ast_body(p, $$, $4);
+                                      ast_otherwise(p, $$, $6); }
 
-if: IF expr body branch             { $$ = build_stmt(p, STMT_if, @$);
+if: IF expr body branch             { $$ = ast_stmt(p, STMT_if, @$);
                                       $$->value = $2;
-                                      build_body(p, $$, $3);
-                                      build_otherwise(p, $$, $4); }
+                                      ast_body(p, $$, $3);
+                                      ast_otherwise(p, $$, $4); }
 
 branch:
   %empty                            { $$ = (StmtList){ 0 }; }
 | ELSE body                         { $$ = $2; }
-| ELSE if                           { $$ = build_add_stmt(p, (StmtList){ 0 }, $2); }
+| ELSE if                           { $$ = ast_add_stmt(p, (StmtList){ 0 }, $2); }
 
 body: BODY_OPEN stmts BODY_CLOSE    { $$ = $2; }
 
@@ -165,8 +165,8 @@ dims:
 | list
 
 names:
-  NAME                              { $$ = build_add_name(p, (NameList){ 0 }, $1, @1); }
-| names ',' NAME                    { $$ = build_add_name(p, $1, $3, @3); }
+  NAME                              { $$ = ast_add_name(p, (NameList){ 0 }, $1, @1); }
+| names ',' NAME                    { $$ = ast_add_name(p, $1, $3, @3); }
 
 formals:
   %empty                            { $$ = (FormalList){ 0 }; }
@@ -174,8 +174,8 @@ formals:
 | formal_list ','
 
 formal_list:
-  formal                            { $$ = build_add_formal(p, (FormalList){ 0 }, $1); }
-| formal_list ',' formal            { $$ = build_add_formal(p, $1, $3); }
+  formal                            { $$ = ast_add_formal(p, (FormalList){ 0 }, $1); }
+| formal_list ',' formal            { $$ = ast_add_formal(p, $1, $3); }
 
 formal:
   NAME                              { $$ = (Formal){ $1, parse_span(p, @1), NULL, NULL }; }
@@ -183,13 +183,13 @@ formal:
 | NAME '=' expr                     { $$ = (Formal){ $1, parse_span(p, @1), NULL, $3 }; }
 
 exprs:
-  expr                              { $$ = build_add_expr(p, (ExprList){ 0 }, $1); }
-| exprs ',' expr                    { $$ = build_add_expr(p, $1, $3); }
+  expr                              { $$ = ast_add_expr(p, (ExprList){ 0 }, $1); }
+| exprs ',' expr                    { $$ = ast_add_expr(p, $1, $3); }
 
 expr:
   postfix
-| '-' expr  %prec NEGATE            { $$ = build_unary(p, UNARY_neg, $2, @$); }
-| NOT expr                          { $$ = build_unary(p, UNARY_not, $2, @$); }
+| '-' expr  %prec NEGATE            { $$ = ast_unary(p, UNARY_neg, $2, @$); }
+| NOT expr                          { $$ = ast_unary(p, UNARY_not, $2, @$); }
 | expr '+' expr                     { $$ = BIN(add, $1, $3, @2, @$); }
 | expr '-' expr                     { $$ = BIN(sub, $1, $3, @2, @$); }
 | expr '*' expr                     { $$ = BIN(mul, $1, $3, @2, @$); }
@@ -207,33 +207,33 @@ expr:
 
 postfix:
   primary
-| postfix '\''                      { $$ = build_transpose(p, $1, @$); }
-| postfix '[' index_items ']'       { $$ = build_index(p, $1, $3, @$); }
+| postfix '\''                      { $$ = ast_transpose(p, $1, @$); }
+| postfix '[' index_items ']'       { $$ = ast_index(p, $1, $3, @$); }
 
 primary:
-  INT                               { $$ = build_expr(p, EXPR_int, @$); $$->u.i = $1; }
-| FLOAT                             { $$ = build_expr(p, EXPR_float, @$); $$->u.f = $1; }
-| TRUE                              { $$ = build_expr(p, EXPR_bool, @$); $$->u.b = true; }
-| FALSE                             { $$ = build_expr(p, EXPR_bool, @$); $$->u.b = false; }
-| STRING                            { $$ = build_expr(p, EXPR_string, @$); $$->u.name = $1; }
-| NAME                              { $$ = build_expr(p, EXPR_name, @$); $$->u.name = $1; }
+  INT                               { $$ = ast_expr(p, EXPR_int, @$); $$->u.i = $1; }
+| FLOAT                             { $$ = ast_expr(p, EXPR_float, @$); $$->u.f = $1; }
+| TRUE                              { $$ = ast_expr(p, EXPR_bool, @$); $$->u.b = true; }
+| FALSE                             { $$ = ast_expr(p, EXPR_bool, @$); $$->u.b = false; }
+| STRING                            { $$ = ast_expr(p, EXPR_string, @$); $$->u.name = $1; }
+| NAME                              { $$ = ast_expr(p, EXPR_name, @$); $$->u.name = $1; }
 | NAME '(' args ')' opt_path        { Loc call = @$;
                                       call.last = @4.last;
                                       call.last_line = @4.last_line;
-                                      $$ = build_call(p, $1, @1, $3, $5, call); }
+                                      $$ = ast_call(p, $1, @1, $3, $5, call); }
 | '(' expr ')'                      { $$ = $2; $$->span = parse_span(p, @$); }
 | list
 
-list: '[' list_items ']'            { $$ = build_list(p, $2, @$); }
+list: '[' list_items ']'            { $$ = ast_list(p, $2, @$); }
 
 list_items:
   %empty                            { $$ = (ExprList){ 0 }; }
-| list_item                         { $$ = build_add_expr(p, (ExprList){ 0 }, $1); }
-| list_items ',' list_item          { $$ = build_add_expr(p, $1, $3); }
+| list_item                         { $$ = ast_add_expr(p, (ExprList){ 0 }, $1); }
+| list_items ',' list_item          { $$ = ast_add_expr(p, $1, $3); }
 
 list_item:
   expr
-| RANGE                             { $$ = build_expr(p, EXPR_rest, @$); }
+| RANGE                             { $$ = ast_expr(p, EXPR_rest, @$); }
 
 args:
   %empty                            { $$ = (ArgList){ 0 }; }
@@ -241,16 +241,16 @@ args:
 | arg_list ','
 
 arg_list:
-  arg                               { $$ = build_add_arg(p, (ArgList){ 0 }, $1); }
-| arg_list ',' arg                  { $$ = build_add_arg(p, $1, $3); }
+  arg                               { $$ = ast_add_arg(p, (ArgList){ 0 }, $1); }
+| arg_list ',' arg                  { $$ = ast_add_arg(p, $1, $3); }
 
 arg:
   expr                              { $$ = (Arg){ NULL, $1->span, $1 }; }
 | NAME '=' expr                     { $$ = (Arg){ $1, parse_span(p, @1), $3 }; }
 
 index_items:
-  index_item                        { $$ = build_add_index(p, (IndexList){ 0 }, $1); }
-| index_items ',' index_item        { $$ = build_add_index(p, $1, $3); }
+  index_item                        { $$ = ast_add_index(p, (IndexList){ 0 }, $1); }
+| index_items ',' index_item        { $$ = ast_add_index(p, $1, $3); }
 
 index_item:
   RANGE                             { $$ = (IndexItem){ INDEX_rest, NULL, NULL, parse_span(p, @$) }; }
@@ -269,8 +269,8 @@ opt_path:
 | AS path                           { $$ = $2; }
 
 path:
-  segment                           { $$ = build_path(p, NULL, $1, @$); }
-| path DOT segment                  { $$ = build_path(p, $1, $3, @$); }
+  segment                           { $$ = ast_path(p, NULL, $1, @$); }
+| path DOT segment                  { $$ = ast_path(p, $1, $3, @$); }
 
 segment:
   WORD                              { $$ = (Segment){ $1, NULL, parse_span(p, @$) }; }
