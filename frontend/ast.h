@@ -171,6 +171,7 @@ typedef struct Ast {
     NameList broken_names;              /* names in text that could not be read: whatever they
                                            were to mean, not knowing them is no new mistake */
     uint32_t n_syntax_errors;
+    bool unbalanced;                    /* braces are missing: where a body ends is a guess */
 } Ast;
 
 /* Deeper trees are refused by the parser, so that walking one is safe. */

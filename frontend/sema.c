@@ -208,6 +208,7 @@ static void find_model(Sema *s, Ast *ast)
 
 Graph *sema_run(Sema *s, const char *name, Ast *ast)
 {
+    uint32_t before = s->diags->n_errors - ast->n_syntax_errors;
     s->ast = ast;
     s->g = graph_new(s->arena, "model", PROGRAM_model);
     s->n_syntax_errors = ast->n_syntax_errors;
@@ -217,17 +218,21 @@ Graph *sema_run(Sema *s, const char *name, Ast *ast)
         s->g->name = ast->model;
     sema_parse_defines(s);
     declare_globals(s);
-    declare_blocks(s);
+    s->files[s->n_files++] = (UsedFile){ name, true };
     sema_use(s, ast, name);
+    declare_blocks(s);
     sema_check_defines(s);
     sema_names(s);
 
-    Frame *main = frame_push(s);
+    frame_push(s);
     sema_body(s, &ast->items);
     check_whole(s);
     frame_pop(s);
-    (void)main;
-    s->g->files = s->diags->files;
+    for (uint32_t i = 0; s->diags->n_errors == before && i < s->unused.n; i++)
+        diag_warning(s->diags, s->unused.items[i].span, DIAG_W0501, "`%s` is never used",
+                     s->unused.items[i].name);
     s->g->n_files = s->diags->n_files;
+    s->g->files = arena_grow(s->arena, s->diags->files, s->g->n_files, s->g->n_files,
+                             sizeof *s->g->files);
     return s->g;
 }

@@ -18,7 +18,7 @@ enum {
     MAX_PATH = 500,                     /* bytes of a parameter's path */
     MAX_CALLS = 64,                     /* blocks inside blocks */
     MAX_DEPTH = 600,                    /* expressions, statements and calls inside each other */
-    MAX_NODES = 1000000,                /* of the unrolled graph */
+    MAX_NODES = 200000,                 /* of the unrolled graph */
     MAX_STEPS = 4000000,                /* expressions and turns of loops while unrolling */
     MAX_FILES = 64,                     /* used by one model */
 };
@@ -122,6 +122,7 @@ typedef struct Sema {
     NameMap broken;                     /* names in text that could not be read, in any file */
     NameMap model_names;                /* variables of the model, for a better message */
     uint32_t n_syntax_errors;           /* in any file */
+    NameList unused;                    /* told as warnings if nothing is wrong */
     Define *defines;
     uint32_t n_defines;
     UsedFile files[MAX_FILES];          /* the model itself first */

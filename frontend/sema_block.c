@@ -41,7 +41,9 @@ typedef struct Match {
 static bool mismatch(Match *m, const char *label)
 {
     Sema *s = m->s;
+    Frame *inner = s->frame;
     Buf pattern = { 0 };
+    s->frame = inner->caller;           /* the caller's mistake */
     expr_print(&pattern, m->formal->pattern);
     sema_error(s, m->at, DIAG_E0415, "`%s` is %s, and the block wants %s", m->formal->name,
                sema_shape(s, &m->shape), pattern.data ? pattern.data : "");
@@ -49,6 +51,7 @@ static bool mismatch(Match *m, const char *label)
     if (label)
         sema_label(s, "%s", label);
     sema_note(s, m->formal->span, "the pattern is here");
+    s->frame = inner;
     return false;
 }
 
@@ -127,8 +130,10 @@ static void match_formal(Sema *s, const Formal *f, Expr *arg, Span call)
         Match m = { s, f, at, value_type(s->g, v.u.tensor)->shape };
         ok = match(&m);
     } else if (v.kind != VAL_poison) {
+        s->frame = inner->caller;
         sema_error(s, at, DIAG_E0400, "`%s` of `%s` is a tensor, not %s", f->name,
                    inner->block->name, val_kind_name(v));
+        s->frame = inner;
     }
     if (!ok) {
         frame_set(s, inner, f->name, (Val){ 0 });

@@ -243,6 +243,8 @@ static void set_attrs(Call *c, uint32_t first)
         }
         int attr = i < positional ? surface_attr(c->op, i - first)
                                   : surface_attr_named(c->op, a->name);
+        if (c->bad && (attr < 0 || (given & 1u << attr)))
+            return;                     /* told by the first walk, most likely */
         if (attr < 0) {
             sema_error(c->s, a->value->span, DIAG_E0311, "too many arguments for `%s`",
                        op_info(c->op)->name);

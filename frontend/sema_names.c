@@ -420,9 +420,11 @@ static void walk_stmt(Names *n, Stmt *stmt)
 {
     if (!belongs(n, stmt->kind)) {
         stmt->misplaced = true;
-        sema_error(n->s, stmt->span, DIAG_E0406, "`%s` does not belong here",
-                   stmt_kind_name(stmt->kind));
-        sema_label(n->s, "%s", home_of(stmt->kind));
+        if (!n->s->ast->unbalanced) {
+            sema_error(n->s, stmt->span, DIAG_E0406, "`%s` does not belong here",
+                       stmt_kind_name(stmt->kind));
+            sema_label(n->s, "%s", home_of(stmt->kind));
+        }
         if (stmt->name && stmt->kind != STMT_block)
             add(n, stmt->name, stmt->name_span, true);
         return;
@@ -446,6 +448,7 @@ static void walk_stmt(Names *n, Stmt *stmt)
         } else {
             Expr name = { .kind = EXPR_name, .span = stmt->name_span, .u.name = stmt->name };
             unknown_name(n, &name);
+            stmt->misplaced = true;
         }
         break;
     }
@@ -492,8 +495,9 @@ static void walk_pattern(Names *n, Expr *pattern)
 static void warn(Sema *s, const char *name, Span at)
 {
     enum { ENOUGH = 100 };
-    if (!s->n_syntax_errors && s->diags->n < ENOUGH)
-        diag_warning(s->diags, at, DIAG_W0501, "`%s` is never used", name);
+    NameAt unused = { name, at };
+    if (s->unused.n < ENOUGH)
+        ARENA_PUSH(s->arena, s->unused.items, s->unused.n, s->unused.cap, unused);
 }
 
 static void warn_unused(const Names *n)

@@ -18,7 +18,7 @@ const char *val_kind_name(Val v)
     switch (v.kind) {
     case VAL_poison: return "a mistake";
     case VAL_int: return "a whole number";
-    case VAL_float: return "a number";
+    case VAL_float: return "a fraction";
     case VAL_bool: return "true or false";
     case VAL_string: return "a string";
     case VAL_dim: return "a size known only at run time";
@@ -200,6 +200,8 @@ static bool gives_whole(int function, const Val *args, uint32_t n)
 
 Val sema_call_number(Sema *s, Expr *e, int function, const Val *args, uint32_t n)
 {
+    if (e->reported)
+        return (Val){ 0 };
     if (n != functions[function].n)
         return sema_error(s, e->span, n < functions[function].n ? DIAG_E0310 : DIAG_E0311,
                           "`%s` of numbers takes %u, not %u", functions[function].name,
