@@ -320,7 +320,7 @@ static bool is_seed(const RowProgram *p, int32_t operand)
     return false;
 }
 
-/* Must rows stay whole? */
+/* Must rows stay whole?  The same for all sizes of a program, so that its scratch only shrinks. */
 static bool keeps_rows(const Call *call)
 {
     const RowProgram *p = call->row;
@@ -331,8 +331,7 @@ static bool keeps_rows(const Call *call)
         if (p->temp_per_row[i])
             return true;
     for (int32_t i = 0; i < call->n_operands; i++)
-        if ((p->outputs >> i & 1) && p->dim[p->rank - 1] > 1 &&
-            row_stride(call, i, p->rank - 1) == 0)
+        if ((p->outputs >> i & 1) && row_stride(call, i, p->rank - 1) == 0)
             return true;
     return false;
 }
