@@ -27,14 +27,16 @@ bool compile_plan(const Graph *model, const CompileOptions *options, Arena *aren
                   DiagSink *diags, Buf *plan)
 {
     PlanBuilder b;
+    Arena graphs;                       /* a program's graph is gone once it is lowered */
     bool ok = true;
+    arena_init(&graphs, arena->on_out_of_memory);
     plan_builder_init(&b, arena, model->name);
     for (Program p = PROGRAM_score; p < N_PROGRAMS && ok; p++) {
         const bool asked = options->programs >> p & 1;
         if ((options->programs && !asked) || !program_possible(model, p))
             continue;
         const uint32_t n_before = diags->n;
-        Graph *g = compile_program(model, p, options, arena, scratch, diags);
+        Graph *g = compile_program(model, p, options, &graphs, scratch, diags);
         if (g) {
             b.context = g->context;
             lower_program(&b, g);
@@ -43,7 +45,9 @@ bool compile_plan(const Graph *model, const CompileOptions *options, Arena *aren
         } else {
             ok = false;
         }
+        arena_reset(&graphs);
     }
+    arena_free(&graphs);
     ok = ok && plan_builder_write(&b, plan);
     plan_builder_free(&b);
     return ok;

@@ -1,0 +1,24 @@
+/* A model's program run two ways: by the evaluator in double, on the graph before anything was
+ * optimised, and by the plan. */
+#ifndef TESTS_E2E_COMPARE_H
+#define TESTS_E2E_COMPARE_H
+
+#include "codegen/compile.h"
+#include "runtime/session.h"
+
+typedef struct CompareOptions {
+    int level;                          /* of the plan */
+    int n_threads;
+    const char *cpu;                    /* NULL: the best */
+    int64_t batch, sequence;            /* sizes compiled for and run at */
+    uint64_t seed;                      /* of weights and inputs */
+    double tolerance;                   /* of |difference| against the largest |value| of a tensor */
+} CompareOptions;
+
+/* Fails the test, naming the tensor, when an output or any storage that the program wrote differs. */
+void compare_program(const Graph *model, Program program, const CompareOptions *options);
+
+/* A model of `path` with defines, or a failed test with the diagnostics. */
+Graph *compare_read(const char *path, const char *const *defines, uint32_t n_defines, Arena *arena);
+
+#endif
