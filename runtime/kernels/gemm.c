@@ -107,13 +107,23 @@ static int32_t fold_rows(const Call *call, int64_t *m, int64_t *a_m, int64_t *c_
     return lead;
 }
 
+/* Kept, because asking the processor takes longer than a small product. */
+static int64_t l2_floats(void)
+{
+    static _Atomic size_t bytes;
+    size_t known = bytes;
+    if (known == 0)
+        bytes = known = cpu_caches().l2;
+    return (int64_t)(known / sizeof(float));
+}
+
 /* Blocks of K are even and owe nothing to the machine, so neither do the bits.  A block of B takes
  * half of the second-level cache. */
 static void choose_blocks(int64_t k, int64_t n, int64_t *block_k, int64_t *block_n)
 {
     int64_t blocks = max_i64(1, ceil_div(k, GEMM_BLOCK_K));
     *block_k = blocks == 1 ? max_i64(k, 1) : round_up(ceil_div(k, blocks), 16);
-    int64_t fit = (int64_t)(cpu_caches().l2 / 2 / sizeof(float)) / *block_k;
+    int64_t fit = l2_floats() / 2 / *block_k;
     fit = max_i64(GEMM_PANEL_N, min_i64(fit, GEMM_BLOCK_N)) / GEMM_PANEL_N * GEMM_PANEL_N;
     *block_n = min_i64(fit, round_up(n, GEMM_PANEL_N));
 }
