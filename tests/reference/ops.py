@@ -85,9 +85,9 @@ def softmax_cases():
     yield case("logsumexp", lambda x, axis: torch.logsumexp(x, axis, keepdim=True), far, axis=-1)
 
 
-def cross_entropy(logits, targets, ignore_index):
+def cross_entropy(logits, targets, ignore):
     flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten().long(), reduction="none",
-                           ignore_index=ignore_index)
+                           ignore_index=ignore)
     return flat.view(targets.shape)
 
 
@@ -95,12 +95,12 @@ def cross_entropy_cases():
     targets = ids(7, 2, 3)
     targets[0, 1] = targets[1, 2] = -100
     yield case("cross_entropy", cross_entropy,
-               {"logits": normal(2, 3, 7, scale=2), "targets": targets}, ignore_index=-100)
+               {"logits": normal(2, 3, 7, scale=2), "targets": targets}, ignore=-100)
     targets = ids(4, 3)
     targets[1] = 0
     yield case("cross_entropy_ignore_zero", cross_entropy,
                {"logits": normal(3, 4, scale=40), "targets": targets}, op="cross_entropy",
-               ignore_index=0)
+               ignore=0)
 
 
 def norm_cases():
@@ -118,15 +118,14 @@ def norm_cases():
                {"x": x, "weight": weight}, eps=1e-5)
 
 
-def attention(q, k, v, causal=True, window=0, soft_cap=0.0, scale=None):
+def attention(q, k, v, past=None, causal=True, window=0, soft_cap=0.0, scale=None):
     """From its definition; PyTorch's own agrees wherever it can say the same."""
-    T, S = q.shape[-2], k.shape[-2]
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     per_query = [t.repeat_interleave(q.shape[1] // t.shape[1], 1) for t in (k, v)]
     scores = q @ per_query[0].mT * scale
     if soft_cap:
         scores = soft_cap * torch.tanh(scores / soft_cap)
-    seen = visible(T, S, causal, window)
+    seen = visible(q.shape[-2], k.shape[-2], 0 if past is None else int(past), causal, window)
     result = torch.softmax(scores.masked_fill(~seen, -math.inf), -1) @ per_query[1]
     if not soft_cap:
         peer = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale,
@@ -135,9 +134,9 @@ def attention(q, k, v, causal=True, window=0, soft_cap=0.0, scale=None):
     return result
 
 
-def visible(T, S, causal, window):
-    """[T, S]; the last query stands at the last key. A window counts the query's own position."""
-    query = torch.arange(S - T, S)[:, None]
+def visible(T, S, past, causal, window):
+    """[T, S]; query t stands at position past + t. A window counts the query's own position."""
+    query = torch.arange(past, past + T)[:, None]
     key = torch.arange(S)[None, :]
     seen = torch.ones(T, S, dtype=torch.bool)
     if causal:
@@ -163,7 +162,10 @@ def attention_cases():
     yield named("window", inputs(2, 2, 7), causal=True, window=3)
     yield named("soft_cap", inputs(2, 2, 5), causal=True, soft_cap=0.5)
     yield named("grouped_window_soft_cap", inputs(4, 2, 7), causal=True, window=4, soft_cap=1.5)
-    yield named("queries_at_the_end", inputs(2, 1, 3, S=7), causal=True)
+    past = {"past": torch.tensor(4, dtype=torch.int32)}
+    yield case("attention_cached", attention, {**inputs(2, 1, 3, S=7), **past}, causal=True)
+    yield case("attention_cached_window", attention, {**inputs(2, 1, 3, S=7), **past},
+               op="attention_cached", causal=True, window=3)
 
 
 def rope(x, positions, base, style):
