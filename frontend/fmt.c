@@ -16,7 +16,8 @@ typedef struct Line {
     uint32_t first, last;               /* tokens [first, last) */
     uint32_t indent;                    /* blanks before it */
     bool blank;                         /* an empty line before it */
-    bool continues;                     /* a statement begun on a line before */
+    bool inside;                        /* of a statement begun on a line before */
+    bool continues;                     /* the same, and no comment */
     LineClass class;
     uint32_t column;                    /* the token that is lined up, or `last` */
     uint32_t comment;                   /* the comment at the end, or `last` */
@@ -130,7 +131,7 @@ static void add_line(Format *f, uint32_t first, uint32_t depth, bool after_open)
     uint32_t outer = t->kind == TOKEN_BODY_CLOSE ? depth - 1 : depth;
     Line l = {
         .first = first, .last = first, .indent = 2 * outer + (inside ? 4 : 0),
-        .continues = inside && t->kind != TOKEN_COMMENT,
+        .inside = inside, .continues = inside && t->kind != TOKEN_COMMENT,
         .class = f->starts[first] ? class_of((StmtKind)f->kinds[first]) : LINE_other,
     };
     l.blank = first && !after_open && t->kind != TOKEN_BODY_CLOSE &&
@@ -219,15 +220,22 @@ static void set_spaces(Format *f)
 
 /* ---- columns --------------------------------------------------------------------------------------- */
 
+static uint32_t width_of(const Format *f, uint32_t i)
+{
+    uint32_t width = 0;
+    const Loc *loc = &token(f, i)->loc;
+    for (uint32_t k = loc->first; k < loc->last; k++)
+        width += ((unsigned char)f->p->text[k] & 0xC0) != 0x80;
+    return width;
+}
+
 /* Characters up to token `end` of the line, without the blanks before that. */
 static uint32_t width_before(const Format *f, const Line *l, uint32_t end)
 {
     uint32_t width = l->indent;
     for (uint32_t i = l->first; i < end; i++) {
-        const Loc *loc = &token(f, i)->loc;
         width += i > l->first ? f->space[i] : 0;
-        for (uint32_t k = loc->first; k < loc->last; k++)
-            width += ((unsigned char)f->p->text[k] & 0xC0) != 0x80;
+        width += width_of(f, i);
     }
     return width;
 }
@@ -281,6 +289,30 @@ static void align(Format *f, bool comments)
     }
 }
 
+/* What continues inside of brackets stands behind the innermost open one, unless that ends its line. */
+static void set_indents(Format *f)
+{
+    struct { uint32_t column; bool ends_line; } open[MAX_BRACKETS + 1];
+    uint32_t n_open = 0;
+    for (uint32_t k = 0; k < f->n_lines; k++) {
+        Line *l = &f->lines[k];
+        if (l->inside && n_open && !open[n_open - 1].ends_line)
+            l->indent = open[n_open - 1].column + 1;
+        uint32_t column = l->indent;
+        for (uint32_t i = l->first; i < l->last; i++) {
+            int kind = token(f, i)->kind;
+            column += i > l->first ? f->space[i] : 0;
+            if ((kind == '(' || kind == '[') && n_open < MAX_BRACKETS) {
+                open[n_open].column = column;
+                open[n_open++].ends_line = i + 1 >= l->comment;
+            }
+            if ((kind == ')' || kind == ']') && n_open)
+                n_open--;
+            column += width_of(f, i);
+        }
+    }
+}
+
 /* ---- output ------------------------------------------------------------------------------------------ */
 
 static void put_lines(const Format *f, Buf *out)
@@ -311,6 +343,7 @@ void format_tokens(const Parse *p, Buf *out)
     make_lines(&f);
     set_spaces(&f);
     align(&f, false);
+    set_indents(&f);
     align(&f, true);
     put_lines(&f, out);
 }
