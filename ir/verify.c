@@ -69,6 +69,8 @@ static bool verify_header(const Verify *v)
     const Graph *g = v->g;
     if (!g->name || (size_t)g->program >= N_PROGRAMS || g->n_symbols > MAX_SYMBOLS)
         return error_set(v->err, "the graph has no name, an unknown program or too many symbols");
+    if (g->context < 0)
+        return error_set(v->err, "a context of %lld positions", (long long)g->context);
     const char *symbols[MAX_SYMBOLS];
     for (uint32_t i = 0; i < g->n_symbols; i++) {
         const Symbol *s = &g->symbol[i];

@@ -9,7 +9,8 @@
  * output, has a place, but for `constant` and `extent` and views of them, which have no bytes; places
  * lie inside their buffers at the largest sizes; views agree with their base; a storage has one
  * buffer, which holds only its contents; live ranges cover all definitions and uses; nothing is
- * written over a value that is still to be read, except element by element at the same place.
+ * written over a value that is still to be read, except element by element at the same place, or
+ * by a copy, concat or pad of what already lies where it belongs.
  * Once planned (pool_bytes >= 0): two buffers live at the same time do not overlap in the pool, and
  * none passes pool_bytes.  A fused group runs as one, so what lives in a part of it lives in all of
  * it.  These last two are the planner-independent check of memory. */

@@ -215,29 +215,27 @@ static void expect_strides(const Node *n, const Value *in, const Value *out, Dim
 }
 
 /* offset + start * stride, where that is one term. */
+static bool step_offset(Dim offset, Dim stride, int64_t start, Dim *out)
+{
+    Dim skip;
+    if (!dim_mul(stride, dim_const(start), &skip))
+        return false;
+    *out = offset;
+    if (skip.coef == 0)
+        return true;
+    out->coef = skip.coef;              /* so that only the symbols are compared */
+    if (offset.coef != 0 && !dim_equal(*out, skip))
+        return false;
+    *out = skip;
+    return i64_add(offset.coef, skip.coef, &out->coef);
+}
+
 static bool expect_offset(const Node *n, const Value *in, Dim *out)
 {
     *out = in->place.offset;
-    if (n->op != OP_slice || NODE_ATTR(n, slice, start).i == 0)
-        return true;
-    Dim skip;
-    if (!dim_mul(in->place.stride[NODE_ATTR(n, slice, axis).i],
-                 dim_const(NODE_ATTR(n, slice, start).i), &skip))
-        return false;
-    if (skip.coef == 0)
-        return true;
-    if (out->coef == 0) {
-        *out = skip;
-        return true;
-    }
-    int64_t sum;
-    if (!i64_add(out->coef, skip.coef, &sum))
-        return false;
-    out->coef = skip.coef;              /* so that only the symbols are compared */
-    if (!dim_equal(*out, skip))
-        return false;
-    out->coef = sum;
-    return true;
+    return n->op != OP_slice ||
+           step_offset(in->place.offset, in->place.stride[NODE_ATTR(n, slice, axis).i],
+                       NODE_ATTR(n, slice, start).i, out);
 }
 
 static bool view_agrees(const Node *n, const Value *in, const Value *out)
@@ -352,25 +350,17 @@ static bool works_in_place(const Graph *g, NodeId n, ValueId old)
     return false;
 }
 
-/* Is input i of a move already where the move would put it, `start` steps along `axis`? */
+/* Is a part already where a move would put it, `start` steps along an axis of the whole? */
 static bool is_part(const Value *whole, const Value *part, int axis, int64_t start)
 {
-    Dim skip = whole->place.offset;
-    const Dim stride = start ? whole->place.stride[axis] : dim_const(0);
-    if (stride.coef != 0) {             /* a sum of monomials over the same symbols */
-        Dim step = stride;
-        step.coef = stride.coef * start;
-        for (int s = 0; s < MAX_SYMBOLS; s++)
-            if (skip.coef != 0 && skip.power[s] != step.power[s])
-                return false;
-        step.coef += skip.coef;
-        skip = step;
-    }
+    Dim offset = whole->place.offset;
+    if (start && !step_offset(offset, whole->place.stride[axis], start, &offset))
+        return false;
     for (int a = 0; a < part->type.shape.rank; a++)
         if (!dim_is(part->type.shape.dim[a], 1) &&
             !dim_equal(part->place.stride[a], whole->place.stride[a]))
             return false;
-    return dim_equal(part->place.offset, skip);
+    return dim_equal(part->place.offset, offset);
 }
 
 /* A copy, concat or pad whose inputs in the result's own buffer all lie where they belong: it moves

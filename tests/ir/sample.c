@@ -16,6 +16,7 @@ Sample sample_begin(Arena *arena)
     static const char *files[] = { "sample.smg", "lib/blocks.smg" };
     g->files = files;
     g->n_files = 2;
+    g->context = 1024;
     Sample s = { .g = g };
     int b = graph_symbol(g, "B", ROLE_BATCH, 4, (Span){ 0, 3, 1, 7 });
     int t = graph_symbol(g, "T", ROLE_SEQUENCE, 16, (Span){ 0, 4, 1, 10 });

@@ -109,6 +109,7 @@ static void the_graph_read_is_the_graph_printed(void **state)
     assert_int_equal(g->pool_bytes, r->pool_bytes);
     assert_int_equal(g->pool_bound, r->pool_bound);
     assert_int_equal(g->loss, r->loss);
+    assert_int_equal(g->context, r->context);
     buf_free(&text);
     buf_free(&again);
     arena_free(&arena);
@@ -151,6 +152,7 @@ static const char small[] =
     "file 0 \"tiny.smg\"\n"
     "symbol B batch max=4 @0:3:1+7\n"
     "symbol T sequence max=16\n"
+    "context 1024\n"
     "storage input \"x\" f32[B, T, 8]\n"
     "storage param \"w\" f32[4, 8] init=normal(0.02) @0:9:3+20\n"
     "storage state \"m\" f32[4, 8]\n"
@@ -298,6 +300,8 @@ static const struct {
     { HEAD "storage param \"x\" f32[] init=norml(0.02)", "expected a way to begin" },
     { HEAD "storage param \"x\" f32[] init=normal(1e999)", "expected a number" },
     { INPUT "storage input \"x\" f32[]\n%0 = input() storage=\"x\" : f32[]", "two storages above" },
+    { HEAD "context -1", "lies outside" },
+    { HEAD "context 1\ncontext 1", "a second `context`" },
     { HEAD "optimizer adam", "expected an optimizer" },
     { HEAD "buffer b1 elements=1", "b1 comes where b0 is next" },
     { HEAD "buffer b0 elements=1 bytes=64 offset=-2 live=none..none", "lies outside" },

@@ -182,6 +182,43 @@ static void columns_of_one_buffer_pass(void **state)
     arena_free(&arena);
 }
 
+/* Joins halves that lie in the whole already, a at `first` and b at `second`. */
+static bool join_passes(int64_t first, int64_t second)
+{
+    Arena arena, scratch;
+    arena_init(&arena, NULL);
+    arena_init(&scratch, NULL);
+    Sample s = sample_begin(&arena);
+    Graph *g = s.g;
+    ValueId x = sample_input(&s, DTYPE_f32, DIMS(C(4), C(8)));
+    ValueId a = build1(&s.b, OP_neg, x), b = build1(&s.b, OP_exp, x);
+    ValueId whole = build2(&s.b, OP_concat, a, b);
+    graph_output(g, "whole", whole, (Span){ 0 });
+    Parts p = { .g = g };
+    put(&p, x, buffer(g, 0, C(32), 128, -1, NO_NODE, NO_NODE));
+    BufferId both = buffer(g, NO_STORAGE, C(64), 256, 0, 1, 3);
+    put(&p, a, both);
+    put(&p, b, both);
+    put(&p, whole, both);
+    g->values[a].place.stride[0] = g->values[b].place.stride[0] = C(16);
+    g->values[a].place.offset = C(first);
+    g->values[b].place.offset = C(second);
+    Error err = { 0 };
+    bool ok = graph_verify(g, &scratch, &err);
+    if (!ok)
+        assert_non_null(strstr(err.text, "%3 is written over %1 while that is read"));
+    arena_free(&scratch);
+    arena_free(&arena);
+    return ok;
+}
+
+static void parts_of_a_whole_may_lie_in_it(void **state)
+{
+    (void)state;
+    assert_true(join_passes(0, 8));
+    assert_false(join_passes(8, 0));
+}
+
 /* ---- one way to break each rule -------------------------------------------------------------- */
 
 static Node *def(Parts *p, ValueId v)
@@ -239,6 +276,7 @@ static Place *place(Parts *p, ValueId v)
       "two outputs are named \"u\"")                                                               \
     X(loss_of_nothing, p->g->loss = 99, "the loss is %99")                                         \
     X(loss_no_scalar, p->g->loss = p->y, "is not f32[]")                                           \
+    X(negative_context, p->g->context = -1, "a context of -1 positions")                           \
     X(no_group, def(p, p->y)->group = 1, "group 1 of 0")                                           \
     X(too_many_groups, p->g->n_groups = UINT32_MAX, "groups of")                                   \
     X(group_apart, (p->g->n_groups = 1, def(p, p->sum)->group = def(p, p->u)->group = 1),          \
@@ -329,12 +367,15 @@ static void break_placed_read_after(Parts *p)
     p->g->pool_bytes = 4096;
 }
 
-/* A copy moves bytes about in any order, so it cannot be written over what it reads. */
+/* A product reads its input while it writes, so it cannot be written over it at any place. */
 static void break_placed_kernel_in_place(Parts *p)
 {
     Graph *g = p->g;
-    Builder *b = &p->s.b;
-    ValueId m = build1(b, OP_copy, p->u);
+    ValueId square = named_storage(p, STORAGE_INPUT, "square", DIMS(p->s.B, p->s.B));
+    Dim elements;
+    assert_true(dim_mul(p->s.B, p->s.B, &elements));
+    put(p, square, buffer(g, 3, elements, 64, -1, NO_NODE, NO_NODE));
+    ValueId m = build_matmul(&p->s.b, p->u, square, false, false, 1);
     put(p, m, p->b_u);
     for (BufferId i = p->b_u; i <= p->b_loss; i++)
         g->buffers[i].last = g->n_nodes - 1;
@@ -464,6 +505,7 @@ int main(void)
         cmocka_unit_test(legal_graphs_pass),
         cmocka_unit_test(groups_and_chains_of_writes_pass),
         cmocka_unit_test(columns_of_one_buffer_pass),
+        cmocka_unit_test(parts_of_a_whole_may_lie_in_it),
         cmocka_unit_test(broken_graphs_are_refused),
         cmocka_unit_test(views_lie_on_their_bases),
     };
