@@ -80,8 +80,8 @@ static void bench(const KernelTable *table, int64_t h, int64_t g, int64_t t, int
     Operand dq = tensor(h, t, d), dk = tensor(g, s, d), dv = tensor(g, s, d);
     Operand forward[] = { out, lse, q, k, v, { .data = &past, .dtype = DTYPE_i32 } };
     Operand backward[] = { dq, dk, dv, q, k, v, out, lse, dout };
-    Call call = { .kernel = KERNEL_attention, .n_operands = 6, .operand = forward,
-                  .i = { 1, 0, 1 }, .f = { 0.125 } };
+    Call call = { .kernel = KERNEL_attention, .n_operands = t < s ? 6 : 5, .operand = forward,
+                  .i = { 1, 0, t < s }, .f = { 0.125 } };
     printf("%-7s T %5lld S %5lld", isa_name(table->isa), (long long)t, (long long)s);
     report("forward", &call, table);
     if (t == s) {
