@@ -48,6 +48,8 @@ static void run_node(Eval *e, NodeId id)
     EvalNode n = { .g = g, .node = node, .in = in, .out = &e->values[node->first_output], .e = e,
                    .sizes = e->sizes };
     eval_rules[node->op](&n);
+    if (e->after)
+        e->after(e, id, e->arg);
 }
 
 void eval_run(Eval *e)

@@ -20,7 +20,9 @@ typedef struct Eval {
     Tensor *storages;                   /* n_storages; read by sources, changed by writes.  The
                                            caller fills inputs, parameters and state */
     Tensor *values;                     /* n_values, filled by eval_run */
-    bool keep_values;                   /* else buffers of dead values may be reused (never now) */
+    void (*after)(struct Eval *e, NodeId n, void *arg);     /* sees each node's results, and may
+                                           change them; NULL: nobody looks */
+    void *arg;
 } Eval;
 
 /* Storage tensors have their sizes and zeros after this. */

@@ -5,6 +5,7 @@
 #include "frontend/carets.h"
 #include "frontend/frontend.h"
 #include "ir/eval.h"
+#include "tests/e2e/noise.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -88,6 +89,15 @@ static Graph *reference_graph(const Graph *model, Program program, const Compare
 
 /* ---- comparison -------------------------------------------------------------------------------- */
 
+enum { NOISY_RUNS = 4 };
+/* The largest of a few random draws stands for a bound: errors that conspire reach some times it. */
+static const double slack = 8;
+
+/* The exact run, and those with errors of the size that float arithmetic makes. */
+typedef struct Reference {
+    Eval exact, noisy[NOISY_RUNS];
+} Reference;
+
 static double element(const Operand *o, const int64_t *at)
 {
     int64_t offset = 0;
@@ -97,37 +107,78 @@ static double element(const Operand *o, const int64_t *at)
                                  : (double)((const float *)o->data)[offset];
 }
 
-static void compare_tensor(const char *name, const Tensor *want, const Operand *got,
-                           double tolerance)
+static double stray(const Tensor *want, const Tensor *const noisy[NOISY_RUNS], int64_t i)
+{
+    double most = 0;
+    for (int k = 0; k < NOISY_RUNS; k++)
+        if (isfinite(noisy[k]->data[i]))
+            most = fmax(most, fabs(noisy[k]->data[i] - want->data[i]));
+    return most;
+}
+
+/* Root mean square of the strays: what a single element's few draws may have missed. */
+static double typical_stray(const Tensor *want, const Tensor *const noisy[NOISY_RUNS])
+{
+    double sum = 0;
+    for (int64_t i = 0; i < want->count; i++)
+        if (isfinite(want->data[i]))
+            sum += pow(stray(want, noisy, i), 2);
+    return want->count ? sqrt(sum / (double)want->count) : 0;
+}
+
+static bool same_special(double x, double want)
+{
+    return (isnan(x) && isnan(want)) || (isinf(want) && x == want);
+}
+
+static bool compare_tensor(const char *name, const Tensor *want,
+                           const Tensor *const noisy[NOISY_RUNS], const Operand *got,
+                           Difference *difference)
 {
     int64_t at[MAX_RANK] = { 0 };
-    double scale = 0, worst = 0;
+    const double typical = typical_stray(want, noisy);
     assert_int_equal(want->rank, got->rank);
     for (int a = 0; a < want->rank; a++)
         assert_int_equal(want->dim[a], got->dim[a]);
-    for (int64_t i = 0; i < want->count; i++)
-        scale = fmax(scale, isfinite(want->data[i]) ? fabs(want->data[i]) : 0);
     for (int64_t i = 0; i < want->count; i++) {
-        const double x = element(got, at), d = fabs(x - want->data[i]);
-        if (!(isinf(x) && x == want->data[i]) && !(isnan(x) && isnan(want->data[i])))
-            worst = d > worst || isnan(d) ? d : worst;
+        const double x = element(got, at), w = want->data[i];
+        const double bound = slack * fmax(stray(want, noisy, i), typical) + 0x1p-23 * fabs(w)
+            + 0x1p-140;
+        if (!same_special(x, w) && !(fabs(x - w) <= bound)) {
+            snprintf(difference->text, sizeof difference->text,
+                     "%s, element %lld: %.9g, not %.9g; off by %.3g where %.3g is allowed", name,
+                     (long long)i, x, w, fabs(x - w), bound);
+            return false;
+        }
         for (int a = want->rank; a-- > 0 && ++at[a] == want->dim[a];)
             at[a] = 0;
     }
-    if (!(worst <= tolerance * scale + 1e-30))
-        fail_msg("%s: off by %g where the largest value is %g", name, worst, scale);
+    return true;
 }
 
-static void compare_storage(const Storage *s, const Tensor *want, void *data, double tolerance)
+static bool compare_output(const Reference *r, const Output *o, const Operand *got,
+                           Difference *difference)
 {
+    const Tensor *noisy[NOISY_RUNS];
+    for (int k = 0; k < NOISY_RUNS; k++)
+        noisy[k] = &r->noisy[k].values[o->value];
+    return compare_tensor(o->name, &r->exact.values[o->value], noisy, got, difference);
+}
+
+static bool compare_storage(const Reference *r, StorageId id, void *data, Difference *difference)
+{
+    const Storage *s = &r->exact.g->storages[id];
+    const Tensor *want = &r->exact.storages[id], *noisy[NOISY_RUNS];
     Operand got = { .data = data, .rank = want->rank, .dtype = s->type.dtype };
     int64_t stride = 1;
+    for (int k = 0; k < NOISY_RUNS; k++)
+        noisy[k] = &r->noisy[k].storages[id];
     for (int a = want->rank; a-- > 0;) {
         got.dim[a] = want->dim[a];
         got.stride[a] = stride;
         stride *= want->dim[a];
     }
-    compare_tensor(s->name, want, &got, tolerance);
+    return compare_tensor(s->name, want, noisy, &got, difference);
 }
 
 static PlanProgramKind kind_of(Program p)
@@ -139,39 +190,68 @@ static PlanProgramKind kind_of(Program p)
     return PLAN_score;
 }
 
-static void run_both(const Graph *ref, const Plan *plan, Program program, const CompareOptions *o,
-                     Arena *arena)
+static Eval run_reference(const Graph *ref, const CompareOptions *o, const int64_t *sizes,
+                          Noise *noise, Arena *arena)
+{
+    Eval e = eval_begin(ref, arena, sizes);
+    for (StorageId i = 0; i < ref->n_storages; i++)
+        fill(&ref->storages[i], o->seed, &e.storages[i], NULL);
+    if (noise) {
+        e.after = noise_after;
+        e.arg = noise;
+    }
+    eval_run(&e);
+    return e;
+}
+
+static bool compare_all(const Reference *r, Session *s, PlanProgramKind kind,
+                        Difference *difference)
+{
+    const Graph *ref = r->exact.g;
+    bool equal = true;
+    for (uint32_t i = 0; i < ref->n_outputs && equal; i++) {
+        Operand got;
+        assert_true(session_output(s, kind, ref->outputs[i].name, &got));
+        equal = compare_output(r, &ref->outputs[i], &got, difference);
+    }
+    for (StorageId i = 0; i < ref->n_storages && equal; i++) {
+        void *data = session_storage_named(s, ref->storages[i].name);
+        equal = !data || compare_storage(r, i, data, difference);
+    }
+    return equal;
+}
+
+static bool run_both(const Graph *ref, const Plan *plan, Program program, const CompareOptions *o,
+                     Arena *arena, Difference *difference)
 {
     const PlanProgramKind kind = kind_of(program);
     const SessionOptions so = { .n_threads = o->n_threads ? o->n_threads : 1, .cpu = o->cpu,
                                 .programs = 1u << kind };
     int64_t sizes[MAX_SYMBOLS];
+    Reference r;
     Session *s;
     Error err;
     for (int i = 0; i < MAX_SYMBOLS; i++)
         sizes[i] = i < (int)ref->n_symbols ? ref->symbol[i].max : 1;
-    Eval e = eval_begin(ref, arena, sizes);
+    r.exact = run_reference(ref, o, sizes, NULL, arena);
+    for (int k = 0; k < NOISY_RUNS; k++) {
+        Noise noise = { .seed = 1000 + (uint64_t)k, .arena = arena };
+        r.noisy[k] = run_reference(ref, o, sizes, &noise, arena);
+    }
     if (!session_open(plan, &so, &s, &err) || !session_bind(s, kind, sizes, &err))
         fail_msg("%s", err.text);
+    Eval again = eval_begin(ref, arena, sizes);
     for (StorageId i = 0; i < ref->n_storages; i++)
-        fill(&ref->storages[i], o->seed, &e.storages[i],
+        fill(&ref->storages[i], o->seed, &again.storages[i],
              session_storage_named(s, ref->storages[i].name));
-    eval_run(&e);
     session_run(s, kind);
-    for (uint32_t i = 0; i < ref->n_outputs; i++) {
-        Operand got;
-        assert_true(session_output(s, kind, ref->outputs[i].name, &got));
-        compare_tensor(ref->outputs[i].name, &e.values[ref->outputs[i].value], &got, o->tolerance);
-    }
-    for (StorageId i = 0; i < ref->n_storages; i++) {
-        void *data = session_storage_named(s, ref->storages[i].name);
-        if (data)
-            compare_storage(&ref->storages[i], &e.storages[i], data, o->tolerance);
-    }
+    const bool equal = compare_all(&r, s, kind, difference);
     session_close(s);
+    return equal;
 }
 
-void compare_program(const Graph *model, Program program, const CompareOptions *o)
+bool compare_program(const Graph *model, Program program, const CompareOptions *o,
+                     Difference *difference)
 {
     const CompileOptions co = { .level = o->level, .batch = o->batch, .sequence = o->sequence,
                                 .chunk = o->sequence, .programs = 1u << program };
@@ -187,9 +267,10 @@ void compare_program(const Graph *model, Program program, const CompareOptions *
     assert_true(compile_plan(model, &co, &arena, &scratch, &diags, &bytes));
     if (!plan_view(bytes.data, bytes.len, &plan, &err))
         fail_msg("%s", err.text);
-    run_both(ref, &plan, program, o, &arena);
+    const bool equal = run_both(ref, &plan, program, o, &arena, difference);
     plan_close(&plan);
     buf_free(&bytes);
     arena_free(&scratch);
     arena_free(&arena);
+    return equal;
 }

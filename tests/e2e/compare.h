@@ -12,11 +12,17 @@ typedef struct CompareOptions {
     const char *cpu;                    /* NULL: the best */
     int64_t batch, sequence;            /* sizes compiled for and run at */
     uint64_t seed;                      /* of weights and inputs */
-    double tolerance;                   /* of |difference| against the largest |value| of a tensor */
 } CompareOptions;
 
-/* Fails the test, naming the tensor, when an output or any storage that the program wrote differs. */
-void compare_program(const Graph *model, Program program, const CompareOptions *options);
+/* What differed, for messages. */
+typedef struct Difference {
+    char text[512];
+} Difference;
+
+/* Every output, and every storage after the run, within the bound of noise.h?  False with the tensor
+ * that is farthest out. */
+bool compare_program(const Graph *model, Program program, const CompareOptions *options,
+                     Difference *difference);
 
 /* A model of `path` with defines, or a failed test with the diagnostics. */
 Graph *compare_read(const char *path, const char *const *defines, uint32_t n_defines, Arena *arena);

@@ -39,12 +39,14 @@ static void check_case(const ModelCase *c, int level, const char *cpu)
     Graph *model = compare_read(c->path, c->defines, c->n_defines, &arena);
     for (Program p = PROGRAM_score; p < N_PROGRAMS; p++) {
         const CompareOptions o = { .level = level, .cpu = cpu, .batch = p == PROGRAM_generate ? 1 : 3,
-                                   .sequence = c->sequence, .seed = 7, .tolerance = 2e-4 };
+                                   .sequence = c->sequence, .seed = 7 };
+        Difference difference;
         if (!program_possible(model, p))
             continue;
         print_message("%s %s -O%d %s\n", strrchr(c->path, '/') + 1, program_name(p), level,
                       cpu ? cpu : "best");
-        compare_program(model, p, &o);
+        if (!compare_program(model, p, &o, &difference))
+            fail_msg("%s", difference.text);
     }
     arena_free(&arena);
 }

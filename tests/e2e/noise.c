@@ -1,0 +1,124 @@
+/* Random errors of the size that float arithmetic may make, op by op. */
+#include "tests/e2e/noise.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double unit = 0x1p-24;     /* of float */
+
+static double largest(const Tensor *t)
+{
+    double most = 0;
+    for (int64_t i = 0; i < t->count; i++)
+        if (isfinite(t->data[i]))
+            most = fmax(most, fabs(t->data[i]));
+    return most;
+}
+
+/* The node evaluated on the absolute values of its inputs: sum |a||b| for products, sum |x| for
+ * sums. */
+static Tensor magnitude(Eval *e, const Node *n, const Noise *noise)
+{
+    Tensor in[2], out = e->values[n->first_output];
+    const Tensor *pointers[2] = { &in[0], &in[1] };
+    for (unsigned i = 0; i < n->n_inputs; i++) {
+        in[i] = e->values[node_input(e->g, n, i)];
+        double *data = arena_array(noise->arena, (size_t)in[i].count, sizeof *data);
+        for (int64_t k = 0; k < in[i].count; k++)
+            data[k] = fabs(in[i].data[k]);
+        in[i].data = data;
+    }
+    out.data = arena_array(noise->arena, (size_t)out.count, sizeof *out.data);
+    EvalNode node = { .g = e->g, .node = n, .in = pointers, .out = &out, .e = e,
+                      .sizes = e->sizes };
+    eval_rules[n->op](&node);
+    return out;
+}
+
+/* Terms that are added up for one element of the result. */
+static double terms(const Eval *e, const Node *n)
+{
+    const Tensor *in = &e->values[node_input(e->g, n, 0)];
+    const Tensor *out = &e->values[n->first_output];
+    if (n->op == OP_matmul)
+        return (double)in->dim[in->rank - (NODE_ATTR(n, matmul, transpose_a).i ? 2 : 1)];
+    return out->count ? (double)in->count / (double)out->count : 1;
+}
+
+/* Ops whose error is told by the sum of what they add. */
+static bool is_sum(OpId op)
+{
+    return op == OP_matmul || op == OP_sum || op == OP_mean || op == OP_partial_sum;
+}
+
+/* Error bound of a kernel's results in units, relative to their largest: sums over keys and channels,
+ * and exponentials whose argument is off by units of itself. */
+static double kernel_units(const Eval *e, const Node *n)
+{
+    const Tensor *a = &e->values[node_input(e->g, n, 0)];
+    const Tensor *b = n->n_inputs > 1 ? &e->values[node_input(e->g, n, 1)] : a;
+    switch (n->op) {
+    case OP_attention: case OP_attention_cached: case OP_attention_grad: {
+        const double score = largest(a) * largest(b) * (double)a->dim[3];
+        return (double)(a->dim[3] + b->dim[2] + 8) * (1 + score);
+    }
+    case OP_softmax: case OP_logsumexp: case OP_cross_entropy: case OP_cross_entropy_grad:
+        return 16 + (double)a->dim[a->rank - 1] + 4 * largest(a);
+    case OP_embedding_grad:
+        return (double)b->count + 4;
+    default:
+        return 4;
+    }
+}
+
+static double map_units(OpId op)
+{
+    return op == OP_pow ? 32 : op_info(op)->class == CLASS_MAP ? 6 : 0;
+}
+
+static double jitter(const Noise *noise, ValueId v, int64_t i)
+{
+    return 2 * random_uniform(noise->seed, v, (uint64_t)i) - 1;
+}
+
+static bool is_float(const Eval *e, ValueId v)
+{
+    return value_type(e->g, v)->dtype == DTYPE_f32;
+}
+
+static bool is_exact(const Node *n)
+{
+    switch (op_info(n->op)->class) {
+    case CLASS_SOURCE: case CLASS_VIEW: case CLASS_WRITE: case CLASS_MOVE:
+        return true;
+    case CLASS_MAP: case CLASS_REDUCE: case CLASS_MATMUL: case CLASS_KERNEL:
+        break;
+    }
+    return n->op == OP_max || n->op == OP_min || n->op == OP_neg || n->op == OP_abs
+        || n->op == OP_where || n->op == OP_relu || n->op == OP_causal_mask;
+}
+
+/* Writes went to their storage already; what is read from it later must be what was perturbed. */
+void noise_after(Eval *e, NodeId id, void *arg)
+{
+    const Noise *noise = arg;
+    const Node *n = &e->g->nodes[id];
+    if (is_exact(n))
+        return;
+    const bool sum = is_sum(n->op);
+    const Tensor total = sum ? magnitude(e, n, noise) : (Tensor){ 0 };
+    for (unsigned k = 0; k < n->n_outputs; k++) {
+        const ValueId v = n->first_output + k;
+        Tensor *t = &e->values[v];
+        const bool map = op_info(n->op)->class == CLASS_MAP;
+        const double flat = sum || map ? 0 : kernel_units(e, n) * largest(t);
+        for (int64_t i = 0; is_float(e, v) && i < t->count; i++) {
+            const double units = sum ? (terms(e, n) + 2) * total.data[i]
+                : map ? map_units(n->op) * fabs(t->data[i]) : flat;
+            if (isfinite(t->data[i]))
+                t->data[i] += jitter(noise, v, i) * unit * units;
+        }
+    }
+}
