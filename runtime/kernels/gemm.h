@@ -3,8 +3,10 @@
  * A product is cut three ways.
  *
  *     tiles      the grid of tasks: C in tiles of tile_m x tile_n, each with all of K.  Tasks run
- *                down a column of tiles first.  A call's range of tasks is joined into rectangles
- *                as large as they come, so small tiles cost nothing: they only let shares be even.
+ *                down a column of tiles first, so that a share packs its own part of B and all
+ *                of A; or along a row first, where A is the larger.  A call's range of tasks is
+ *                joined into rectangles as large as they come, so small tiles cost nothing: they
+ *                only let shares be even.
  *     blocks     a rectangle is walked in blocks of block_k x block_n of B: a block is packed once,
  *                lies in the second-level cache, and meets every row of the rectangle.
  *     panels     the micro-kernel's: a few rows of A by block_k in the first-level cache, times a
@@ -37,6 +39,7 @@ typedef struct Gemm {
     int32_t ia, ib;                             /* operands that play A and B */
     float alpha;
     bool accumulate;
+    bool across;                                /* tasks run along rows of tiles */
 } Gemm;
 
 Gemm gemm_bind(const Call *call);
