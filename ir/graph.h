@@ -187,7 +187,7 @@ StorageId graph_find_storage(const Graph *g, const char *name);      /* or NO_ST
 
 static inline const ValueId *node_inputs(const Graph *g, const Node *n)
 {
-    return g->edges + n->first_input;
+    return n->n_inputs ? g->edges + n->first_input : NULL;
 }
 static inline ValueId node_input(const Graph *g, const Node *n, unsigned i)
 {
