@@ -176,7 +176,8 @@ static ValueId cotangent_of(Tape *t, ValueId v)
 
 static bool no_gradient(Tape *t, const Node *n, const char *what)
 {
-    diag_error(t->cx->diags, n->span, DIAG_E0431, "%s has no gradient%s", op_info(n->op)->name, what);
+    diag_error(t->cx->diags, n->span, DIAG_E0431, "%s has no gradient%s", op_info(n->op)->name,
+               what);
     diag_label(t->cx->diags, "a parameter reaches the loss through this");
     return false;
 }

@@ -166,7 +166,8 @@ static ValueId seed_of(Rewriter *rw, ValueId *seed)
     if (*seed == NO_VALUE) {
         Builder b = builder_at(rw->new_, NULL);
         const Dim two = dim_const(2);
-        Storage s = { .name = "$seed", .class = STORAGE_INPUT, .type = type_of(DTYPE_i32, 1, &two) };
+        const Type type = type_of(DTYPE_i32, 1, &two);
+        Storage s = { .name = "$seed", .class = STORAGE_INPUT, .type = type };
         *seed = build_storage(&b, graph_storage(rw->new_, s));
     }
     return *seed;

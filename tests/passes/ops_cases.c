@@ -248,10 +248,25 @@ static ValueId product(Lab *l, const Shape *a, const Shape *b, bool ta, bool tb)
     return build_matmul(&l->b, x, param(l, "y", -2, 2, b), ta, tb, 0.75);
 }
 
-static ValueId case_matmul(Lab *l) { return product(l, SHAPE(N(3), N(4)), SHAPE(N(4), N(2)), 0, 0); }
-static ValueId case_matmul_ta(Lab *l) { return product(l, SHAPE(N(4), N(3)), SHAPE(N(4), N(2)), 1, 0); }
-static ValueId case_matmul_tb(Lab *l) { return product(l, SHAPE(N(3), N(4)), SHAPE(N(2), N(4)), 0, 1); }
-static ValueId case_matmul_tab(Lab *l) { return product(l, SHAPE(N(4), N(3)), SHAPE(N(2), N(4)), 1, 1); }
+static ValueId case_matmul(Lab *l)
+{
+    return product(l, SHAPE(N(3), N(4)), SHAPE(N(4), N(2)), 0, 0);
+}
+
+static ValueId case_matmul_ta(Lab *l)
+{
+    return product(l, SHAPE(N(4), N(3)), SHAPE(N(4), N(2)), 1, 0);
+}
+
+static ValueId case_matmul_tb(Lab *l)
+{
+    return product(l, SHAPE(N(3), N(4)), SHAPE(N(2), N(4)), 0, 1);
+}
+
+static ValueId case_matmul_tab(Lab *l)
+{
+    return product(l, SHAPE(N(4), N(3)), SHAPE(N(2), N(4)), 1, 1);
+}
 
 static ValueId case_matmul_rows(Lab *l)
 {

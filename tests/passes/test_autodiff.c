@@ -269,7 +269,8 @@ static void check_model(const char *path, const char *const *defines, uint32_t n
 static void gpt2(void **state)
 {
     (void)state;
-    const char *defines[] = { "vocab=11", "context=8", "width=8", "depth=2", "heads=2", "drop=0.2" };
+    const char *defines[] = { "vocab=11", "context=8", "width=8", "depth=2", "heads=2",
+                              "drop=0.2" };
     check_model(SOURCE_DIR "/models/gpt2.smg", defines, COUNT_OF(defines), 5);
 }
 
