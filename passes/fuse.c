@@ -29,6 +29,7 @@ typedef struct Unit {
     uint32_t n, cap;
     bool rows;                          /* of ops that row programs know */
     bool reduces;
+    bool random;                        /* its numbers count the elements of its own space */
     Shape space;                        /* rows: widest member */
 } Unit;
 
@@ -189,6 +190,8 @@ static bool may_merge(Fuse *f, uint32_t a, uint32_t b)
     const Unit *x = &f->units[a], *y = &f->units[b];
     if (a == b || !x->rows || !y->rows || !same_rows(&x->space, &y->space))
         return false;
+    if ((x->random || y->random) && last_is_one(&x->space) != last_is_one(&y->space))
+        return false;
     if ((x->reduces || y->reduces) && (long_row(&x->space) || long_row(&y->space)))
         return false;
     return fits(f, a, b) && !reaches_around(f, a, b) && !reaches_around(f, b, a);
@@ -207,6 +210,7 @@ static void merge(Fuse *f, uint32_t a, uint32_t b)
     if (last_is_one(&x->space))
         x->space = y->space;
     x->reduces = x->reduces || y->reduces;
+    x->random = x->random || y->random;
     x->members = members;
     x->n = n;
     y->n = 0;
@@ -290,6 +294,7 @@ static void make_units(Fuse *f)
         u->n = 1;
         u->rows = row_op_known(g, node);
         u->reduces = op_info(node->op)->class == CLASS_REDUCE;
+        u->random = op_info(node->op)->flags & OP_RANDOM;
         u->space = value_type(g, u->reduces ? node_input(g, node, 0) : node->first_output)->shape;
         f->unit_of[n] = n;
     }
