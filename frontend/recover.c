@@ -47,12 +47,23 @@ static bool is_sync(const Parse *p, uint32_t i, uint32_t column, bool was_first)
            (t->kind == TOKEN_NAME && t->loc.column <= column);
 }
 
+/* `x = a +` and, on the next line, `y = b`: the grammar took y for the missing value and stumbled over
+ * the second `=`.  True when token `last - 1` began a statement in truth. */
+static bool swallowed_next(const Parse *p, uint32_t start)
+{
+    if (p->last < start + 2)
+        return false;
+    const Token *bad = &p->tokens[p->last], *before = bad - 1;
+    return (bad->kind == '=' || bad->kind == ',') && before->kind == TOKEN_NAME &&
+           before->starts_line && before->loc.column <= p->tokens[start].loc.column;
+}
+
 static uint32_t recover(Parse *p, int *kind)
 {
     uint32_t start = recover_statement(p);
     uint32_t column = p->tokens[start].loc.column;
     p->recovering = false;
-    for (uint32_t i = p->last;; i++) {
+    for (uint32_t i = p->last - swallowed_next(p, start);; i++) {
         const Token *t = &p->tokens[i];
         if (t->kind == TOKEN_BODY_OPEN) {
             *kind = TOKEN_BODY_SYNC;
@@ -189,6 +200,13 @@ void recover_report(Parse *p, const char *const *expected, int n_expected)
     if (bad->kind == TOKEN_BAD || p->gave_up)
         return;
 
+    if (swallowed_next(p, recover_statement(p))) {
+        const Token *end = bad - 2;
+        while (end > p->tokens && end->kind == TOKEN_COMMENT)
+            end--;
+        parse_error(p, end->loc, DIAG_E0110, "something is missing after %s", describe(p, end));
+        return;
+    }
     const char *shown[MAX_SHOWN];
     int n = phrases(expected, n_expected, shown);
     Buf text = { 0 };

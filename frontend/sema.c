@@ -206,6 +206,16 @@ static void find_model(Sema *s, Ast *ast)
     }
 }
 
+static void warn_unused(Sema *s)
+{
+    for (uint32_t i = 0; i < s->n_unused; i++) {
+        const Unused *u = &s->unused[i];
+        diag_warning(s->diags, u->span, DIAG_W0501, "`%s` is never used", u->name);
+        if (u->meant)
+            diag_label(s->diags, "did you mean `%s`?", u->meant);
+    }
+}
+
 Graph *sema_run(Sema *s, const char *name, Ast *ast)
 {
     uint32_t before = s->diags->n_errors - ast->n_syntax_errors;
@@ -228,9 +238,8 @@ Graph *sema_run(Sema *s, const char *name, Ast *ast)
     sema_body(s, &ast->items);
     check_whole(s);
     frame_pop(s);
-    for (uint32_t i = 0; s->diags->n_errors == before && i < s->unused.n; i++)
-        diag_warning(s->diags, s->unused.items[i].span, DIAG_W0501, "`%s` is never used",
-                     s->unused.items[i].name);
+    if (s->diags->n_errors == before)
+        warn_unused(s);
     s->g->n_files = s->diags->n_files;
     s->g->files = arena_grow(s->arena, s->diags->files, s->g->n_files, s->g->n_files,
                              sizeof *s->g->files);

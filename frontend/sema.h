@@ -100,6 +100,13 @@ typedef struct Define {
     bool used;
 } Define;
 
+/* A name without a reader; `meant` is one that is nearly the same, or NULL. */
+typedef struct Unused {
+    const char *name;
+    Span span;
+    const char *meant;
+} Unused;
+
 typedef struct UsedFile {
     const char *path;
     bool open;                          /* what it uses is being read */
@@ -122,7 +129,8 @@ typedef struct Sema {
     NameMap broken;                     /* names in text that could not be read, in any file */
     NameMap model_names;                /* variables of the model, for a better message */
     uint32_t n_syntax_errors;           /* in any file */
-    NameList unused;                    /* told as warnings if nothing is wrong */
+    Unused *unused;                     /* told as warnings if nothing is wrong */
+    uint32_t n_unused, cap_unused;
     Define *defines;
     uint32_t n_defines;
     UsedFile files[MAX_FILES];          /* the model itself first */

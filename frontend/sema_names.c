@@ -13,6 +13,7 @@ typedef struct Known {
     const char *name;
     Span span;
     bool used, quiet;                   /* quiet: nobody minds if it is not used */
+    const char *meant;                  /* the known name that is nearly this one, or NULL */
 } Known;
 
 typedef enum Home { IN_MODEL, IN_BLOCK, IN_TRAIN } Home;
@@ -48,7 +49,7 @@ static void add(Names *n, const char *name, Span span, bool quiet)
     uint32_t i;
     if (name_map_get(&n->index, name, &i))
         return;
-    Known k = { name, span, false, quiet || name[0] == '_' };
+    Known k = { name, span, false, quiet || name[0] == '_', NULL };
     name_map_set(&n->index, n->s->arena, name, n->n);
     ARENA_PUSH(n->s->arena, n->items, n->n, n->cap, k);
 }
@@ -475,6 +476,19 @@ static void walk_body(Names *n, const StmtList *body)
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
+/* Nobody minds a size that is bound and not used, unless it looks like a known name misspelt: that
+ * would match any size. */
+static void bind_name(Names *n, const Expr *e)
+{
+    Nearest near = nearest_of(e->u.name);
+    try_all(n, &near);
+    bool typo = near.found && strlen(e->u.name) >= 3;
+    add(n, e->u.name, e->span, !typo);
+    uint32_t i;
+    if (typo && name_map_get(&n->index, e->u.name, &i))
+        n->items[i].meant = near.found;
+}
+
 /* A new name in a pattern is bound by it; anything else is a value to match. */
 static void walk_pattern(Names *n, Expr *pattern)
 {
@@ -486,25 +500,25 @@ static void walk_pattern(Names *n, Expr *pattern)
         if (e->kind == EXPR_rest && rests++)
             sema_error(n->s, e->span, DIAG_E0415, "a pattern has one `..` at most");
         if (e->kind == EXPR_name && !bound)
-            add(n, e->u.name, e->span, true);
+            bind_name(n, e);
         else
             walk_expr(n, e);
     }
 }
 
-static void warn(Sema *s, const char *name, Span at)
+static void warn(Sema *s, const char *name, Span at, const char *meant)
 {
     enum { ENOUGH = 100 };
-    NameAt unused = { name, at };
-    if (s->unused.n < ENOUGH)
-        ARENA_PUSH(s->arena, s->unused.items, s->unused.n, s->unused.cap, unused);
+    Unused unused = { name, at, meant };
+    if (s->n_unused < ENOUGH)
+        ARENA_PUSH(s->arena, s->unused, s->n_unused, s->cap_unused, unused);
 }
 
 static void warn_unused(const Names *n)
 {
     for (uint32_t i = 0; i < n->n; i++)
         if (!n->items[i].used && !n->items[i].quiet)
-            warn(n->s, n->items[i].name, n->items[i].span);
+            warn(n->s, n->items[i].name, n->items[i].span, n->items[i].meant);
 }
 
 static void walk_block(Sema *s, const Stmt *block)
@@ -553,5 +567,5 @@ void sema_names(Sema *s)
     warn_unused(&n);
     for (uint32_t i = 0; i < s->n_globals; i++)
         if (!s->globals[i].used)
-            warn(s, s->globals[i].stmt->name, s->globals[i].stmt->name_span);
+            warn(s, s->globals[i].stmt->name, s->globals[i].stmt->name_span, NULL);
 }
