@@ -1,0 +1,34 @@
+/* What makes a compiled model a language model: ids in, logits over the same ids out.
+ *
+ *   tokens    the one input that is not train_only: i32 [batch, sequence], ids below vocab
+ *   targets   for training, the one train_only input: the same shape and limit
+ *   logits    the first output of a program whose last axis is vocab */
+#ifndef RUNTIME_TEXT_MODEL_H
+#define RUNTIME_TEXT_MODEL_H
+
+#include "runtime/session.h"
+
+typedef struct TextModel {
+    int32_t tokens, targets;            /* storages; targets is -1 where there are none */
+    int64_t vocab;
+    int batch, sequence;                /* symbols */
+} TextModel;
+
+/* False when the plan is something else; the message says what does not fit. */
+bool text_model_of(const Plan *p, TextModel *out, Error *err);
+
+/* Sizes with every symbol at its largest in `program`. */
+void plan_largest_sizes(const Plan *p, PlanProgramKind program, int64_t sizes[MAX_SYMBOLS]);
+
+/* Name of the logits of a program, or NULL with a message. */
+const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind program,
+                              Error *err);
+
+/* "smc compile gpt2.smg -D vocab=65 -o gpt2.smp": what makes the plan fit a tokenizer of `vocab`. */
+void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *out, size_t cap);
+
+/* Fails with that command where the tokenizer has another number of ids than the model. */
+bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, int64_t n_ids,
+                     Error *err);
+
+#endif

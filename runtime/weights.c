@@ -1,0 +1,224 @@
+/* Parameters: how they begin, and how storages are kept in safetensors files. */
+#include "runtime/weights.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "base/str.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Parameters and state have constant sizes. */
+static void constant_shape(const PlanStorage *st, int64_t dim[MAX_RANK], int64_t *count)
+{
+    const int64_t sizes[MAX_SYMBOLS] = { 0 };
+    *count = 1;
+    for (uint32_t a = 0; a < st->rank; a++) {
+        bool ok = plan_dim(&st->dim[a], sizes, &dim[a]) && i64_mul(*count, dim[a], count);
+        CHECK(ok, "checked when the plan was opened");
+    }
+}
+
+void weights_count(const Plan *p, int64_t *count, int64_t *bytes, uint32_t *n_tensors)
+{
+    int64_t dim[MAX_RANK], n;
+    *count = *bytes = 0;
+    *n_tensors = 0;
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        if (p->storages[i].class != PLAN_PARAM)
+            continue;
+        constant_shape(&p->storages[i], dim, &n);
+        *count += n;
+        *bytes += n * (int64_t)dtype_size((DType)p->storages[i].dtype);
+        ++*n_tensors;
+    }
+}
+
+/* ---- first values ----------------------------------------------------------------------------- */
+
+typedef struct Fans {
+    double in, out;
+} Fans;
+
+static Fans fans_of(uint32_t rank, const int64_t *dim)
+{
+    Fans f = { 1, 1 };
+    for (uint32_t a = 0; a < rank; a++) {
+        f.in *= a != 0 || rank == 1 ? (double)dim[a] : 1;
+        f.out *= a != 1 ? (double)dim[a] : 1;
+    }
+    return f;
+}
+
+static void fill_constant(float *x, int64_t n, double value)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)value;
+}
+
+static void fill_normal(float *x, int64_t n, uint64_t seed, uint64_t stream, double std)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(std * random_normal(seed, stream, (uint64_t)i));
+}
+
+static void fill_uniform(float *x, int64_t n, uint64_t seed, uint64_t stream, double bound)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(bound * (2 * random_uniform(seed, stream, (uint64_t)i) - 1));
+}
+
+static void init_parameter(const PlanStorage *st, const char *path, float *x, uint64_t seed)
+{
+    int64_t dim[MAX_RANK], n;
+    constant_shape(st, dim, &n);
+    const uint64_t stream = hash_bytes(path, strlen(path));
+    const Fans fans = fans_of(st->rank, dim);
+    switch ((PlanInit)st->init) {
+    case PLAN_INIT_zeros:    fill_constant(x, n, 0); return;
+    case PLAN_INIT_ones:     fill_constant(x, n, 1); return;
+    case PLAN_INIT_constant: fill_constant(x, n, st->init_value); return;
+    case PLAN_INIT_normal:   fill_normal(x, n, seed, stream, st->init_value); return;
+    case PLAN_INIT_uniform:  fill_uniform(x, n, seed, stream, st->init_value); return;
+    case PLAN_INIT_xavier:   fill_uniform(x, n, seed, stream, sqrt(6 / (fans.in + fans.out))); return;
+    case PLAN_INIT_kaiming:  fill_normal(x, n, seed, stream, sqrt(2 / fans.in)); return;
+    case N_PLAN_INITS:       break;
+    }
+    CHECK(false, "initialiser %" PRIu32 " of %s", st->init, path);
+}
+
+void weights_init(Session *s, uint64_t seed)
+{
+    const Plan *p = session_plan(s);
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        const PlanStorage *st = &p->storages[i];
+        float *x = session_storage(s, (int32_t)i);
+        if (st->class == PLAN_PARAM && x && st->dtype == DTYPE_f32)
+            init_parameter(st, plan_string(p, st->name), x, seed);
+    }
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static bool belongs(const Plan *p, const PlanStorage *st, WeightsPart part)
+{
+    const char *name = plan_string(p, st->name);
+    if (part == WEIGHTS_PARAMS)
+        return st->class == PLAN_PARAM;
+    return st->class == PLAN_STATE && strncmp(name, "cache.", 6) != 0
+        && strncmp(name, "grad.", 5) != 0;
+}
+
+static bool missing(const SafeTensors *file, const char *name, const char *shape, Error *err)
+{
+    Nearest best = nearest_of(name);
+    for (size_t i = 0; i < file->n; i++)
+        nearest_try(&best, file->tensors[i].name);
+    return error_set(err, "there is no tensor %s, which the model has as %s%s%s%s", name, shape,
+                     best.found ? "; did you mean " : "", best.found ? best.found : "",
+                     best.found ? "?" : "");
+}
+
+static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, Error *err)
+{
+    const Plan *p = session_plan(s);
+    const PlanStorage *st = &p->storages[storage];
+    const char *name = plan_string(p, st->name);
+    int64_t dim[MAX_RANK], n;
+    char expected[160], found[160];
+    constant_shape(st, dim, &n);
+    shape_text(expected, sizeof expected, st->rank, dim);
+    const SafeTensor *t = safetensors_find(file, name);
+    if (!t)
+        return missing(file, name, expected, err);
+    if (t->rank != st->rank || memcmp(t->dim, dim, st->rank * sizeof *dim) != 0) {
+        shape_text(found, sizeof found, t->rank, t->dim);
+        return error_set(err, "tensor %s is %s; the model has it as %s", name, found, expected);
+    }
+    return safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err);
+}
+
+static bool load_part(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err)
+{
+    const Plan *p = session_plan(s);
+    size_t n = 0;
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        if (!belongs(p, &p->storages[i], part) || !session_storage(s, (int32_t)i))
+            continue;
+        if (!load_storage(s, (int32_t)i, file, err))
+            return false;
+        n++;
+    }
+    for (size_t i = 0; exact && n < file->n && i < file->n; i++) {
+        const int32_t k = plan_storage(p, file->tensors[i].name);
+        if (k < 0 || !belongs(p, &p->storages[k], part))
+            return error_set(err, "the model has no tensor %s", file->tensors[i].name);
+    }
+    return true;
+}
+
+bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Error *err)
+{
+    SafeTensors file;
+    if (!safetensors_open(path, &file, err))
+        return false;
+    bool ok = load_part(s, part, &file, exact, err) || error_prefix(err, "%s", path);
+    safetensors_close(&file);
+    return ok;
+}
+
+bool weights_save(Session *s, WeightsPart part, const char *path, Error *err)
+{
+    const Plan *p = session_plan(s);
+    SafeEntry *entries = calloc(p->n_storages + 1, sizeof *entries);
+    size_t n = 0;
+    if (!entries)
+        return error_set(err, "%s: out of memory", path);
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        const PlanStorage *st = &p->storages[i];
+        const void *data = session_storage(s, (int32_t)i);
+        if (!belongs(p, st, part) || !data)
+            continue;
+        int64_t count;
+        entries[n] = (SafeEntry){ .name = plan_string(p, st->name), .type = (DType)st->dtype,
+                                  .rank = st->rank, .data = data };
+        constant_shape(st, entries[n++].dim, &count);
+    }
+    bool ok = safetensors_write(path, entries, n, err);
+    free(entries);
+    return ok;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool weights_path(const char *where, char out[CHECKPOINT_PATH], Error *err)
+{
+    if (is_directory(where))
+        return checkpoint_file(where, "model.safetensors", out, err);
+    if (strlen(where) >= CHECKPOINT_PATH)
+        return error_set(err, "%.200s...: the path is too long", where);
+    strcpy(out, where);
+    return true;
+}
+
+bool weights_beside(const char *where, const char *name, char out[CHECKPOINT_PATH])
+{
+    char dir[CHECKPOINT_PATH];
+    if (strlen(where) >= sizeof dir)
+        return false;
+    strcpy(dir, where);
+    char *slash = strrchr(dir, '/');
+    if (!is_directory(where))
+        strcpy(slash ? slash + 1 : dir, slash ? "" : ".");
+    return checkpoint_file(dir, name, out, NULL) && file_exists(out);
+}
