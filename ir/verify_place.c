@@ -448,8 +448,8 @@ static uint32_t *sort_by_buffer(const Places *p, ValueId *sorted)
     return start;
 }
 
-/* The live range as declared covers what is in the buffer; *first and *last are made to hold both
- * that and whole units. */
+/* The live range as declared covers what is in the buffer.  *last moves on to the end of its unit:
+ * what is done with in the middle of a group is in use until all of the group has run. */
 static bool verify_life(const Places *p, BufferId id, const ValueId *values, uint32_t n,
                         NodeId *first, NodeId *last)
 {
@@ -468,8 +468,6 @@ static bool verify_life(const Places *p, BufferId id, const ValueId *values, uin
             use = g->n_nodes - 1;
         if (b->first == NO_NODE || def < b->first || use > b->last)
             return error_set(p->v.err, "b%u: its live range does not cover %%%u", id, values[i]);
-        if (p->unit_first[def] < *first)
-            *first = p->unit_first[def];
         if (p->unit_last[use] > *last)
             *last = p->unit_last[use];
     }

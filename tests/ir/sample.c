@@ -13,8 +13,9 @@
 Sample sample_begin(Arena *arena)
 {
     Graph *g = graph_new(arena, "sample \"quoted\" \\ \xc3\xa9", PROGRAM_train);
-    static const char *files[] = { "sample.smg", "lib/blocks.smg" };
-    g->files = files;
+    g->files = arena_array(arena, 2, sizeof *g->files);
+    g->files[0] = arena_strdup(arena, "sample.smg");
+    g->files[1] = arena_strdup(arena, "lib/blocks.smg");
     g->n_files = 2;
     g->context = 1024;
     Sample s = { .g = g };
@@ -25,7 +26,7 @@ Sample sample_begin(Arena *arena)
     s.T = dim_symbol(t);
     s.b = builder_at(g, NULL);
     s.b.span = (Span){ 1, 20, 5, 9 };
-    s.b.path = "h.0.attn";
+    s.b.path = arena_strdup(arena, "h.0.attn");
     return s;
 }
 

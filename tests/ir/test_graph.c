@@ -231,6 +231,7 @@ static void clones_stand_alone(void **state)
     Graph *near = graph_clone(g, &arena), *far = graph_clone(g, &other);
     Graph *like = graph_like(g, &other, PROGRAM_score);
     assert_same_text(g, near);
+    assert_ptr_not_equal(far->files[0], g->files[0]);
     near->nodes[0].group = 1;
     near->storages[0].train_only = true;
     assert_int_equal(g->nodes[0].group, 0);
@@ -266,7 +267,11 @@ static void copying_every_node_changes_nothing(void **state)
     Arena arena, scratch;
     arena_init(&arena, NULL);
     arena_init(&scratch, NULL);
-    Graph *g = sample_graph(&arena), *kept = graph_clone(g, &arena);
+    Graph *g = sample_graph(&arena);
+    g->n_groups = 2;
+    g->nodes[1].group = g->nodes[2].group = 1;
+    g->nodes[3].group = 2;
+    Graph *kept = graph_clone(g, &arena);
     size_t used = 0;
     for (int i = 0; i < 6; i++) {
         copy_all(g, &scratch);

@@ -279,6 +279,8 @@ static const Case wrong[] = {
       "axis 1 of k and axis 1 of v", "E0216" },
     { "attention", "f32[B, 4, T, 8];f32[B, 2, T, 8];f32[B, 2, 9, 6]", NULL, NULL,
       "axis 2 of k and axis 2 of v", "E0216" },
+    { "attention", "f32[B, 4, T, 8];f32[B, 2, T, 8];f32[T, 2, T, 6]", NULL, NULL,
+      "axis 0 of k and axis 0 of v", "E0216" },
     { "attention", "f32[B, T, 8];f32[B, T, 8];f32[B, T, 8]", NULL, NULL, "q must have 4 axes",
       "E0205" },
     { "attention", QKV, "window=-1", NULL, "window must be at least 0", "E0206" },
@@ -310,6 +312,10 @@ static const Case wrong[] = {
       "lse and targets must have one shape", "E0205" },
     { "cache_write", "f32[B, 2, 99, 8];f32[B, 2, T, 4];i32[]", NULL, NULL,
       "axis 3 of cache and axis 3 of new", "E0216" },
+    { "cache_write", "f32[B, 2, 99, 8];f32[T, 2, T, 8];i32[]", NULL, NULL,
+      "axis 0 of cache and axis 0 of new", "E0216" },
+    { "cache_write", "f32[B, 2, 99, 8];f32[B, 4, T, 8];i32[]", NULL, NULL,
+      "axis 1 of cache and axis 1 of new", "E0216" },
     { "cache_write", "f32[B, 2, 99, 8];f32[B, T, 8];i32[]", NULL, NULL, "new must have 4 axes",
       "E0205" },
     { "cache_write", "f32[B, 2, 99, 8];f32[B, 2, T, 8];f32[]", NULL, NULL, "past must be i32",
@@ -504,6 +510,10 @@ static void a_mistake_shows_both_derivations(void **state)
     assert_int_equal(graph_add(s.g, &spec, &s.sink), NO_VALUE);
     assert_string_equal(s.sink.diags[1].notes[1].text, "w' would fit");
 
+    spec = node_spec(OP_matmul, (ValueId[]){ in[2], in[1] }, 2, (Span){ 0, 15, 1, 1 }, NULL);
+    assert_int_equal(graph_add(s.g, &spec, &s.sink), NO_VALUE);
+    assert_string_equal(s.sink.diags[2].notes[1].text, "x' would fit");
+
     spec = node_spec(OP_add, in, 2, (Span){ 0, 14, 1, 1 }, NULL);
     ValueId swapped[] = {
         input_of(s.g, "d", 1, (Dim[]){ dim_symbol(0) }),
@@ -511,7 +521,7 @@ static void a_mistake_shows_both_derivations(void **state)
     };
     spec.inputs = swapped;
     assert_int_equal(graph_add(s.g, &spec, &s.sink), NO_VALUE);
-    assert_string_equal(s.sink.diags[2].notes[0].text,
+    assert_string_equal(s.sink.diags[3].notes[0].text,
                         "B is the batch (gpt.smg:2), T is the sequence (gpt.smg:3)");
     arena_free(&s.arena);
 }

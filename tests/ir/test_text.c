@@ -306,6 +306,11 @@ static const struct {
     { HEAD "buffer b1 elements=1", "b1 comes where b0 is next" },
     { HEAD "buffer b0 elements=1 bytes=64 offset=-2 live=none..none", "lies outside" },
     { HEAD "buffer b0 elements=1 bytes=64 offset=0 live=%0..none", "no node's first result" },
+    { SIZES "storage input \"x\" f32[B, 8]\nstorage input \"t\" i32[B]\n"
+            "buffer b0 elements=1 bytes=64 offset=0 live=%2..%3\n"
+            "%0 = input() storage=\"x\" : f32[B, 8]\n%1 = input() storage=\"t\" : i32[B]\n"
+            "%2, %3 = cross_entropy(%0, %1) : f32[B], f32[B]\n",
+      "b0 lives at %3, which is no node's first result" },
     { HEAD "buffer b0 storage=\"x\" elements=1", "there is no storage \"x\"" },
     { HEAD "pool bytes=1\n", "expected bound" },
     { HEAD "%1 = constant() : f32[]", "%1 comes where %0 is next" },

@@ -130,7 +130,7 @@ static void legal_graphs_pass(void **state)
 }
 
 /* The sum inside of a group needs no place, and a state may be written twice. */
-static void groups_and_chains_of_writes_pass(void **state)
+static void groups_reuse_and_chains_of_writes_pass(void **state)
 {
     (void)state;
     Arena arena;
@@ -141,6 +141,15 @@ static void groups_and_chains_of_writes_pass(void **state)
     nodes[p.g->values[p.sum].def].group = nodes[p.g->values[p.y].def].group = 1;
     p.g->values[p.sum].place.buffer = NO_BUFFER;
     assert_legal(p.g);
+
+    /* What nobody will read again may be written over by anything. */
+    Parts r = parts_placed(&arena);
+    put(&r, r.next, r.b_y);
+    r.g->values[r.next].place.offset = C(3);
+    r.g->buffers[r.b_y].last = r.g->n_nodes - 1;
+    r.g->buffers[r.b_next].offset = 1024;
+    r.g->pool_bytes = 2048;
+    assert_legal(r.g);
 
     Parts q = parts_begin(&arena);
     ValueId more = build2(&q.s.b, OP_add, q.b_new, q.one);
@@ -219,6 +228,34 @@ static void parts_of_a_whole_may_lie_in_it(void **state)
     assert_false(join_passes(8, 0));
 }
 
+/* The two results of one node are written together. */
+static void results_of_a_node_lie_apart(void **state)
+{
+    (void)state;
+    Arena arena, scratch;
+    arena_init(&arena, NULL);
+    arena_init(&scratch, NULL);
+    Sample s = sample_begin(&arena);
+    Graph *g = s.g;
+    ValueId x = sample_input(&s, DTYPE_f32, DIMS(C(4), C(8)));
+    ValueId t = sample_input(&s, DTYPE_i32, DIMS(C(4)));
+    ValueId loss = build2(&s.b, OP_cross_entropy, x, t);
+    Parts p = { .g = g };
+    put(&p, x, buffer(g, 0, C(32), 128, -1, NO_NODE, NO_NODE));
+    put(&p, t, buffer(g, 1, C(4), 64, -1, NO_NODE, NO_NODE));
+    BufferId both = buffer(g, NO_STORAGE, C(16), 64, 0, 2, 2);
+    put(&p, loss, both);
+    put(&p, loss + 1, both);
+    g->values[loss + 1].place.offset = C(4);
+    assert_legal(g);
+    g->values[loss + 1].place.offset = C(3);
+    Error err = { 0 };
+    assert_false(graph_verify(g, &scratch, &err));
+    assert_non_null(strstr(err.text, "%3 is written over %2, written at the same time"));
+    arena_free(&scratch);
+    arena_free(&arena);
+}
+
 /* ---- one way to break each rule -------------------------------------------------------------- */
 
 static Node *def(Parts *p, ValueId v)
@@ -274,6 +311,7 @@ static Place *place(Parts *p, ValueId v)
     X(output_without_name, p->g->outputs[0].name = "", "output without a name")                    \
     X(two_outputs_of_one_name, graph_output(p->g, "u", p->y, (Span){ 0 }),                         \
       "two outputs are named \"u\"")                                                               \
+    X(output_in_no_file, p->g->outputs[0].span.file = 2, "output \"u\" is in file 2 of 2")         \
     X(loss_of_nothing, p->g->loss = 99, "the loss is %99")                                         \
     X(loss_no_scalar, p->g->loss = p->y, "is not f32[]")                                           \
     X(negative_context, p->g->context = -1, "a context of -1 positions")                           \
@@ -503,8 +541,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(legal_graphs_pass),
-        cmocka_unit_test(groups_and_chains_of_writes_pass),
+        cmocka_unit_test(groups_reuse_and_chains_of_writes_pass),
         cmocka_unit_test(columns_of_one_buffer_pass),
+        cmocka_unit_test(results_of_a_node_lie_apart),
         cmocka_unit_test(parts_of_a_whole_may_lie_in_it),
         cmocka_unit_test(broken_graphs_are_refused),
         cmocka_unit_test(views_lie_on_their_bases),
