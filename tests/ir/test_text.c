@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -185,6 +186,32 @@ static void small_text_is_canonical(void **state)
     Buf again = { 0 };
     reread(text, strlen(text), &arena, &again);
     assert_string_equal(again.data, text);
+    buf_free(&again);
+    arena_free(&arena);
+}
+
+/* The example of docs/graph.md, its last indented lines, is canonical too. */
+static void the_documented_example_is_canonical(void **state)
+{
+    (void)state;
+    Buf doc = { 0 }, text = { 0 }, again = { 0 };
+    Error err = { 0 };
+    if (!file_read(SOURCE_DIR "/docs/graph.md", 1 << 20, &doc, &err))
+        fail_msg("%s", err.text);
+    const char *line = strstr(doc.data, "    graph \"tiny\"");
+    assert_non_null(line);
+    while (strncmp(line, "    ", 4) == 0) {
+        size_t n = strcspn(line, "\n") + 1;
+        buf_add(&text, line + 4, n - 4);
+        line += n;
+    }
+    Arena arena;
+    arena_init(&arena, NULL);
+    Graph *g = reread(text.data, text.len, &arena, &again);
+    assert_string_equal(again.data, text.data);
+    assert_true(graph_verify(g, &arena, &err));
+    buf_free(&doc);
+    buf_free(&text);
     buf_free(&again);
     arena_free(&arena);
 }
@@ -452,6 +479,7 @@ int main(void)
         cmocka_unit_test(the_graph_read_is_the_graph_printed),
         cmocka_unit_test(samples_set_every_attribute),
         cmocka_unit_test(small_text_is_canonical),
+        cmocka_unit_test(the_documented_example_is_canonical),
         cmocka_unit_test(blanks_and_comments_are_skipped),
         cmocka_unit_test(numbers_take_the_fewest_digits),
         cmocka_unit_test(random_numbers_survive),
