@@ -21,7 +21,8 @@ typedef struct Placing {
     Graph *g;
     Arena *scratch;
     NodeId *unit_first, *unit_last;     /* node -> extent of its group */
-    NodeId *last;                       /* value -> last node that reads it or a view of it */
+    NodeId *last;                       /* value -> last node that reads it or a view of it;
+                                           n_nodes for what an output shows */
     NodeId *buffer_last;                /* buffer -> the same over all its values */
     uint32_t cap_buffer_last;
     uint32_t *uses;
@@ -64,7 +65,7 @@ static void find_last_uses(Placing *p)
     for (ValueId v = 0; v < g->n_values; v++)
         p->last[v] = p->unit_last[g->values[v].def];
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        p->last[g->outputs[i].value] = g->n_nodes - 1;
+        p->last[g->outputs[i].value] = g->n_nodes;      /* beyond every node */
         p->outside[g->outputs[i].value] = true;
     }
     for (NodeId n = g->n_nodes; n-- > 0;) {
@@ -332,7 +333,7 @@ static void set_live_ranges(Placing *p)
         Buffer *b = &g->buffers[g->values[v].place.buffer];
         const NodeId first = p->unit_first[g->values[v].def];
         b->first = first < b->first ? first : b->first;
-        b->last = later(b->last, p->last[v]);
+        b->last = later(b->last, p->last[v] < g->n_nodes ? p->last[v] : g->n_nodes - 1);
     }
 }
 
