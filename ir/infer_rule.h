@@ -7,16 +7,8 @@
 
 #include "ir/infer.h"
 
-#define X_RULE(name) bool infer_##name(Infer *in);
-X_RULE(storage) X_RULE(constant) X_RULE(extent) X_RULE(positions)
-X_RULE(map) X_RULE(map_float) X_RULE(compare) X_RULE(where) X_RULE(cast) X_RULE(dropout)
-X_RULE(reduce) X_RULE(softmax) X_RULE(partial_sum) X_RULE(causal_mask)
-X_RULE(reshape) X_RULE(transpose) X_RULE(slice) X_RULE(broadcast) X_RULE(concat) X_RULE(pad)
-X_RULE(copy) X_RULE(cache_write) X_RULE(assign)
-X_RULE(matmul) X_RULE(embedding) X_RULE(embedding_grad) X_RULE(rope)
-X_RULE(attention) X_RULE(attention_grad) X_RULE(attention_cached)
-X_RULE(cross_entropy) X_RULE(cross_entropy_grad)
-#undef X_RULE
+#define OP(name, min, max, outs, shape, eval, grad, lower, class, flags) bool infer_##shape(Infer *in);
+#include "ir/ops.def"
 
 static inline const Type *input_type(const Infer *in, unsigned i)
 {

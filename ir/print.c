@@ -90,19 +90,24 @@ static void put_key(Buf *out, const char *key)
     buf_putc(out, '=');
 }
 
+static const char *word_of(const char *const *words, size_t n, size_t i)
+{
+    return i < n ? words[i] : "?";
+}
+
 static void put_storage_name(Buf *out, const Graph *g, int64_t id)
 {
     if (id >= 0 && id < g->n_storages)
         put_string(out, g->storages[id].name);
     else
-        put_int(out, id);               /* a broken graph is printed too, to be looked at */
+        put_int(out, id);
 }
 
 /* ---- header ---------------------------------------------------------------------------------- */
 
 static void put_symbol(Buf *out, const Symbol *s)
 {
-    buf_printf(out, "symbol %s %s", s->name, role_words[s->role]);
+    buf_printf(out, "symbol %s %s", s->name, word_of(role_words, N_ROLES, s->role));
     if (s->max) {
         put_key(out, "max");
         put_int(out, s->max);
@@ -118,13 +123,13 @@ static bool same_bits(double a, double b)
 
 static void put_storage(Buf *out, const Graph *g, const Storage *s)
 {
-    buf_printf(out, "storage %s ", class_words[s->class]);
+    buf_printf(out, "storage %s ", word_of(class_words, N_STORAGE_CLASSES, s->class));
     put_string(out, s->name);
     buf_putc(out, ' ');
     type_print(out, g, &s->type);
     if (s->class == STORAGE_PARAM || s->init != INIT_zeros || !same_bits(s->init_value, 0)) {
         put_key(out, "init");
-        buf_puts(out, init_words[s->init]);
+        buf_puts(out, word_of(init_words, N_INITS, s->init));
         if (!same_bits(s->init_value, 0)) {
             buf_putc(out, '(');
             put_double(out, s->init_value);
@@ -149,7 +154,7 @@ static void put_optimizer(Buf *out, const Optimizer *o)
 {
     if (o->kind == OPTIMIZER_none)
         return;
-    buf_printf(out, "optimizer %s", optimizer_words[o->kind]);
+    buf_printf(out, "optimizer %s", word_of(optimizer_words, N_OPTIMIZERS, o->kind));
     for (int i = 0; i < N_OPTIMIZER_FIELDS; i++) {
         double value;
         memcpy(&value, (const char *)o + optimizer_fields[i].offset, sizeof value);
@@ -319,7 +324,7 @@ static void put_place(Buf *out, const Graph *g, const Value *v)
     buf_putc(out, '+');
     dim_print(out, g, v->place.offset);
     buf_putc(out, '[');
-    for (int i = 0; i < v->type.shape.rank; i++) {
+    for (int i = 0; i < v->type.shape.rank && i < MAX_RANK; i++) {
         if (i)
             buf_puts(out, ", ");
         dim_print(out, g, v->place.stride[i]);
@@ -342,8 +347,20 @@ static void put_places(Buf *out, const Graph *g, const Value *values, unsigned n
     }
 }
 
+/* A broken graph is printed when a check of ours failed, so nothing may be followed blindly. */
+static bool is_whole(const Graph *g, const Node *n)
+{
+    return (size_t)n->op < N_OPS && n->first_output <= g->n_values &&
+           n->n_outputs <= g->n_values - n->first_output && n->first_input <= g->n_edges &&
+           n->n_inputs <= g->n_edges - n->first_input;
+}
+
 static void put_node_line(Buf *out, const Graph *g, const Node *n)
 {
+    if (!is_whole(g, n)) {
+        buf_puts(out, "# a broken node\n");
+        return;
+    }
     const Value *results = &g->values[n->first_output];
     for (unsigned i = 0; i < n->n_outputs; i++) {
         if (i)

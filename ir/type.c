@@ -56,11 +56,12 @@ bool dim_mul(Dim a, Dim b, Dim *out)
     Dim r = { .origin = dim_is(a, 1) ? b.origin : dim_is(b, 1) ? a.origin : 0 };
     if (!mul_below_largest(a.coef, b.coef, &r.coef))
         return false;
-    for (int s = 0; s < MAX_SYMBOLS && r.coef != 0; s++) {
-        unsigned power = (unsigned)a.power[s] + b.power[s];
-        if (power > UINT8_MAX)
-            return false;
-        r.power[s] = (uint8_t)power;
+    if (r.coef != 0 && dim_is_const(b)) {
+        memcpy(r.power, a.power, sizeof r.power);       /* by far the most common */
+    } else if (r.coef != 0) {
+        for (int s = 0; s < MAX_SYMBOLS; s++)
+            if (__builtin_add_overflow(a.power[s], b.power[s], &r.power[s]))
+                return false;
     }
     *out = r;
     return true;
@@ -182,7 +183,7 @@ void dim_print(Buf *out, const struct Graph *g, Dim d)
 void shape_print(Buf *out, const struct Graph *g, const Shape *s)
 {
     buf_putc(out, '[');
-    for (int i = 0; i < s->rank; i++) {
+    for (int i = 0; i < s->rank && i < MAX_RANK; i++) {
         if (i)
             buf_puts(out, ", ");
         dim_print(out, g, s->dim[i]);
@@ -192,6 +193,6 @@ void shape_print(Buf *out, const struct Graph *g, const Shape *s)
 
 void type_print(Buf *out, const struct Graph *g, const Type *t)
 {
-    buf_puts(out, dtype_name(t->dtype));
+    buf_puts(out, (size_t)t->dtype < N_DTYPES ? dtype_name(t->dtype) : "?");
     shape_print(out, g, &t->shape);
 }

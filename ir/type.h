@@ -51,7 +51,7 @@ bool shape_strides(const Shape *s, Dim out[MAX_RANK]);  /* row-major */
 Type type_scalar(DType dtype);
 Type type_of(DType dtype, int rank, const Dim *dims);
 
-/* "[B, T, 3*C]", "f32[B, T]"; symbol names from the graph. */
+/* "[B, T, 3*C]", "f32[B, T]"; symbol names from the graph.  What is out of range prints as "?". */
 struct Graph;
 void dim_print(Buf *out, const struct Graph *g, Dim d);
 void shape_print(Buf *out, const struct Graph *g, const Shape *s);

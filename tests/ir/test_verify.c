@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "ir/text.h"
 #include "ir/verify.h"
 #include "sample.h"
 
@@ -467,6 +468,10 @@ static void broken_graphs_are_refused(void **state)
         if (passed || !strstr(err.text, breaks[i].message))
             fail_msg("%s gave \"%s\", not \"%s\"", breaks[i].name, passed ? "no error" : err.text,
                      breaks[i].message);
+        /* Broken or not, it can be printed to be looked at. */
+        Buf text = { 0 };
+        graph_print(&text, p.g);
+        buf_free(&text);
         arena_free(&scratch);
         arena_free(&arena);
     }
