@@ -1,0 +1,286 @@
+/* The generation loop and the text that it streams. */
+#include "runtime/generate.h"
+
+#include "base/check.h"
+#include "base/str.h"
+#include "runtime/progress.h"
+#include "runtime/weights.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *generate_end_name(GenerateEnd e)
+{
+    static const char *const names[] = { "length", "stop", "context", "interrupted" };
+    return names[e];
+}
+
+void generate_result_free(GenerateResult *r)
+{
+    buf_free(&r->text);
+    free(r->ids);
+    *r = (GenerateResult){ 0 };
+}
+
+typedef struct Generation {
+    const GenerateOptions *options;
+    GenerateResult *result;
+    Tokenizer tokenizer;
+    bool has_tokenizer;
+    Generator generator;
+    Sampler sampler;
+    TextStream characters;
+    size_t streamed;                    /* bytes of result->text that went out */
+} Generation;
+
+/* ---- the prompt ------------------------------------------------------------------------------- */
+
+static bool open_tokenizer(Generation *g, Error *err)
+{
+    const GenerateOptions *o = g->options;
+    char path[CHECKPOINT_PATH];
+    g->has_tokenizer = weights_beside(o->weights, "tokenizer.json", path);
+    if (g->has_tokenizer)
+        return tokenizer_open(path, &g->tokenizer, err)
+            && text_model_fits(g->generator.plan, o->plan_path, &g->generator.model,
+                               g->tokenizer.n, err);
+    if (o->prompt_tokens && o->print_tokens && o->n_stop == 0)
+        return true;
+    return error_set(err, "%s: there is no tokenizer.json beside the weights; without one, give "
+                     "--prompt-tokens and --print-tokens", o->weights);
+}
+
+/* Room for `n` ids of prompt and those to generate. */
+static bool take_ids(Generation *g, size_t n, Error *err)
+{
+    const size_t most = (size_t)g->generator.context + 1;
+    g->result->ids = calloc(n + most, sizeof *g->result->ids);
+    return g->result->ids != NULL || error_set(err, "out of memory");
+}
+
+static bool parse_ids(Generation *g, const char *text, Error *err)
+{
+    const int64_t vocab = g->generator.model.vocab;
+    const char *at = text;
+    if (!take_ids(g, strlen(text), err))
+        return false;
+    while (*(at += strspn(at, ", \t\n"))) {
+        char word[32];
+        int64_t id;
+        const size_t n = strcspn(at, ", \t\n");
+        snprintf(word, sizeof word, "%.*s", (int)(n < 31 ? n : 31), at);
+        if (!str_to_i64(word, 0, vocab - 1, &id))
+            return error_set(err, "--prompt-tokens: \"%s\" is no id of the model, 0 to %" PRId64, word,
+                             vocab - 1);
+        g->result->ids[g->result->n_prompt++] = (int32_t)id;
+        at += n;
+    }
+    return g->result->n_prompt > 0 || error_set(err, "--prompt-tokens holds no ids");
+}
+
+/* A new text begins as one does behind another: with a new line, where the model knows it. */
+static bool begin_text(Generation *g, Error *err)
+{
+    size_t n = 0;
+    Error unknown;
+    if (!take_ids(g, 1, err))
+        return false;
+    if (!g->has_tokenizer
+        || !tokenizer_encode(&g->tokenizer, "\n", 1, g->result->ids, &n, &unknown))
+        g->result->ids[0] = 0;
+    g->result->n_prompt = 1;
+    return true;
+}
+
+static bool read_prompt(Generation *g, Error *err)
+{
+    const GenerateOptions *o = g->options;
+    GenerateResult *r = g->result;
+    size_t n = 0;
+    if (o->prompt_tokens)
+        return parse_ids(g, o->prompt_tokens, err);
+    if (!o->prompt || !*o->prompt)
+        return begin_text(g, err);
+    if (!take_ids(g, strlen(o->prompt), err)
+        || !tokenizer_encode(&g->tokenizer, o->prompt, strlen(o->prompt), r->ids, &n, err))
+        return error_prefix(err, "--prompt");
+    r->n_prompt = (int64_t)n;
+    return true;
+}
+
+static bool check_prompt(const Generation *g, Error *err)
+{
+    const int64_t n = g->result->n_prompt, context = g->generator.context;
+    if (n <= context)
+        return true;
+    return error_set(err, "the prompt has %" PRId64 " tokens; %s computes at most %" PRId64
+                     " positions", n, g->options->plan_path, context);
+}
+
+/* ---- the stream ------------------------------------------------------------------------------- */
+
+/* A reader that went away is no fault of the generation: it ends quietly. */
+static bool send(Generation *g, const char *text, size_t n, Error *err)
+{
+    FILE *to = g->options->stream;
+    if (!to || n == 0 || (fwrite(text, 1, n, to) == n && fflush(to) == 0))
+        return true;
+    return error_set(err, "cannot write the text: %s", strerror(errno));
+}
+
+static bool send_id(Generation *g, int32_t id, Error *err)
+{
+    char text[16];
+    const int n = snprintf(text, sizeof text, "%s%" PRId32, g->result->n_generated > 1 ? " " : "",
+                           id);
+    return send(g, text, (size_t)n, err);
+}
+
+/* Where the text from byte `from` on holds a stop text, or its length; *held gets how many bytes at
+ * the end may yet become one. */
+static size_t find_stop(const Generation *g, size_t from, size_t *held)
+{
+    const GenerateOptions *o = g->options;
+    const Buf *text = &g->result->text;
+    size_t found = text->len;
+    *held = 0;
+    for (size_t i = 0; i < o->n_stop; i++) {
+        const size_t n = strlen(o->stop[i]);
+        const char *at = n && text->len > from
+            ? memmem(text->data + from, text->len - from, o->stop[i], n) : NULL;
+        if (at && (size_t)(at - text->data) < found)
+            found = (size_t)(at - text->data);
+        for (size_t k = n > 0 ? n - 1 : 0; k > *held; k--)
+            if (k <= text->len - from
+                && memcmp(text->data + text->len - k, o->stop[i], k) == 0)
+                *held = k;
+    }
+    return found;
+}
+
+/* Passes the text on up to what may become a stop text; *stopped when one is there. */
+static bool send_text(Generation *g, bool last, bool *stopped, Error *err)
+{
+    Buf *text = &g->result->text;
+    size_t held;
+    const size_t end = find_stop(g, g->streamed, &held);
+    *stopped = end < text->len;
+    if (*stopped) {
+        text->len = end;
+        text->data[end] = '\0';
+    }
+    const size_t until = *stopped || last ? text->len : text->len - held;
+    const char *from = text->data ? text->data + g->streamed : "";
+    const size_t n = until - g->streamed;
+    g->streamed = until;
+    return g->options->print_tokens || send(g, from, n, err);
+}
+
+static bool send_generated(Generation *g, int32_t id, bool *stopped, Error *err)
+{
+    char piece[4];
+    *stopped = false;
+    if (g->options->print_tokens && !send_id(g, id, err))
+        return false;
+    if (!g->has_tokenizer)
+        return true;
+    text_stream_add(&g->characters, piece, tokenizer_piece(&g->tokenizer, id, piece),
+                    &g->result->text);
+    return send_text(g, false, stopped, err);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
+
+static bool open_generation(Generation *g, const Plan *p, Error *err)
+{
+    const GenerateOptions *o = g->options;
+    char path[CHECKPOINT_PATH];
+    if (!generator_open(&g->generator, p, &o->run, err))
+        return false;
+    g->result->context = g->generator.context;
+    return weights_path(o->weights, path, err)
+        && weights_load(g->generator.session, WEIGHTS_PARAMS, path, false, err)
+        && open_tokenizer(g, err) && read_prompt(g, err) && check_prompt(g, err)
+        && sampler_open(&g->sampler, &o->sample, g->generator.model.vocab, err);
+}
+
+static bool pick(Generation *g, int32_t *id, Error *err)
+{
+    const Generator *m = &g->generator;
+    *id = sampler_pick(&g->sampler, m->logits, m->logits_stride, (uint64_t)m->n);
+    if (*id >= 0)
+        return true;
+    return error_set(err, "%s: the logits at position %" PRId64 " are not numbers; the weights are "
+                     "damaged or training diverged", g->options->weights, m->n);
+}
+
+/* Is there a reason not to generate another id? */
+static bool ended(Generation *g)
+{
+    GenerateResult *r = g->result;
+    if (g->options->interrupted && *g->options->interrupted)
+        r->end = GENERATE_INTERRUPTED;
+    else if (r->n_generated >= g->options->n)
+        r->end = GENERATE_LENGTH;
+    else if (g->generator.n >= g->generator.context)
+        r->end = GENERATE_CONTEXT;
+    else
+        return false;
+    return true;
+}
+
+static bool decode(Generation *g, Error *err)
+{
+    GenerateResult *r = g->result;
+    const double began = clock_seconds();
+    bool stopped = false, ok = true;
+    r->end = GENERATE_LENGTH;
+    while (ok && !stopped && r->n_generated < g->options->n) {
+        int32_t id;
+        ok = pick(g, &id, err);
+        if (!ok)
+            break;
+        sampler_see(&g->sampler, id);
+        r->ids[r->n_prompt + r->n_generated++] = id;
+        ok = send_generated(g, id, &stopped, err);
+        if (stopped)
+            r->end = GENERATE_STOP;
+        if (!ok || stopped || ended(g))
+            break;
+        generator_feed(&g->generator, &id, 1);
+        r->n_decoded++;
+    }
+    r->decode_seconds = clock_seconds() - began;
+    text_stream_end(&g->characters, &r->text);
+    return ok && (stopped || send_text(g, true, &stopped, err));
+}
+
+static bool prefill(Generation *g, Error *err)
+{
+    GenerateResult *r = g->result;
+    const GenerateOptions *o = g->options;
+    const double began = clock_seconds();
+    for (int64_t i = 0; i < r->n_prompt; i++)
+        sampler_see(&g->sampler, r->ids[i]);
+    if (o->prompt && !o->print_tokens && !send(g, o->prompt, strlen(o->prompt), err))
+        return false;
+    generator_feed(&g->generator, r->ids, r->n_prompt);
+    r->prefill_seconds = clock_seconds() - began;
+    return true;
+}
+
+bool generate(const Plan *p, const GenerateOptions *o, GenerateResult *out, Error *err)
+{
+    Generation g = { .options = o, .result = out };
+    *out = (GenerateResult){ 0 };
+    bool ok = open_generation(&g, p, err) && prefill(&g, err) && decode(&g, err);
+    if (ok && out->text.failed)
+        ok = error_set(err, "out of memory");
+    sampler_close(&g.sampler);
+    generator_close(&g.generator);
+    tokenizer_free(&g.tokenizer);
+    return ok;
+}

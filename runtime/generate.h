@@ -1,0 +1,51 @@
+/* Generation: a prompt, then id after id, streamed as whole characters. */
+#ifndef RUNTIME_GENERATE_H
+#define RUNTIME_GENERATE_H
+
+#include "base/buf.h"
+#include "runtime/generator.h"
+#include "runtime/sample.h"
+#include "runtime/tokenizer.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+typedef struct GenerateOptions {
+    const char *plan_path;              /* for messages */
+    const char *weights;                /* a run's directory, or a .safetensors file */
+    const char *prompt;                 /* NULL: a new text */
+    const char *prompt_tokens;          /* ids instead, "12,5 7" */
+    int64_t n;                          /* most ids to generate */
+    GeneratorOptions run;
+    SampleOptions sample;
+    const char *const *stop;            /* texts that end it; they are not part of the result */
+    size_t n_stop;
+    bool print_tokens;                  /* ids instead of text */
+    FILE *stream;                       /* gets prompt and text (or ids) as they come; NULL: nobody */
+    const volatile sig_atomic_t *interrupted;
+} GenerateOptions;
+
+typedef enum GenerateEnd {
+    GENERATE_LENGTH,                    /* n ids */
+    GENERATE_STOP,                      /* a stop text */
+    GENERATE_CONTEXT,                   /* the model's context is full */
+    GENERATE_INTERRUPTED,
+    N_GENERATE_ENDS
+} GenerateEnd;
+const char *generate_end_name(GenerateEnd e);
+
+typedef struct GenerateResult {
+    Buf text;                           /* generated, UTF-8; empty without a tokenizer */
+    int32_t *ids;                       /* prompt and generated; owned */
+    int64_t n_prompt, n_generated;
+    int64_t context;
+    GenerateEnd end;
+    double prefill_seconds, decode_seconds;
+    int64_t n_decoded;                  /* ids that decode_seconds were spent on */
+} GenerateResult;
+
+/* The result is the caller's to free, on failure too. */
+bool generate(const Plan *p, const GenerateOptions *o, GenerateResult *out, Error *err);
+void generate_result_free(GenerateResult *r);
+
+#endif
