@@ -87,7 +87,7 @@ static void smg_error(const Loc *loc, Parse *p, const char *message);
 %precedence NEGATE
 %right '^'
 
-%type <stmts> stmts body branch
+%type <stmts> stmts body branch lost_body
 %type <stmt> stmt if
 %type <expr> expr postfix primary bound dims list list_item opt_index
 %type <exprs> exprs list_items
@@ -139,10 +139,9 @@ stmt:
 | LOSS expr                         { $$ = ast_stmt(p, STMT_loss, @$); $$->value = $2; }
 | OPTIMIZER expr                    { $$ = ast_stmt(p, STMT_optimizer, @$); $$->value = $2; }
 | error SYNC                        { $$ = ast_broken(p, @$); yyerrok; }
-| error BODY_SYNC { yyerrok; } stmts BODY_CLOSE branch
-                                    { $$ = ast_broken(p, @1);
-                                      ast_body(p, $$, $4);
-                                      ast_otherwise(p, $$, $6); }
+| error lost_body branch            { $$ = ast_broken(p, @1);
+                                      ast_body(p, $$, $2);
+                                      ast_otherwise(p, $$, $3); }
 
 if: IF expr body branch             { $$ = ast_stmt(p, STMT_if, @$);
                                       $$->value = $2;
@@ -155,6 +154,10 @@ branch:
 | ELSE if                           { $$ = ast_add_stmt(p, (StmtList){ 0 }, $2); }
 
 body: BODY_OPEN stmts BODY_CLOSE    { $$ = $2; }
+
+lost_body:
+  BODY_SYNC { yyerrok; } stmts BODY_CLOSE
+                                    { $$ = $3; }
 
 bound:
   %empty                            { $$ = NULL; }

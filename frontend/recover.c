@@ -167,7 +167,7 @@ static const char *describe(Parse *p, const Token *t)
 
 static const char *const keywords[] = { "model", "use", "config", "batch", "sequence", "dim",
                                         "input", "output", "param", "block", "return", "for",
-                                        "if", "train", "loss", "optimizer" };
+                                        "if", "else", "train", "loss", "optimizer" };
 
 /* A keyword that the author may have meant: at the head of the statement where none was seen, or
  * in place of the guilty token. */

@@ -230,6 +230,7 @@ void sema_train(Sema *s, const Stmt *stmt);
 void sema_loss(Sema *s, const Stmt *stmt);
 void sema_optimizer(Sema *s, const Stmt *stmt);
 bool sema_init(Sema *s, Expr *e, Storage *out);
+int sema_find_init(Sema *s, Expr *e);                       /* -1 after a mistake */
 
 /* Attributes that the language shows, in the table's order: -1 behind the last. */
 int surface_attr(OpId op, unsigned i);

@@ -235,6 +235,10 @@ static void set_attrs(Call *c, uint32_t first)
     bool shape = !surface_takes_shape(c->op);
     for (uint32_t i = first; i < args->n; i++) {
         const Arg *a = &args->items[i];
+        if (i >= positional && !a->name) {              /* told by the first walk */
+            c->bad = true;
+            return;
+        }
         bool is_shape = !shape && (a->name ? strcmp(a->name, "shape") == 0 : true);
         if (is_shape) {
             set_shape(c, a->value);

@@ -158,7 +158,16 @@ static Val eval_name(Sema *s, Expr *e)
         return poison;
     }
     Val poison = sema_error(s, e->span, DIAG_E0307, "`%s` has no value here", e->u.name);
-    sema_label(s, "only a branch or loop that is not taken gives it one");
+    Nearest near = nearest_of(e->u.name);
+    for (uint32_t i = 0; i < s->frame->n_locals; i++)
+        sema_try(s, &near, s->frame->locals[i].name);
+    for (const Frame *f = s->frame->parent; f; f = f->parent)
+        for (uint32_t i = 0; i < f->n_locals; i++)
+            sema_try(s, &near, f->locals[i].name);
+    if (near.found)
+        sema_suggest(s, &near);
+    else
+        sema_label(s, "only a branch or loop that is not taken gives it one");
     return poison;
 }
 

@@ -78,6 +78,8 @@ static void unknown_name(Names *n, Expr *e)
     }
     Nearest near = nearest_of(e->u.name);
     try_all(n, &near);
+    nearest_try(&near, "true");
+    nearest_try(&near, "false");
     sema_error(s, e->span, DIAG_E0300, "unknown name `%s`", e->u.name);
     if (name_map_get(&s->block_index, e->u.name, &i))
         sema_label(s, "a block is called: `%s(...)`", e->u.name);
@@ -435,6 +437,8 @@ static void walk_stmt(Names *n, Stmt *stmt)
         walk_expr(n, stmt->dims);
     if (stmt->value)
         (word ? walk_word : walk_expr)(n, stmt->value);
+    if (stmt->kind == STMT_param)
+        sema_find_init(n->s, stmt->value);
     for (uint32_t i = 0; i < stmt->values.n; i++)
         walk_expr(n, stmt->values.items[i]);
     switch (stmt->kind) {

@@ -107,19 +107,17 @@ static bool init_value(Sema *s, Expr *e, InitKind kind, uint32_t n, Storage *out
     return false;
 }
 
-bool sema_init(Sema *s, Expr *e, Storage *out)
+int sema_find_init(Sema *s, Expr *e)
 {
     const char *name = e->kind == EXPR_name                    ? e->u.name
                        : e->kind == EXPR_call && !e->u.call.path ? e->u.call.name
                                                                : NULL;
     if (e->reported)
-        return false;
+        return -1;
     Nearest near = nearest_of(name ? name : "");
-    for (size_t i = 0; name && i < sizeof inits / sizeof *inits; i++) {
-        if (strcmp(name, inits[i].name) == 0) {
-            out->init = inits[i].kind;
-            return init_value(s, e, inits[i].kind, inits[i].n, out);
-        }
+    for (int i = 0; name && i < (int)(sizeof inits / sizeof *inits); i++) {
+        if (strcmp(name, inits[i].name) == 0)
+            return i;
         nearest_try(&near, inits[i].name);
     }
     Span at = e->kind == EXPR_call ? e->u.call.name_span : e->span;
@@ -131,7 +129,17 @@ bool sema_init(Sema *s, Expr *e, Storage *out)
         sema_suggest(s, &near);
     else
         sema_label(s, "zeros, ones, constant(c), normal(std), uniform(bound), xavier or kaiming");
-    return false;
+    e->reported = true;
+    return -1;
+}
+
+bool sema_init(Sema *s, Expr *e, Storage *out)
+{
+    int i = sema_find_init(s, e);
+    if (i < 0)
+        return false;
+    out->init = inits[i].kind;
+    return init_value(s, e, inits[i].kind, inits[i].n, out);
 }
 
 /* ---- inputs and outputs ----------------------------------------------------------------------------- */
