@@ -363,27 +363,36 @@ static bool is_part(const Value *whole, const Value *part, int axis, int64_t sta
     return dim_equal(part->place.offset, offset);
 }
 
-/* A copy, concat or pad whose inputs in the result's own buffer all lie where they belong: it moves
- * nothing over them. */
-static bool moves_nothing_over(const Places *p, ValueId v)
+/* What a copy, concat or pad really moves. */
+typedef enum Move {
+    MOVE_ANYTHING,                      /* or the op is none of these */
+    MOVE_BESIDE,                        /* its inputs in the result's own buffer lie where they
+                                           belong: it moves nothing over them */
+    MOVE_NOTHING,                       /* all its inputs do, and they are all there is */
+} Move;
+
+static Move move_of(const Places *p, ValueId v)
 {
     const Graph *g = p->v.g;
     const Value *whole = value_at(p, v);
     const Node *node = &g->nodes[whole->def];
     const bool concat = node->op == OP_concat, pad = node->op == OP_pad;
+    Move move = pad ? MOVE_BESIDE : MOVE_NOTHING;
     if (node->op != OP_copy && !concat && !pad)
-        return false;
+        return MOVE_ANYTHING;
     const int axis = (int)(concat ? NODE_ATTR(node, concat, axis).i
                            : pad ? NODE_ATTR(node, pad, axis).i : 0);
     int64_t start = pad ? NODE_ATTR(node, pad, before).i : 0;
     for (unsigned i = 0; i < node->n_inputs; i++) {
         const Value *part = value_at(p, node_input(g, node, i));
-        if (part->place.buffer == whole->place.buffer && !is_part(whole, part, axis, start))
-            return false;
+        if (part->place.buffer != whole->place.buffer)
+            move = MOVE_BESIDE;
+        else if (!is_part(whole, part, axis, start))
+            return MOVE_ANYTHING;
         if (concat)
             start += part->type.shape.dim[axis].coef;
     }
-    return true;
+    return move;
 }
 
 /* Value v is written where `old` of the same buffer is still alive. */
@@ -391,7 +400,8 @@ static bool verify_over(const Places *p, ValueId v, ValueId old)
 {
     const Value *value = value_at(p, v), *before = value_at(p, old);
     NodeId unit = p->unit_first[value->def], last = p->last_use[old];
-    if (!overlap(p, v, old))
+    const Move move = move_of(p, v);
+    if (!overlap(p, v, old) || move == MOVE_NOTHING)
         return true;
     if (p->unit_first[before->def] == unit)
         return verify_fail(&p->v, value->def, "%%%u is written over %%%u, written at the same time",
@@ -399,7 +409,7 @@ static bool verify_over(const Places *p, ValueId v, ValueId old)
     if (last == FOREVER || p->unit_first[last] > unit)
         return verify_fail(&p->v, value->def, "%%%u is written over %%%u, which is read later", v,
                            old);
-    if (moves_nothing_over(p, v))
+    if (move == MOVE_BESIDE)
         return true;
     if (!same_place(value, before) || !works_in_place(p->v.g, value->def, old))
         return verify_fail(&p->v, value->def, "%%%u is written over %%%u while that is read", v,

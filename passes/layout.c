@@ -17,6 +17,7 @@ typedef struct Layout {
     Rewriter rw;
     Strided *strided;                   /* of values of the new graph */
     uint32_t cap;
+    ValueId *copy;                      /* of values of the new graph: a dense copy, NO_VALUE */
     uint32_t *uses;                     /* of values of the old graph */
     Arena *scratch;
 } Layout;
@@ -26,6 +27,9 @@ static Strided *strided_of(Layout *l, ValueId v)
     if (v >= l->cap) {
         uint32_t cap = 2 * v + 64;
         l->strided = arena_grow(l->scratch, l->strided, l->cap, cap, sizeof *l->strided);
+        l->copy = arena_grow(l->scratch, l->copy, l->cap, cap, sizeof *l->copy);
+        for (uint32_t i = l->cap; i < cap; i++)
+            l->copy[i] = NO_VALUE;
         l->cap = cap;
     }
     return &l->strided[v];
@@ -38,12 +42,24 @@ static void note_results(Layout *l, ValueId first, unsigned n)
         *strided_of(l, first + i) = strided_dense(&value_type(g, first + i)->shape);
 }
 
-static ValueId insert_copy(Layout *l, ValueId v, NodeId like)
+/* A copy for one reader that will write over it. */
+static ValueId insert_own_copy(Layout *l, ValueId v, NodeId like)
 {
     Builder b = rewrite_builder(&l->rw, like);
     ValueId copy = build1(&b, OP_copy, v);
     note_results(l, copy, 1);
     return copy;
+}
+
+/* A copy that all who need one share. */
+static ValueId insert_copy(Layout *l, ValueId v, NodeId like)
+{
+    strided_of(l, v);
+    if (l->copy[v] == NO_VALUE) {
+        ValueId copy = insert_own_copy(l, v, like);
+        l->copy[v] = copy;
+    }
+    return l->copy[v];
 }
 
 /* A constant, or a view of one, has no bytes to be read by a kernel. */
@@ -97,13 +113,13 @@ static ValueId fit_input(Layout *l, NodeId n, unsigned i)
     const ValueId was = node_input(old, node, i), v = rewrite_of(&l->rw, was);
     const bool bare = is_bare_constant(l->rw.new_, v);
     if (bare && !reads_constants(old, node))
-        return insert_copy(l, v, n);
+        return node->op == OP_embedding_grad ? insert_own_copy(l, v, n) : insert_copy(l, v, n);
     if ((row_inputs(node->op) >> i & 1) && !strided_rows(strided_of(l, v)))
         return insert_copy(l, v, n);
     if (node->op == OP_embedding_grad && i == 0) {
         OpClass class = op_info(value_def(old, was)->op)->class;
         if (l->uses[was] > 1 || class == CLASS_SOURCE || class == CLASS_VIEW)
-            return insert_copy(l, v, n);
+            return insert_own_copy(l, v, n);
     }
     return v;
 }

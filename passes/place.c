@@ -25,7 +25,9 @@ typedef struct Placing {
                                            n_nodes for what an output shows */
     NodeId *buffer_last;                /* buffer -> the same over all its values */
     uint32_t cap_buffer_last;
-    uint32_t *uses;
+    NodeId **readers;                   /* value -> nodes that read it */
+    uint32_t *n_readers;
+    bool *is_output;
     bool *outside;                      /* value -> needs a place: read outside its group */
     bool *placed;
     Strided *strided;                   /* by value, where placed */
@@ -53,6 +55,19 @@ static void find_units(Placing *p)
     }
 }
 
+static void find_readers(Placing *p)
+{
+    const Graph *g = p->g;
+    const uint32_t *uses = graph_uses(g, p->scratch);
+    for (NodeId n = 0; n < g->n_nodes; n++)
+        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+            const ValueId v = node_input(g, &g->nodes[n], i);
+            if (!p->readers[v])
+                p->readers[v] = arena_array(p->scratch, uses[v], sizeof **p->readers);
+            p->readers[v][p->n_readers[v]++] = n;
+        }
+}
+
 /* The op's result is its first input's bytes. */
 static bool writes_input(OpId op)
 {
@@ -66,7 +81,7 @@ static void find_last_uses(Placing *p)
         p->last[v] = p->unit_last[g->values[v].def];
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         p->last[g->outputs[i].value] = g->n_nodes;      /* beyond every node */
-        p->outside[g->outputs[i].value] = true;
+        p->outside[g->outputs[i].value] = p->is_output[g->outputs[i].value] = true;
     }
     for (NodeId n = g->n_nodes; n-- > 0;) {
         const Node *node = &g->nodes[n];
@@ -158,24 +173,43 @@ static bool writes_strided(const Node *n)
     return false;
 }
 
-/* `v` is wanted at `s`; follows views back to the op that makes it. */
-static void want(Placing *p, ValueId v, BufferId buffer, Strided s)
+/* Can everyone who reads `v` read it with these strides?  Kernels ask for rows at most; views must
+ * stay views. */
+static bool readers_accept(const Placing *p, ValueId v, const Strided *s)
 {
     const Graph *g = p->g;
-    while (p->uses[v] == 1 && !p->placed[v]) {
-        const Node *n = value_def(g, v);
-        if (op_info(n->op)->class == CLASS_VIEW) {
-            Strided in;
-            if (!strided_unview(g, n, &s, &in))
-                return;
-            s = in;
-            v = node_input(g, n, 0);
-            continue;
+    if (p->placed[v] || p->is_output[v] || !strided_rows(s))
+        return false;
+    for (uint32_t i = 0; i < p->n_readers[v]; i++) {
+        const Node *n = &g->nodes[p->readers[v][i]];
+        Strided out;
+        if (op_info(n->op)->class == CLASS_VIEW
+            && (!strided_view(g, n, s, &out) || !readers_accept(p, n->first_output, &out)))
+            return false;
+        if (n->op == OP_embedding_grad && node_input(g, n, 0) == v)
+            return false;
+    }
+    return true;
+}
+
+/* `v` is wanted at `s`; follows views back to the op that makes it.  Others may read it there too
+ * when it is to be all of the buffer; beside it, more will be written. */
+static void want(Placing *p, ValueId v, BufferId buffer, Strided s, bool whole)
+{
+    const Graph *g = p->g;
+    const Node *n = value_def(g, v);
+    while ((whole || p->n_readers[v] == 1) && !p->is_output[v]) {
+        Strided in;
+        if (op_info(n->op)->class != CLASS_VIEW) {
+            if (writes_strided(n) && readers_accept(p, v, &s))
+                put(p, v, buffer, &s);
+            return;
         }
-        if (writes_strided(n) && strided_rows(&s)) {
-            put(p, v, buffer, &s);
-        }
-        return;
+        if (!strided_unview(g, n, &s, &in))
+            return;
+        s = in;
+        v = node_input(g, n, 0);
+        n = value_def(g, v);
     }
 }
 
@@ -185,7 +219,7 @@ static void want_part(Placing *p, const Node *n, ValueId in, int axis, int64_t s
     const Dim count = value_type(p->g, in)->shape.dim[axis];
     Strided part;
     if (strided_part(&p->strided[out], axis, start, count, &part))
-        want(p, in, p->g->values[out].place.buffer, part);
+        want(p, in, p->g->values[out].place.buffer, part, false);
 }
 
 static void place_backwards(Placing *p)
@@ -199,7 +233,7 @@ static void place_backwards(Placing *p)
             put_fresh(p, n->first_output, NO_STORAGE);
         if (n->op == OP_copy) {
             want(p, node_input(g, n, 0), g->values[n->first_output].place.buffer,
-                 p->strided[n->first_output]);
+                 p->strided[n->first_output], true);
         } else if (n->op == OP_pad) {
             want_part(p, n, node_input(g, n, 0), (int)NODE_ATTR(n, pad, axis).i,
                       NODE_ATTR(n, pad, before).i);
@@ -340,7 +374,10 @@ static void set_live_ranges(Placing *p)
 bool pass_place(Graph *g, PassContext *cx)
 {
     Arena *a = cx->scratch;
-    Placing p = { .g = g, .scratch = a, .uses = graph_uses(g, a),
+    Placing p = { .g = g, .scratch = a,
+                  .readers = arena_array(a, g->n_values, sizeof(NodeId *)),
+                  .n_readers = arena_array(a, g->n_values, sizeof(uint32_t)),
+                  .is_output = arena_array(a, g->n_values, sizeof(bool)),
                   .unit_first = arena_array(a, g->n_nodes, sizeof(NodeId)),
                   .unit_last = arena_array(a, g->n_nodes, sizeof(NodeId)),
                   .last = arena_array(a, g->n_values, sizeof(NodeId)),
@@ -351,6 +388,7 @@ bool pass_place(Graph *g, PassContext *cx)
     for (ValueId v = 0; v < g->n_values; v++)
         g->values[v].place = (Place){ .buffer = NO_BUFFER };
     find_units(&p);
+    find_readers(&p);
     find_last_uses(&p);
     place_backwards(&p);
     place_forwards(&p);

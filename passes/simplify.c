@@ -6,9 +6,12 @@
  * One walk; each node is looked at once, after its inputs have become what they become.  Rules look
  * at the new graph, so chains collapse. */
 #include "ir/build.h"
+#include "ir/infer.h"
 #include "passes/pass.h"
 
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct Simplify {
     Rewriter rw;
@@ -61,6 +64,12 @@ static ValueId simplify_sub(Simplify *s)
     return is_number(s, s->in[1], 0) ? same_type(s, s->in[0]) : NO_VALUE;
 }
 
+/* A factor that f32 holds to its full precision. */
+static bool is_factor(double f)
+{
+    return fabs(f) >= (double)FLT_MIN && fabs(f) <= (double)FLT_MAX;
+}
+
 /* (x * a) * b = x * (a b), the product of the numbers taken in double. */
 static ValueId merge_scales(Simplify *s, ValueId x, double factor)
 {
@@ -69,7 +78,7 @@ static ValueId merge_scales(Simplify *s, ValueId x, double factor)
     if (n->op != OP_mul || !is_f32(s))
         return NO_VALUE;
     for (unsigned i = 0; i < 2; i++)
-        if (number(s, node_input(s->g, n, i), &inner) && isfinite(inner * factor))
+        if (number(s, node_input(s->g, n, i), &inner) && is_factor(inner * factor))
             return build_scale(&s->b, node_input(s->g, n, 1 - i), inner * factor);
     return NO_VALUE;
 }
@@ -95,7 +104,7 @@ static ValueId simplify_mul(Simplify *s)
 static ValueId simplify_div(Simplify *s)
 {
     double c;
-    if (!number(s, s->in[1], &c) || c == 0 || !isfinite(1 / c))
+    if (!number(s, s->in[1], &c) || !is_factor(1 / c))
         return NO_VALUE;
     if (c == 1)
         return same_type(s, s->in[0]);
@@ -191,6 +200,40 @@ static ValueId simplify_reduce(Simplify *s)
     return same_type(s, s->in[0]);
 }
 
+/* Element-wise ops stretch their inputs themselves: one that reads a broadcast reads what was
+ * broadcast, as long as the other inputs still give the result its shape. */
+static bool drop_broadcasts(Simplify *s)
+{
+    const Shape *want = &value_type(s->rw.old, s->node->first_output)->shape;
+    bool changed = false;
+    if (op_info(s->node->op)->class != CLASS_MAP || (op_info(s->node->op)->flags & OP_RANDOM))
+        return false;
+    for (unsigned i = 0; i < s->node->n_inputs; i++) {
+        const ValueId stretched = s->in[i];
+        const Node *n = value_def(s->g, stretched);
+        Shape shape = { 0 };
+        int bad;
+        if (n->op != OP_broadcast)
+            continue;
+        s->in[i] = node_input(s->g, n, 0);
+        bool fits = true;
+        for (unsigned k = 0; k < s->node->n_inputs && fits; k++)
+            fits = shape_broadcast(&shape, &value_type(s->g, s->in[k])->shape, &shape, &bad);
+        if (fits && shape_equal(&shape, want))
+            changed = true;
+        else
+            s->in[i] = stretched;
+    }
+    return changed;
+}
+
+static ValueId rebuild(Simplify *s)
+{
+    NodeSpec spec = node_spec(s->node->op, s->in, s->node->n_inputs, s->node->span, s->node->path);
+    memcpy(spec.attr, s->node->attr, sizeof spec.attr);
+    return graph_add(s->rw.new_, &spec, NULL);
+}
+
 static ValueId simplify_node(Simplify *s)
 {
     switch (s->node->op) {
@@ -220,7 +263,10 @@ bool pass_simplify(Graph *g, PassContext *cx)
         s.b = rewrite_builder(&s.rw, n);
         for (unsigned i = 0; i < 3 && i < s.node->n_inputs; i++)
             s.in[i] = rewrite_of(&s.rw, node_input(s.rw.old, s.node, i));
-        const ValueId v = simplify_node(&s);
+        const bool changed = drop_broadcasts(&s);
+        ValueId v = simplify_node(&s);
+        if (v == NO_VALUE && changed)
+            v = rebuild(&s);
         if (v == NO_VALUE)
             rewrite_copy(&s.rw, n);
         else
