@@ -364,6 +364,8 @@ static uint32_t share_storage(Lower *l, const Storage *s)
 {
     PlanBuilder *b = l->plan;
     PlanStorage p = plan_storage_of(b, s);
+    if (strcmp(s->name, "$lr") == 0)
+        p.init_value = l->g->optimizer.lr;
     for (uint32_t i = 0; i < b->n_storages; i++)
         if (b->storages[i].name == p.name)
             return i;

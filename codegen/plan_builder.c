@@ -63,6 +63,7 @@ bool plan_builder_write(PlanBuilder *b, Buf *out)
                      .context = b->context };
     h.model = plan_builder_string(b, b->model);
     h.compiler = plan_builder_string(b, COMPILER_VERSION);
+    h.command = plan_builder_string(b, b->command ? b->command : "");
     buf_add(out, &h, sizeof h);
     h.symbols = add_table(out, b->symbols, b->n_symbols, sizeof *b->symbols);
     h.storages = add_table(out, b->storages, b->n_storages, sizeof *b->storages);

@@ -13,6 +13,7 @@
 #include "runtime/plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,43 @@ static int emit_graph(Compilation *c, const Graph *model, const CompileArgs *a,
     return deliver(&out, a->out);
 }
 
+/* A word as a shell takes it back. */
+static void add_word(Buf *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./=:,+-@%";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        buf_printf(out, " %s", word);
+        return;
+    }
+    buf_puts(out, " '");
+    for (; *word; word++)
+        buf_printf(out, *word == '\'' ? "'\\%c'" : "%c", *word);
+    buf_putc(out, '\'');
+}
+
+/* The command line without what does not change the plan. */
+static const char *command_line(Arena *arena, const char *path, const CompileArgs *a)
+{
+    Buf out = { 0 };
+    const struct { const char *option; int64_t value; } sizes[] = {
+        { "--batch", a->batch }, { "--seq", a->seq }, { "--chunk", a->chunk } };
+    buf_puts(&out, "smc compile");
+    add_word(&out, path);
+    for (uint32_t i = 0; i < a->defines.n; i++) {
+        buf_puts(&out, " -D");
+        add_word(&out, a->defines.item[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        if (sizes[i].value)
+            buf_printf(&out, " %s %" PRId64, sizes[i].option, sizes[i].value);
+    if (a->level[0] == '0')
+        buf_puts(&out, " -O 0");
+    const char *command = arena_strdup(arena, out.failed ? "" : out.data);
+    buf_free(&out);
+    return command;
+}
+
 static int emit_plan(Compilation *c, const Graph *model, const CompileArgs *a,
                      const CompileOptions *options, const char *path)
 {
@@ -252,6 +290,7 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     const Graph *model = read_model(c, path, &a->defines);
     if (!model)
         return report(c, a->json);
+    options.command = command_line(&c->arena, path, a);
     const bool graph = a->emit && strcmp(a->emit, "graph") == 0;
     const int code = graph ? emit_graph(c, model, a, &options, &dump)
         : emit_plan(c, model, a, &options, a->out ? a->out : plan_path(&c->arena, path));

@@ -57,6 +57,9 @@ typedef struct PlanHeader {
     uint64_t checksum;                  /* XXH3 of everything after this field */
     uint32_t model;                     /* string: name of the model */
     uint32_t compiler;                  /* string: version of the compiler, for people */
+    uint32_t command;                   /* string: the command that compiles it, without -o; "" when
+                                           not known */
+    uint32_t unused;
     int64_t context;                    /* bound of the sequence; 0 when there is none */
     PlanTable symbols, storages, programs, outputs, instrs, operands, rows, row_consts, row_temps,
         row_instrs, strings;
@@ -81,7 +84,7 @@ typedef struct PlanStorage {
     PlanDim dim[MAX_RANK];              /* row-major, dense; constant for a parameter */
     uint32_t init;                      /* PlanInit */
     uint32_t train_only;
-    double init_value;
+    double init_value;                  /* of $lr: the rate that the model's author wrote */
     int64_t index_limit, index_ignore;  /* see ir/graph.h: 0 limit: not an index */
     uint32_t programs;                  /* bit per PlanProgramKind that uses it */
     uint32_t unused;

@@ -75,8 +75,16 @@ const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind
 
 void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *out, size_t cap)
 {
-    snprintf(out, cap, "smc compile %s.smg -D vocab=%" PRId64 " -o %s",
-             plan_string(p, p->header->model), vocab, plan_path);
+    const char *command = plan_string(p, p->header->command), old[] = " -D vocab=";
+    const char *at = strstr(command, old);
+    const char *rest = at ? at + strlen(old) + strcspn(at + strlen(old), " ") : "";
+    if (*command)
+        snprintf(out, cap, "%.*s%s -D vocab=%" PRId64 " -o %s",
+                 (int)(at ? (size_t)(at - command) : strlen(command)), command, rest, vocab,
+                 plan_path);
+    else
+        snprintf(out, cap, "smc compile %s.smg -D vocab=%" PRId64 " -o %s",
+                 plan_string(p, p->header->model), vocab, plan_path);
 }
 
 bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, int64_t n_ids,

@@ -24,7 +24,8 @@ void plan_largest_sizes(const Plan *p, PlanProgramKind program, int64_t sizes[MA
 const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind program,
                               Error *err);
 
-/* "smc compile gpt2.smg -D vocab=65 -o gpt2.smp": what makes the plan fit a tokenizer of `vocab`. */
+/* "smc compile gpt2.smg -D width=64 -D vocab=65 -o gpt2.smp": the command that made the plan, with
+ * another vocabulary. */
 void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *out, size_t cap);
 
 /* Fails with that command where the tokenizer has another number of ids than the model. */
