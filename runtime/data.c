@@ -37,7 +37,7 @@ static int64_t train_part(int64_t n, double fraction)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
-bool data_read_text(const char *const *paths, size_t n, Buf *out, Error *err)
+bool data_read_text(const char *const *paths, size_t n, TokenizerKind kind, Buf *out, Error *err)
 {
     for (size_t i = 0; i < n; i++) {
         const size_t before = out->len;
@@ -45,6 +45,9 @@ bool data_read_text(const char *const *paths, size_t n, Buf *out, Error *err)
             return false;
         if (out->len == before)
             return error_set(err, "%s: the file is empty; expected text", paths[i]);
+        if (kind == TOKENIZER_CHAR
+            && !tokenizer_check_text(out->data + before, out->len - before, err))
+            return error_prefix(err, "%s", paths[i]);
     }
     return true;
 }

@@ -49,8 +49,9 @@ typedef struct Data {
     uint32_t n_inputs;
 } Data;
 
-/* The files' text, one after the other, each checked to be there and not empty. */
-bool data_read_text(const char *const *paths, size_t n, Buf *out, Error *err);
+/* The files' text, one after the other; none may be empty, nor, for a tokenizer of characters, hold
+ * anything but characters. */
+bool data_read_text(const char *const *paths, size_t n, TokenizerKind kind, Buf *out, Error *err);
 
 /* Text as ids.  `batch` and `seq` are at most what the plan's programs allow. */
 bool data_open_text(const Plan *p, const TextModel *m, const Tokenizer *t, const Buf *text,

@@ -117,7 +117,7 @@ static void print_text(Buf *out, const json_t *j, const InfoOptions *o)
 {
     char bytes[32];
     str_bytes(bytes, sizeof bytes, (uint64_t)number(j, "parameter_bytes"));
-    buf_printf(out, "%s: model %s, %" PRId64 " bytes, compiled by smallmind %s\n", o->path,
+    buf_printf(out, "%s: model %s, %" PRId64 " bytes, compiled by %s\n", o->path,
                word(j, "model"), number(j, "file_bytes"), word(j, "compiler"));
     buf_printf(out, "parameters: %" PRId64 " in %" PRId64 " tensors, %" PRId64 " bytes (%s)\n",
                number(j, "parameters"), number(j, "parameter_tensors"),

@@ -93,22 +93,28 @@ static bool not_text(const char *text, size_t at, Error *err)
                      "convert the text", at, byte);
 }
 
+bool tokenizer_check_text(const char *text, size_t n, Error *err)
+{
+    uint32_t c;
+    for (size_t at = 0; at < n;) {
+        const int length = utf8_decode((const uint8_t *)text + at, n - at, &c);
+        if (length <= 0 || c == 0)
+            return not_text(text, at, err);
+        at += (size_t)length;
+    }
+    return true;
+}
+
 bool tokenizer_chars(const char *text, size_t n, Tokenizer *out, Error *err)
 {
     *out = (Tokenizer){ 0 };
     uint8_t *seen = calloc(N_CODES, 1);
     uint32_t *code = malloc(N_CODES * sizeof *code);
     bool ok = (seen && code) || error_set(err, "out of memory");
-    uint32_t c;
-    for (size_t at = 0; ok && at < n;) {
-        const int length = utf8_decode((const uint8_t *)text + at, n - at, &c);
-        if (length <= 0 || c == 0) {
-            ok = not_text(text, at, err);
-        } else {
-            seen[c] = 1;
-            at += (size_t)length;
-        }
-    }
+    ok = ok && tokenizer_check_text(text, n, err);
+    uint32_t c = 0;
+    for (size_t at = 0; ok && at < n; seen[c] = 1)
+        at += (size_t)utf8_decode((const uint8_t *)text + at, n - at, &c);
     int32_t n_codes = 0;
     for (uint32_t k = 0; ok && k < N_CODES; k++)
         if (seen[k])

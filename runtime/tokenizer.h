@@ -41,6 +41,9 @@ bool tokenizer_open(const char *path, Tokenizer *out, Error *err);
 bool tokenizer_print(const Tokenizer *t, Buf *out, Error *err);
 bool tokenizer_parse(const char *text, size_t n, Tokenizer *out, Error *err);
 
+/* Is it text that `char` can take: UTF-8 without zero bytes?  The message says which byte is not. */
+bool tokenizer_check_text(const char *text, size_t n, Error *err);
+
 /* `ids` has room for n.  A character that the tokenizer does not know is an error that names it. */
 bool tokenizer_encode(const Tokenizer *t, const char *text, size_t n, int32_t *ids, size_t *n_ids,
                       Error *err);

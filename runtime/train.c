@@ -21,7 +21,8 @@ static bool run_step(Trainer *t, int64_t step, double *loss, double *grad_norm, 
     const Hyper *h = &t->record.hyper;
     const int64_t parts = h->accumulate;
     *t->lr = (float)schedule_rate(&t->schedule, step);
-    *t->step = (int32_t)step;
+    if (t->step)
+        *t->step = (int32_t)step;
     *loss = 0;
     for (int64_t k = 0; k < parts; k++) {
         const int64_t index = (step - 1) * parts + k;

@@ -103,46 +103,54 @@ static bool ends_with(const char *s, const char *end)
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-static bool make_tokenizer(const char *kind, const Buf *text, Tokenizer *out, Error *err)
-{
-    if (strcmp(kind, "char") == 0)
-        return tokenizer_chars(text->data, text->len, out, err);
-    if (strcmp(kind, "byte") != 0)
-        return tokenizer_open(kind, out, err);
-    tokenizer_bytes(out);
-    return true;
-}
-
-static bool open_tokenizer(Trainer *t, const Buf *text, Error *err)
+/* The run's own tokenizer, or that of a file; *fresh when one is to be made of the text. */
+static bool open_tokenizer(Trainer *t, bool *fresh, Error *err)
 {
     const TrainOptions *o = t->options;
     char path[CHECKPOINT_PATH];
+    const char *asked = o->tokenizer;
+    *fresh = false;
     if (o->resume) {
         if (!checkpoint_file(o->out, "tokenizer.json", path, err)
             || !tokenizer_open(path, &t->tokenizer, err))
             return false;
         const char *kind = tokenizer_kind_name(t->tokenizer.kind);
-        if (!o->tokenizer || strcmp(o->tokenizer, kind) == 0)
+        if (!asked || strcmp(asked, kind) == 0)
             return true;
-        return error_set(err, "--tokenizer is %s, but the run was begun with %s", o->tokenizer, kind);
+        return error_set(err, "--tokenizer is %s, but the run was begun with %s", asked, kind);
     }
-    if (!o->tokenizer && o->init && weights_beside(o->init, "tokenizer.json", path))
+    if (!asked && o->init && weights_beside(o->init, "tokenizer.json", path))
         return tokenizer_open(path, &t->tokenizer, err);
-    return make_tokenizer(o->tokenizer ? o->tokenizer : "char", text, &t->tokenizer, err);
+    *fresh = !asked || strcmp(asked, "char") == 0;
+    if (asked && strcmp(asked, "byte") == 0)
+        tokenizer_bytes(&t->tokenizer);
+    else if (!*fresh)
+        return tokenizer_open(asked, &t->tokenizer, err);
+    return true;
+}
+
+static bool tokenize(Trainer *t, const Buf *text, Error *err)
+{
+    const TrainOptions *o = t->options;
+    const Hyper *h = &t->record.hyper;
+    if (data_open_text(t->plan, &t->model, &t->tokenizer, text, h->batch, h->seq, h->val_fraction,
+                       &t->data, err))
+        return true;
+    return error_prefix(err, o->resume ? "the data is not what the run was begun with" : "--data");
 }
 
 static bool open_text(Trainer *t, Error *err)
 {
     const TrainOptions *o = t->options;
-    const Hyper *h = &t->record.hyper;
     Buf text = { 0 };
-    bool ok = text_model_of(t->plan, &t->model, err);
+    bool fresh, ok = text_model_of(t->plan, &t->model, err);
     if (ok && t->model.targets < 0)
         ok = error_set(err, "%s has no targets to train on", model_name(t->plan));
-    ok = ok && data_read_text(o->data, o->n_data, &text, err) && open_tokenizer(t, &text, err)
+    ok = ok && open_tokenizer(t, &fresh, err)
+        && data_read_text(o->data, o->n_data, t->tokenizer.kind, &text, err)
+        && (!fresh || tokenizer_chars(text.data, text.len, &t->tokenizer, err))
         && text_model_fits(t->plan, o->plan_path, &t->model, t->tokenizer.n, err)
-        && data_open_text(t->plan, &t->model, &t->tokenizer, &text, h->batch, h->seq,
-                          h->val_fraction, &t->data, err);
+        && tokenize(t, &text, err);
     buf_free(&text);
     t->record.tokenizer = t->tokenizer.hash;
     return ok;
