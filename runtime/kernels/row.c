@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-/* ---- the instructions ------------------------------------------------------------------------ */
-
 static const struct {
     const char *name;
     RowKind kind;
@@ -50,8 +48,6 @@ static uint16_t instr_input(const RowInstr *in, int i)
 {
     return i == 0 ? in->a : i == 1 ? in->b : in->c;
 }
-
-/* ---- the check ------------------------------------------------------------------------------- */
 
 typedef struct Checker {
     const Call *call;
@@ -242,8 +238,6 @@ static bool check(const Call *call, Error *err)
     return true;
 }
 
-/* ---- temporaries ----------------------------------------------------------------------------- */
-
 /* The last instruction that touches each temporary. */
 static void find_last_uses(const RowProgram *p, int32_t first_temp, int16_t last[MAX_ROW_REGS])
 {
@@ -299,8 +293,6 @@ void row_slots(const RowProgram *p, int32_t n_operands, RowSlots *out)
     out->n_full = pool[0].n;
     out->n_per_row = pool[1].n;
 }
-
-/* ---- the grid -------------------------------------------------------------------------------- */
 
 /* Floats of a tile's temporaries and operands together, and bounds on its columns. */
 enum { L1_FLOATS = 8192, MIN_WIDTH = 256, MAX_WIDTH = 4096 };
@@ -421,8 +413,6 @@ static size_t scratch(const Call *call)
     RowScratch s = row_scratch(call, &slots);
     return (size_t)(s.tile * s.n_tiles + s.per_row * slots.n_per_row) * sizeof(float);
 }
-
-/* ---- the cost -------------------------------------------------------------------------------- */
 
 static double operand_count(const Call *call, int32_t i)
 {

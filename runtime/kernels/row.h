@@ -10,15 +10,21 @@
  *     temporaries the rest: a tile in the thread's scratch, never in memory; either full (a value
  *                 per element) or per row (the result of a reduction, and what is computed from it)
  *
- * An instruction whose destination is an operand writes memory.  Inputs may also be outputs (in
- * place) when both have the same strides: each element is read before it is written.
+ * An instruction whose destination is an operand writes memory.  An output is broadcast nowhere, but
+ * it may hold one value per row: size 1 and stride 0 on the last axis.  What makes one value per row
+ * reads such values and constants only, or is a reduction.
+ *
+ * In place: the program runs tile by tile, all of it on one tile before the next begins.  So an
+ * output may be an input, as one operand or as two with the same address and strides; of two, the
+ * input's last reading must come before the output's first writing (an operand that had to be
+ * gathered would still show the old value).  Any other overlap of an output is the planner's to avoid.
  *
  * Reductions run over the last axis.  Canonical tree of a row sum, the same for every instruction
  * set: 64 partial sums, partial i adding elements i, i + 64, i + 128, ... in order, from zero; then
  * partials i and i + 32 are added, i and i + 16, and so on to one.  So a row sum has the same bits
  * whatever the vector length.
  *
- * The op list is kernels.def (MAP*, IMAP*, REDUCE) and two of its own:
+ * The op list is kernels.def (MAP*, IMAP*, REDUCE) and one of its own:
  *     dropout   dst = keep(seed, site, element index) ? a / (1 - p) : 0; b: the seed, an input
  *               operand of dtype i32 with 2 elements on its last axis (stride 1) and size 1 on all
  *               others, whatever the space; imm: p, site in the instruction; the element index is

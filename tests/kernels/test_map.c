@@ -59,8 +59,6 @@ static const float specials[] = {
     0x1p20f, -0x1p20f, 0x1.fffffep19f, 0x1.921fb6p+0f, 0x1.921fb6p+1f, 0x1.f0d89p+90f, 1e30f,
 };
 
-/* ---- values of one-input functions ----------------------------------------------------------- */
-
 enum { BATCH = 1000 };
 
 static void check_batch(const KernelTable *t, const Oracle *o, const float *x, size_t n)
@@ -124,8 +122,6 @@ static void test_signs_of_zero(void **state)
             assert_int_equal(bits_of(y[1]), 0x80000000);
         }
 }
-
-/* ---- values of two and three inputs ---------------------------------------------------------- */
 
 static float larger(float a, float b) { return isnan(a) || isnan(b) ? NAN : a > b ? a : b; }
 static float smaller(float a, float b) { return isnan(a) || isnan(b) ? NAN : a < b ? a : b; }
@@ -291,8 +287,6 @@ static void test_integers_of_one_input(void **state)
     }
 }
 
-/* ---- places ---------------------------------------------------------------------------------- */
-
 /* A block of lanes with every float of its memory known. */
 typedef struct Block {
     float memory[ROOM];
@@ -411,8 +405,6 @@ static void test_places(void **state)
             }
         }
 }
-
-/* ---- reductions ------------------------------------------------------------------------------ */
 
 static float tree_join(RowOp op, float a, float b)
 {

@@ -4,8 +4,6 @@
  * programs that the check must refuse. */
 #include "tests/kernels/harness.h"
 
-/* ---- the naive interpreter ------------------------------------------------------------------- */
-
 typedef struct Naive {
     const KernelTable *table;
     const Case *c;
@@ -130,8 +128,6 @@ static void check_against_naive(const Case *c, const KernelTable *table, const c
     for (int i = n_operands; i < n_regs; i++)
         free(v.reg[i]);
 }
-
-/* ---- programs -------------------------------------------------------------------------------- */
 
 typedef struct Program {
     RowProgram p;
@@ -301,8 +297,6 @@ static void test_random_programs(void **state)
     }
 }
 
-/* ---- programs of the kind that compilers make -------------------------------------------------- */
-
 static Case simple_case(Program *r, int64_t rows, int64_t n, int n_operands, uint32_t outputs)
 {
     *r = (Program){ .p = { .rank = 2, .dim = { rows, n }, .consts = r->consts, .outputs = outputs,
@@ -432,8 +426,6 @@ static void test_long_runs_are_joined(void **state)
     assert_true(cost.flops == 3e6 && cost.bytes == 4 * (3e6 + 3));
     case_free(&c);
 }
-
-/* ---- what the check refuses ------------------------------------------------------------------ */
 
 /* x: operand 0, y: operand 1 (output), a constant 2, a full temporary 3, a per-row one 4. */
 static Case legal_case(Program *r)
