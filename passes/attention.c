@@ -4,7 +4,8 @@
  * keeps  order, meaning; the parts stay where something else reads them
  *
  * Recognised on [B, H, T, D]:
- *     scores  = any order of: q @ k', times or over numbers, causal_mask, cap * tanh(. / cap)
+ *     scores  = any order of: q @ k', times or over numbers, causal_mask, cap * tanh(. / cap);
+ *               but the mask not within the tanh, which would make -inf a finite score
  *     result  = [dropout](softmax(scores, -1)) @ v */
 #include "ir/build.h"
 #include "passes/pass.h"
@@ -55,6 +56,8 @@ static bool match_product(const Graph *g, const Node *n, Pattern *p)
     p->q = node_input(g, n, 0);
     p->k = node_input(g, n, 1);
     p->scale *= NODE_ATTR(n, matmul, alpha).f;
+    if (!(p->scale > 0) || !isfinite(p->scale))
+        return false;                   /* the op takes scale 0 for its default */
     if (NODE_ATTR(n, matmul, transpose_b).i)
         return true;
     const Node *t = value_def(g, p->k);
@@ -71,7 +74,7 @@ static bool match_scores(const Graph *g, ValueId v, Pattern *p)
     p->scale = 1;
     for (;;) {
         const Node *n = value_def(g, v);
-        if (n->op == OP_causal_mask && !p->causal) {
+        if (n->op == OP_causal_mask && !p->causal && p->cap == 0) {
             p->causal = true;
             v = node_input(g, n, 0);
         } else if (scaled(g, n, &v, &f)) {
