@@ -220,10 +220,17 @@ static bool on_axis(const Proof *p, ValueId v, int axis)
         && dim_equal(inner_part(p, v, axis), dim_const(1));
 }
 
+static bool is_sequence(const Proof *p, Dim d)
+{
+    return dim_equal(d, dim_symbol(p->sequence));
+}
+
+/* The axis must be the sequence alone: the order along [2 * T] is not that of positions. */
 static bool prove_attention(Proof *p, const Node *n)
 {
     for (unsigned i = 0; i < 3; i++)
-        if (!on_axis(p, node_input(p->old, n, i), 2))
+        if (!on_axis(p, node_input(p->old, n, i), 2)
+            || !is_sequence(p, shape_of(p, node_input(p->old, n, i))->dim[2]))
             return refuse(p, n, "needs q, k and v of [B, heads, sequence, head]");
     if (!NODE_ATTR(n, attention, causal).i)
         return refuse(p, n, "is not causal: a position sees later ones");
@@ -253,6 +260,10 @@ static bool prove_source(Proof *p, const Node *n)
         if (dim_has(s->dim[a], p->sequence)) {
             if (s->dim[a].power[p->sequence] > 1)
                 return refuse(p, n, "has an axis of the sequence times itself");
+            if (s->dim[a].coef != 1 || (n->op == OP_positions && !is_sequence(p, s->dim[a])))
+                return refuse(p, n, "has an axis of several times the sequence");
+            if (n->op == OP_param || n->op == OP_state)
+                return refuse(p, n, "keeps something for every position between runs");
             p->rows[v] = rows_at(p, v, a, dim_const(1));
         }
     return true;
