@@ -1,0 +1,129 @@
+/* A placed graph evaluated in its memory. */
+#include "memory.h"
+
+#include "base/check.h"
+#include "ir/eval_rule.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+typedef struct Memory {
+    Eval *e;
+    double **data;                      /* by buffer */
+    int64_t *count;
+} Memory;
+
+static int64_t number(const Memory *m, Dim d)
+{
+    int64_t n;
+    assert_true(dim_eval(d, m->e->sizes, &n));
+    return n;
+}
+
+static double *nothing(Arena *arena, int64_t n)
+{
+    double *x = arena_array(arena, (size_t)n, sizeof *x);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = NAN;
+    return x;
+}
+
+static Memory memory_begin(Eval *e)
+{
+    const Graph *g = e->g;
+    Memory m = { .e = e, .data = arena_array(e->arena, g->n_buffers, sizeof *m.data),
+                 .count = arena_array(e->arena, g->n_buffers, sizeof *m.count) };
+    double *pool = g->pool_bytes >= 0 ? nothing(e->arena, g->pool_bytes / 4) : NULL;
+    for (BufferId b = 0; b < g->n_buffers; b++) {
+        const Buffer *buffer = &g->buffers[b];
+        m.count[b] = number(&m, buffer->elements);
+        m.data[b] = buffer->storage != NO_STORAGE ? e->storages[buffer->storage].data
+            : pool ? pool + buffer->offset / 4 : nothing(e->arena, m.count[b]);
+    }
+    return m;
+}
+
+/* The element of memory that holds position `at` of value v. */
+static double *element(const Memory *m, ValueId v, const Index *at)
+{
+    const Value *value = &m->e->g->values[v];
+    int64_t i = number(m, value->place.offset);
+    for (int a = 0; a < value->type.shape.rank; a++)
+        i += at->i[a] * number(m, value->place.stride[a]);
+    if (i < 0 || i >= m->count[value->place.buffer])
+        fail_msg("%%%u lies outside of its buffer", v);
+    return &m->data[value->place.buffer][i];
+}
+
+static bool placed(const Memory *m, ValueId v)
+{
+    return m->e->g->values[v].place.buffer != NO_BUFFER;
+}
+
+static void load(const Memory *m, ValueId v, Tensor *x)
+{
+    Index at = { 0 };
+    for (int64_t i = 0; i < x->count; i++) {
+        x->data[i] = *element(m, v, &at);
+        index_next(&at, x);
+    }
+}
+
+static void store(const Memory *m, ValueId v, const Tensor *x)
+{
+    Index at = { 0 };
+    for (int64_t i = 0; i < x->count; i++) {
+        *element(m, v, &at) = x->data[i];
+        index_next(&at, x);
+    }
+}
+
+/* Zeroed, of the value's sizes. */
+static Tensor tensor_of(const Memory *m, ValueId v)
+{
+    const Shape *s = &m->e->g->values[v].type.shape;
+    Tensor x = { .rank = s->rank, .count = 1 };
+    for (int a = 0; a < s->rank; a++)
+        x.count *= x.dim[a] = number(m, s->dim[a]);
+    x.data = arena_array(m->e->arena, (size_t)x.count, sizeof *x.data);
+    return x;
+}
+
+/* A view of what has a place computes nothing: its place is where it is. */
+static void run_node(const Memory *m, const Node *n)
+{
+    Eval *e = m->e;
+    const OpClass class = op_info(n->op)->class;
+    const Tensor *in[UINT8_MAX];
+    for (unsigned i = 0; i < n->n_inputs; i++) {
+        const ValueId v = node_input(e->g, n, i);
+        if (placed(m, v))
+            load(m, v, &e->values[v]);
+        in[i] = &e->values[v];
+    }
+    for (unsigned i = 0; i < n->n_outputs; i++)
+        e->values[n->first_output + i] = tensor_of(m, n->first_output + i);
+    if ((class == CLASS_VIEW || class == CLASS_SOURCE) && placed(m, n->first_output))
+        return;
+    EvalNode node = { .g = e->g, .node = n, .in = in, .out = &e->values[n->first_output], .e = e,
+                      .sizes = e->sizes };
+    eval_rules[n->op](&node);
+    for (unsigned i = 0; i < n->n_outputs; i++)
+        if (placed(m, n->first_output + i))
+            store(m, n->first_output + i, &e->values[n->first_output + i]);
+}
+
+void memory_run(Eval *e)
+{
+    const Memory m = memory_begin(e);
+    const Graph *g = e->g;
+    for (NodeId n = 0; n < g->n_nodes; n++)
+        run_node(&m, &g->nodes[n]);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        assert_true(placed(&m, g->outputs[i].value));
+        load(&m, g->outputs[i].value, &e->values[g->outputs[i].value]);
+    }
+}
