@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "runtime/generator.h"
 #include "runtime/heap.h"
+#include "runtime/random_inputs.h"
 #include "runtime/sample.h"
 #include "runtime/weights.h"
 
@@ -112,41 +113,6 @@ static bool bench_generation(const Plan *p, const BenchOptions *o, bool cache, B
 
 /* ---- training --------------------------------------------------------------------------------- */
 
-static void fill_input(Session *s, int32_t storage, const int64_t sizes[MAX_SYMBOLS])
-{
-    const PlanStorage *st = &session_plan(s)->storages[storage];
-    void *data = session_storage(s, storage);
-    int64_t count;
-    bool ok = plan_storage_count(st, sizes, &count);
-    CHECK(ok, "checked when the plan was opened");
-    float *lanes = data;
-    int32_t *ids = data;
-    for (int64_t i = 0; i < count; i++) {
-        if (st->dtype == DTYPE_f32)
-            lanes[i] = (float)random_normal(1, (uint64_t)storage, (uint64_t)i);
-        else if (st->dtype == DTYPE_i32 && st->index_limit > 0)
-            ids[i] = (int32_t)(random_u32(1, (uint64_t)storage, (uint64_t)i)
-                               % (uint64_t)st->index_limit);
-    }
-}
-
-static void fill_inputs(Session *s, const int64_t sizes[MAX_SYMBOLS])
-{
-    const Plan *p = session_plan(s);
-    float *lr = session_storage_named(s, "$lr"), *clip = session_storage_named(s, "$clip");
-    int32_t *step = session_storage_named(s, "$step");
-    for (uint32_t i = 0; i < p->n_storages; i++)
-        if (p->storages[i].class == PLAN_INPUT && session_storage(s, (int32_t)i)
-            && plan_string(p, p->storages[i].name)[0] != '$')
-            fill_input(s, (int32_t)i, sizes);
-    if (lr)
-        *lr = 1e-4f;
-    if (clip)
-        *clip = 1;
-    if (step)
-        *step = 1;
-}
-
 static bool bench_training(const Plan *p, const BenchOptions *o, BenchTraining *out, Error *err)
 {
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
@@ -161,7 +127,7 @@ static bool bench_training(const Plan *p, const BenchOptions *o, BenchTraining *
     bool ok = session_bind(s, PLAN_train, sizes, err);
     if (ok) {
         weights_init(s, 1);
-        fill_inputs(s, sizes);
+        random_inputs(s, sizes);
         session_run(s, PLAN_train);
         rounds_begin(&r);
         while (rounds_go_on(&r, o->seconds)) {

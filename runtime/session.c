@@ -343,6 +343,53 @@ void session_run(Session *s, PlanProgramKind program)
     walk(s, b, omp_get_thread_num(), omp_get_num_threads());
 }
 
+/* `walk` with a clock in hand; apart from it, so that a run nobody times pays nothing. */
+static void walk_timed(Session *s, const BoundProgram *b, int thread, int n_threads, ClockFn *now,
+                       SessionSpan *spans)
+{
+    const PlanInstr *instrs = s->plan->instrs + b->plan->first_instr;
+    void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
+    uint64_t t = now();
+    for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
+        const Call *call = &b->calls[k];
+        spans[k].ready = t;
+        if (n_threads > 1 && instrs[k].flags & INSTR_BARRIER) {
+            barrier_wait(&s->barrier, (unsigned)n_threads);
+            t = now();
+        }
+        spans[k].begin = t;
+        int64_t first = thread * call->n_tasks / n_threads;
+        int64_t last = (thread + 1) * call->n_tasks / n_threads;
+        if (first < last)
+            s->kernels->run[call->kernel](call, first, last, scratch);
+        t = now();
+        spans[k].end = t;
+    }
+}
+
+void session_run_timed(Session *s, PlanProgramKind program, ClockFn *now, SessionSpan *spans)
+{
+    BoundProgram *b = &s->program[program];
+    CHECK(b->bound, "session_bind comes first");
+    if (s->n_threads == 1) {
+        walk_timed(s, b, 0, 1, now, spans);
+        return;
+    }
+#pragma omp parallel num_threads(s->n_threads)
+    {
+        const int thread = omp_get_thread_num();
+        walk_timed(s, b, thread, omp_get_num_threads(), now,
+                   spans + (size_t)thread * b->plan->n_instrs);
+    }
+}
+
+const Call *session_call(const Session *s, PlanProgramKind program, uint32_t k)
+{
+    const BoundProgram *b = &s->program[program];
+    CHECK(b->bound && k < b->plan->n_instrs, "instruction %" PRIu32 " of a bound program", k);
+    return &b->calls[k];
+}
+
 bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out)
 {
     const BoundProgram *b = &s->program[program];

@@ -46,6 +46,20 @@ bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_S
                   Error *err);
 /* Runs the program as bound. */
 void session_run(Session *s, PlanProgramKind program);
+
+/* Where the time of a run goes, by a clock of the caller's. */
+typedef uint64_t ClockFn(void);
+typedef struct SessionSpan {
+    uint64_t ready, begin, end;         /* the thread came to the instruction, had met the others
+                                           where the plan says so, was done with its share */
+} SessionSpan;
+/* As session_run; thread t's span of instruction k goes to spans[t * n_instrs + k].  A span is ready
+ * the moment the one before it ends, so the spans of a thread leave no gap. */
+void session_run_timed(Session *s, PlanProgramKind program, ClockFn *now, SessionSpan *spans);
+
+/* Instruction `k` of the program as bound; borrowed, valid until the next session_bind. */
+const Call *session_call(const Session *s, PlanProgramKind program, uint32_t k);
+
 /* An output of the last run, valid until the next; false when there is none of that name. */
 bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out);
 

@@ -31,8 +31,19 @@ typedef union RowFn {
     ReduceFn *reduce;
 } RowFn;
 
+/* Loops that do nothing but keep the processor at a limit, for those who measure it.  What `fma` and
+ * `read` return must be used, or a compiler may drop the call. */
+typedef struct ProbeFns {
+    float (*fma)(size_t rounds, float x);                       /* fma_ops operations a round */
+    float (*read)(size_t n, const float *p);                    /* n a multiple of PROBE_FLOATS */
+    void (*copy)(size_t n, float *restrict to, const float *restrict from);     /* likewise */
+    double fma_ops;                                             /* an FMA counts two */
+} ProbeFns;
+enum { PROBE_FLOATS = 128 };
+
 typedef struct KernelTable {
     Isa isa;
+    ProbeFns probe;
     KernelFn *run[N_KERNELS];
     RowFn row[N_ROW_OPS];
 } KernelTable;

@@ -1,0 +1,204 @@
+/* Measuring the machine: every thread runs the same loop over memory of its own for a few rounds, and
+ * their median rates are added up. */
+#include "runtime/limits.h"
+
+#include "base/check.h"
+#include "base/str.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 9 };
+static const double round_seconds = 1e-3;
+/* Memory is read in slices of this size, each round another one, so that none is in a cache. */
+enum { SLICE = 16 << 20 };
+
+static const char *const level_names[N_LIMIT_LEVELS] = {
+#define X(name) [LIMIT_##name] = #name,
+    LIMIT_LEVELS(X)
+#undef X
+};
+
+const char *limit_level_name(LimitLevel level)
+{
+    return level_names[level];
+}
+
+typedef enum Probe { PROBE_FMA, PROBE_READ, PROBE_COPY } Probe;
+
+/* One thread's measurement: what it runs, over what, and the rate it found. */
+typedef struct Task {
+    const ProbeFns *fn;
+    Probe probe;
+    float *memory;
+    size_t floats;                      /* that one pass goes over */
+    size_t floats_all;                  /* passes follow one another in these; a multiple of floats */
+    size_t at;
+    double rate;                        /* operations or bytes a second */
+} Task;
+
+static volatile float sink;
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Runs the loop once; the operations or bytes it took. */
+static double pass(Task *t)
+{
+    enum { FMA_ROUNDS = 2000 };
+    float *p = t->memory + t->at;
+    t->at = (t->at + t->floats) % t->floats_all;
+    switch (t->probe) {
+    case PROBE_FMA:
+        sink = t->fn->fma(FMA_ROUNDS, 0.5f);
+        return FMA_ROUNDS * t->fn->fma_ops;
+    case PROBE_READ:
+        sink = t->fn->read(t->floats, p);
+        return (double)(t->floats * sizeof *p);
+    case PROBE_COPY:
+        t->fn->copy(t->floats / 2, p, p + t->floats / 2);
+        return (double)(t->floats * sizeof *p);
+    }
+    return 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void measure_task(Task *t)
+{
+    double rate[ROUNDS];
+    pass(t);
+    for (int r = 0; r < ROUNDS; r++) {
+        const double from = thread_seconds();
+        double work = 0, spent;
+        do {
+            work += pass(t);
+            spent = thread_seconds() - from;
+        } while (spent < round_seconds);
+        rate[r] = work / spent;
+    }
+    qsort(rate, ROUNDS, sizeof *rate, by_value);
+    t->rate = rate[ROUNDS / 2];
+}
+
+/* The sum over the threads, each with `bytes` of its own at memory + thread * stride. */
+static double measure(const ProbeFns *fn, Probe probe, int n_threads, char *memory, size_t stride,
+                      size_t bytes, size_t pass_bytes)
+{
+    double sum = 0;
+#pragma omp parallel num_threads(n_threads) reduction(+ : sum)
+    {
+        Task t = { .fn = fn, .probe = probe, .floats = pass_bytes / sizeof(float),
+                   .floats_all = bytes / pass_bytes * pass_bytes / sizeof(float) };
+        t.memory = (float *)(void *)(memory + (size_t)omp_get_thread_num() * stride);
+#pragma omp barrier
+        measure_task(&t);
+        sum += t.rate;
+    }
+    return sum;
+}
+
+static size_t at_most(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Bytes a thread goes over at each level: well within it, and well beyond the one before.  A last
+ * level of hundreds of megabytes is a share of a large machine, and reading all of it proves little. */
+static void choose_sizes(Limits *l)
+{
+    const CacheSizes c = cpu_caches();
+    const size_t n = (size_t)l->n_threads, unit = 4096;
+    const long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const size_t spare = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 4 : 0;
+    const size_t largest = at_most(spare, (size_t)1 << 30);
+    l->cache[LIMIT_L1] = c.l1 * n;
+    l->cache[LIMIT_L2] = c.l2 * n;
+    l->cache[LIMIT_L3] = c.l3;
+    l->cache[LIMIT_memory] = SIZE_MAX;
+    l->probed[LIMIT_L1] = c.l1 / 2;
+    l->probed[LIMIT_L2] = c.l2 / 2;
+    l->probed[LIMIT_L3] = at_most(c.l2 * 4, c.l3 / 2 / n);
+    l->probed[LIMIT_memory] = at_most(c.l3 * 2, largest) / n;
+    for (int k = N_LIMIT_LEVELS - 1; k >= 0; k--) {
+        const size_t bytes = at_most(l->probed[k], l->probed[LIMIT_memory]);
+        l->probed[k] = bytes < unit ? unit : bytes / unit * unit;
+    }
+}
+
+/* Passes of a cache's size go round in it; memory is walked through slice after slice. */
+static size_t pass_bytes(const Limits *l, LimitLevel level)
+{
+    return level == LIMIT_memory ? at_most(SLICE, l->probed[level]) : l->probed[level];
+}
+
+bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Error *err)
+{
+    *out = (Limits){ .isa = kernels->isa, .n_threads = n_threads };
+    choose_sizes(out);
+    const size_t stride = out->probed[LIMIT_memory], total = stride * (size_t)n_threads;
+    char *memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return error_set(err, "out of memory: measuring this machine takes %zu bytes", total);
+    madvise(memory, total, MADV_HUGEPAGE);
+    /* Pages that were never written are all the same page of zeros. */
+    memset(memory, 1, total);
+    const ProbeFns *fn = &kernels->probe;
+    out->fma = measure(fn, PROBE_FMA, n_threads, memory, stride, stride, out->probed[LIMIT_L1]);
+    for (int k = 0; k < N_LIMIT_LEVELS; k++) {
+        const size_t each = pass_bytes(out, (LimitLevel)k), bytes = out->probed[k];
+        out->read[k] = measure(fn, PROBE_READ, n_threads, memory, stride, bytes, each);
+        out->copy[k] = measure(fn, PROBE_COPY, n_threads, memory, stride, bytes, each);
+    }
+    munmap(memory, total);
+    return true;
+}
+
+bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err)
+{
+    static const KernelTable *const tables[N_ISAS] = {
+#define ISA(name) [ISA_##name] = &kernels_##name,
+#include "runtime/kernels/isas.def"
+    };
+    float unused[2 * PROBE_FLOATS] = { 0 };
+    *out = (LimitsReport){ .n_threads = n_threads };
+    for (int i = 0; i < N_ISAS; i++)
+        for (int k = 0; isa_supported((Isa)i) && k < 2; k++)
+            out->fma[i][k] = measure(&tables[i]->probe, PROBE_FMA, k ? n_threads : 1,
+                                     (char *)unused, 0, sizeof unused, sizeof unused);
+    return limits_measure(kernels, 1, &out->best[0], err)
+        && limits_measure(kernels, n_threads, &out->best[1], err);
+}
+
+void limits_print(Buf *out, const LimitsReport *r)
+{
+    char cpu[128], size[32];
+    cpu_model(cpu, sizeof cpu);
+    buf_printf(out, "%s: medians, processor time\n\n%-28s %12s %9d thread%s\n", cpu, "", "1 thread",
+               r->n_threads, r->n_threads > 1 ? "s" : "");
+    for (int i = 0; i < N_ISAS; i++)
+        if (r->fma[i][0] > 0)
+            buf_printf(out, "float FMA, %-17s %12.1f %12.1f GFLOP/s\n", isa_name((Isa)i),
+                       1e-9 * r->fma[i][0], 1e-9 * r->fma[i][1]);
+    for (int copy = 0; copy < 2; copy++)
+        for (int k = 0; k < N_LIMIT_LEVELS; k++) {
+            const Limits *one = &r->best[0], *all = &r->best[1];
+            str_bytes(size, sizeof size, one->probed[k]);
+            buf_printf(out, "%s %-6s %12s    %12.1f %12.1f GB/s\n", copy ? "copy" : "read",
+                       level_names[k], size, 1e-9 * (copy ? one->copy[k] : one->read[k]),
+                       1e-9 * (copy ? all->copy[k] : all->read[k]));
+        }
+    buf_puts(out, "\ncopy counts bytes read and bytes written\n");
+}

@@ -1,0 +1,24 @@
+/* The least time that the machine's limits allow each instruction of a program: its operations at the
+ * FMA rate, or its bytes at the read bandwidth of the level they come from, whichever takes longer.
+ *
+ * An operand comes from the smallest cache that holds all that was touched since the operand itself
+ * was touched last, in this run or in the one before; the caches are taken to forget what was used
+ * longest ago.  What moves is what kernel_cost says. */
+#ifndef RUNTIME_ROOFLINE_H
+#define RUNTIME_ROOFLINE_H
+
+#include "runtime/limits.h"
+#include "runtime/session.h"
+
+typedef struct Roof {
+    KernelCost cost;
+    double seconds;                     /* at least, with the limits' threads */
+    bool by_flops;                      /* bound by operations, else by bytes */
+    LimitLevel level;                   /* where the bytes that take longest come from */
+} Roof;
+
+/* The program must be bound; `out` takes one for each of its instructions.  False when memory runs
+ * out. */
+bool roofline(const Session *s, PlanProgramKind program, const Limits *l, Roof *out, Error *err);
+
+#endif
