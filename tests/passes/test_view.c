@@ -12,11 +12,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { N_CHAINS = 3000, MAX_CHAIN = 5 };
+enum { N_CHAINS = 1500, MAX_CHAIN = 5 };
 
 /* Sizes of B and T with nothing in common with each other or with the constants of the tests. */
 static const int64_t sizes[2][MAX_SYMBOLS] = { { 5, 7, 1, 1, 1, 1, 1, 1 },
-                                               { 11, 13, 1, 1, 1, 1, 1, 1 } };
+                                               { 7, 11, 1, 1, 1, 1, 1, 1 } };
 static uint64_t drawn;
 
 static uint32_t draw(uint32_t n)
@@ -61,13 +61,17 @@ static int64_t number(Dim d, const int64_t *at)
 static Tensor addresses(const Strided *s, const int64_t *at, Arena *arena)
 {
     Tensor x = { .rank = s->shape.rank, .count = 1 };
-    for (int a = 0; a < x.rank; a++)
+    int64_t stride[MAX_RANK];
+    const int64_t offset = number(s->offset, at);
+    for (int a = 0; a < x.rank; a++) {
         x.count *= x.dim[a] = number(s->shape.dim[a], at);
+        stride[a] = number(s->stride[a], at);
+    }
     x.data = arena_array(arena, (size_t)x.count, sizeof *x.data);
     for (int64_t i = 0; i < x.count; i++) {
-        int64_t rest = i, address = number(s->offset, at);
+        int64_t rest = i, address = offset;
         for (int a = x.rank; a-- > 0; rest /= x.dim[a])
-            address += rest % x.dim[a] * number(s->stride[a], at);
+            address += rest % x.dim[a] * stride[a];
         x.data[i] = (double)address;
     }
     return x;
@@ -242,7 +246,7 @@ static void test_random_chains(void **state)
         }
         lab_end(&l);
     }
-    assert_true(possible > 1000 && refused > 100 && back > 1000);
+    assert_true(possible > 1000 && refused > 50 && back > 1000);
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */
