@@ -1,0 +1,60 @@
+/* Fusion's view of a graph: units, which begin as single nodes and grow into groups, and the one
+ * question that the pass and its report both ask: what stands between two of them?  Private to the
+ * files fuse*.c and fusion_report.c. */
+#ifndef PASSES_FUSE_H
+#define PASSES_FUSE_H
+
+#include "ir/graph.h"
+#include "passes/fusion_report.h"
+
+typedef struct Unit {
+    NodeId *members;                    /* ascending */
+    uint32_t n;                         /* 0: merged into another */
+    bool rows;                          /* of ops that row programs know */
+    bool reduces;
+    bool random;                        /* its numbers count the elements of its own space */
+    Shape space;                        /* rows: widest member */
+    uint32_t place;                     /* where it stands in Fuse.line */
+} Unit;
+
+typedef struct Fuse {
+    const Graph *g;
+    Arena *scratch;
+    Unit *units;                        /* by first member when they began */
+    uint32_t *unit_of;                  /* node -> unit */
+    NodeId **preds;                     /* node -> what must run before it */
+    uint32_t *n_preds;
+    NodeId **readers;                   /* value -> nodes that read it */
+    uint32_t *n_readers;
+    bool *is_output;                    /* by value */
+    uint32_t *line;                     /* the units in an order in which they could run; merged ones
+                                           stay as gaps */
+    uint32_t *stamp, now;               /* by unit, for searches */
+    uint32_t *moved;                    /* room for reordering */
+} Fuse;
+
+/* Every node a unit of its own. */
+Fuse fuse_begin(const Graph *g, Arena *scratch);
+/* The groups that the graph has. */
+Fuse fuse_begin_grouped(const Graph *g, Arena *scratch);
+
+/* Would row programs know this op? */
+bool fuse_knows(const Graph *g, const Node *n);
+
+/* What keeps two different units apart, where `reader` reads a value of `producer` directly;
+ * FUSION_none when they may merge.  *through is a third unit on the path that would make a cycle. */
+FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t *through);
+
+/* Merges `reader` into `producer`, which fuse_refusal allowed. */
+void fuse_merge(Fuse *f, uint32_t producer, uint32_t reader);
+
+/* A number for every node that its position does not enter: what it computes from what, for whom,
+ * and where it was written.  Sorted by `depth` and then by `hash` the nodes stand in an order in
+ * which they could run. */
+typedef struct FuseKey {
+    uint32_t depth;                     /* nodes on the longest path that must run before */
+    uint64_t hash;
+} FuseKey;
+FuseKey *fuse_keys(const Fuse *f);
+
+#endif

@@ -1,0 +1,219 @@
+/* What fusion did, read off the graph. */
+#include "passes/fusion_report.h"
+
+#include "passes/fuse.h"
+
+#include "base/check.h"
+
+static const struct {
+    const char *name, *text;
+} reasons[N_FUSION_REASONS] = {
+#define REASON(code, name, text) [FUSION_##code] = { name, text },
+#include "passes/fusion_reasons.def"
+};
+
+const char *fusion_reason_name(FusionReason r)
+{
+    return reasons[r].name;
+}
+
+const char *fusion_reason_text(FusionReason r)
+{
+    return reasons[r].text;
+}
+
+typedef struct Reporting {
+    const Graph *g;
+    Fuse f;
+    Arena *arena;
+    FusionReport out;
+    int64_t sizes[MAX_SYMBOLS];
+    uint32_t *seen, mark;               /* by value */
+} Reporting;
+
+/* ---- traffic ---------------------------------------------------------------------------------- */
+
+/* Saturates: a report has no errors. */
+static int64_t add(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return i64_add(a, b, &sum) ? sum : INT64_MAX;
+}
+
+/* Elements of a value that are in memory: what is stretched is there once, constants not at all. */
+static int64_t value_bytes(const Reporting *r, ValueId v)
+{
+    const Graph *g = r->g;
+    Dim count;
+    int64_t n, bytes;
+    while (value_def(g, v)->op == OP_broadcast)
+        v = node_input(g, value_def(g, v), 0);
+    const OpId op = value_def(g, v)->op;
+    if (op == OP_constant || op == OP_extent)
+        return 0;
+    const bool fits = shape_count(&value_type(g, v)->shape, &count)
+        && dim_eval(count, r->sizes, &n) && i64_mul(n, 4, &bytes);
+    return fits ? bytes : INT64_MAX;
+}
+
+static bool first_time(Reporting *r, ValueId v)
+{
+    const bool first = r->seen[v] != r->mark;
+    r->seen[v] = r->mark;
+    return first;
+}
+
+static int64_t node_traffic(Reporting *r, const Node *n)
+{
+    int64_t bytes = 0;
+    r->mark++;
+    for (unsigned i = 0; i < n->n_inputs; i++) {
+        const ValueId v = node_input(r->g, n, i);
+        const bool overwritten = i == 0 && (op_info(n->op)->flags & OP_WRITES);
+        if (!overwritten && first_time(r, v))
+            bytes = add(bytes, value_bytes(r, v));
+    }
+    if (n->op == OP_cache_write)        /* writes as much as it reads, of a storage that holds more */
+        return add(bytes, bytes);
+    for (unsigned i = 0; i < n->n_outputs; i++)
+        bytes = add(bytes, value_bytes(r, n->first_output + i));
+    return bytes;
+}
+
+static bool leaves_unit(const Reporting *r, ValueId v)
+{
+    const Fuse *f = &r->f;
+    bool leaves = f->is_output[v] || value_def(r->g, v)->op == OP_assign;
+    for (uint32_t i = 0; i < f->n_readers[v] && !leaves; i++)
+        leaves = f->unit_of[f->readers[v][i]] != f->unit_of[r->g->values[v].def];
+    return leaves;
+}
+
+/* What a group reads from outside, once, and what of it is seen outside. */
+static int64_t group_traffic(Reporting *r, NodeId first, NodeId last)
+{
+    const Graph *g = r->g;
+    int64_t bytes = 0;
+    r->mark++;
+    for (NodeId n = first; n < last; n++) {
+        const Node *node = &g->nodes[n];
+        for (unsigned i = node->op == OP_assign; i < node->n_inputs; i++) {
+            const ValueId v = node_input(g, node, i);
+            const NodeId def = g->values[v].def;
+            if ((def < first || def >= last) && first_time(r, v))
+                bytes = add(bytes, value_bytes(r, v));
+        }
+        for (unsigned i = 0; i < node->n_outputs; i++)
+            if (leaves_unit(r, node->first_output + i))
+                bytes = add(bytes, value_bytes(r, node->first_output + i));
+    }
+    return bytes;
+}
+
+/* ---- units ------------------------------------------------------------------------------------ */
+
+static bool does_something(const Node *n)
+{
+    const OpClass class = op_info(n->op)->class;
+    return class != CLASS_SOURCE && class != CLASS_VIEW;
+}
+
+static void add_units(Reporting *r)
+{
+    const Graph *g = r->g;
+    FusionReport *out = &r->out;
+    for (NodeId n = 0, end; n < g->n_nodes; n = end) {
+        FusionUnit u = { .first = n, .group = g->nodes[n].group };
+        end = n + 1;
+        while (u.group && end < g->n_nodes && g->nodes[end].group == u.group)
+            end++;
+        u.last = end;
+        if (!does_something(&g->nodes[n]))
+            continue;
+        for (NodeId m = n; m < end; m++)
+            u.traffic.before = add(u.traffic.before, node_traffic(r, &g->nodes[m]));
+        u.traffic.after = u.group ? group_traffic(r, n, end) : u.traffic.before;
+        out->traffic.before = add(out->traffic.before, u.traffic.before);
+        out->traffic.after = add(out->traffic.after, u.traffic.after);
+        ARENA_PUSH(r->arena, out->units, out->n_units, out->cap_units, u);
+    }
+}
+
+/* ---- edges ------------------------------------------------------------------------------------ */
+
+static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
+{
+    Fuse *f = &r->f;
+    FusionEdge e = { .producer = r->g->values[v].def, .reader = reader, .value = v,
+                     .through = NO_NODE };
+    const uint32_t from = f->unit_of[e.producer], to = f->unit_of[reader];
+    uint32_t through = UINT32_MAX;
+    if (viewed && f->units[from].rows && f->units[to].rows)
+        e.reason = FUSION_view_between;
+    else
+        e.reason = fuse_refusal(f, from, to, &through);
+    if (e.reason == FUSION_none)
+        e.reason = FUSION_not_tried;
+    if (through != UINT32_MAX)
+        e.through = f->units[through].members[0];
+    return e;
+}
+
+/* The edge from the value that input i comes from, through any views. */
+static void add_edge(Reporting *r, NodeId reader, unsigned i)
+{
+    const Graph *g = r->g;
+    const Fuse *f = &r->f;
+    ValueId v = node_input(g, &g->nodes[reader], i);
+    const ValueId direct = v;
+    while (op_info(value_def(g, v)->op)->class == CLASS_VIEW)
+        v = node_input(g, value_def(g, v), 0);
+    const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
+    if (!does_something(value_def(g, v)) || (!f->units[from].rows && !f->units[to].rows)
+        || !first_time(r, v))
+        return;
+    if (from == to) {
+        r->out.n_fused++;
+        return;
+    }
+    FusionEdge e = explain(r, v, reader, v != direct);
+    ARENA_PUSH(r->arena, r->out.edges, r->out.n_edges, r->out.cap_edges, e);
+}
+
+static void add_edges(Reporting *r)
+{
+    for (NodeId n = 0; n < r->g->n_nodes; n++) {
+        r->mark++;
+        for (unsigned i = 0; i < r->g->nodes[n].n_inputs && does_something(&r->g->nodes[n]); i++)
+            add_edge(r, n, i);
+    }
+}
+
+FusionReport fusion_report(const Graph *g, Arena *arena, Arena *scratch)
+{
+    Reporting r = { .g = g, .f = fuse_begin_grouped(g, scratch), .arena = arena,
+                    .seen = arena_array(scratch, g->n_values, sizeof *r.seen) };
+    for (int s = 0; s < MAX_SYMBOLS; s++)
+        r.sizes[s] = s < (int)g->n_symbols && g->symbol[s].max > 0 ? g->symbol[s].max : 1;
+    add_units(&r);
+    add_edges(&r);
+    return r.out;
+}
+
+static bool in_unit_of(const Graph *g, NodeId n, NodeId member)
+{
+    return n == member || (g->nodes[n].group && g->nodes[n].group == g->nodes[member].group);
+}
+
+bool fusion_edge_between(const FusionReport *r, const Graph *g, NodeId a, NodeId b, FusionEdge *out)
+{
+    for (uint32_t i = 0; i < r->n_edges; i++) {
+        const FusionEdge *e = &r->edges[i];
+        const bool forward = in_unit_of(g, e->producer, a) && in_unit_of(g, e->reader, b);
+        if (!forward && !(in_unit_of(g, e->producer, b) && in_unit_of(g, e->reader, a)))
+            continue;
+        *out = *e;
+        return true;
+    }
+    return false;
+}
