@@ -31,8 +31,11 @@ typedef struct Limits {
     size_t probed[N_LIMIT_LEVELS];      /* bytes that a thread read over and over */
 } Limits;
 
-/* Takes about a quarter of a second.  False when there is no memory to measure with. */
+/* Takes about a half a second.  False when there is no memory to measure with. */
+struct json_t;
 bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Error *err);
+
+struct json_t *limits_json(const Limits *l);        /* the caller's; NULL when memory runs out */
 
 /* `smrun bench --limits`: every instruction set that runs here, on one thread and on n_threads. */
 typedef struct LimitsReport {
@@ -42,5 +45,6 @@ typedef struct LimitsReport {
 } LimitsReport;
 bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err);
 void limits_print(Buf *out, const LimitsReport *r);
+bool limits_report_json(Buf *out, const LimitsReport *r);       /* false when memory runs out */
 
 #endif

@@ -12,6 +12,8 @@
 #include "runtime/bench.h"
 #include "runtime/generate.h"
 #include "runtime/info.h"
+#include "runtime/limits.h"
+#include "runtime/profile.h"
 #include "runtime/score.h"
 #include "runtime/threads.h"
 #include "runtime/train.h"
@@ -98,33 +100,43 @@ static int deliver_json(json_t *j)
     return code;
 }
 
-/* Parses; true when the command may go on with its one argument, else *code is the exit code. */
-static bool begin(Args *a, int argc, char **argv, Plan *plan, int *code)
-{
-    Error err;
-    Buf help = { 0 };
-    const bool parsed = args_parse(a, argc, argv, &err);
-    *code = EXIT_USAGE;
-    if (parsed && a->help) {
-        args_help(&help, a);
-        *code = deliver(&help);
-        buf_free(&help);
-        return false;
-    }
-    if (!parsed || a->n_positional != 1) {
-        fprintf(stderr, "smrun: %s\nusage: %s\n", parsed ? "which plan?" : err.text, a->usage);
-        return false;
-    }
-    if (plan_open(a->positional[0], plan, &err))
-        return true;
-    *code = fault(&err);
-    return false;
-}
-
 static int usage(const Args *a, const char *why)
 {
     fprintf(stderr, "smrun: %s\nusage: %s\n", why, a->usage);
     return EXIT_USAGE;
+}
+
+/* True when the command may go on, else *code is the exit code. */
+static bool parse(Args *a, int argc, char **argv, int *code)
+{
+    Error err;
+    Buf help = { 0 };
+    const bool parsed = args_parse(a, argc, argv, &err);
+    if (parsed && !a->help)
+        return true;
+    if (parsed) {
+        args_help(&help, a);
+        *code = deliver(&help);
+        buf_free(&help);
+    } else {
+        *code = usage(a, err.text);
+    }
+    return false;
+}
+
+/* Opens the plan that the one argument names; as parse. */
+static bool open_plan(const Args *a, Plan *plan, int *code)
+{
+    Error err;
+    if (a->n_positional == 1 && plan_open(a->positional[0], plan, &err))
+        return true;
+    *code = a->n_positional == 1 ? fault(&err) : usage(a, "which plan?");
+    return false;
+}
+
+static bool begin(Args *a, int argc, char **argv, Plan *plan, int *code)
+{
+    return parse(a, argc, argv, code) && open_plan(a, plan, code);
 }
 
 /* ---- info ------------------------------------------------------------------------------------- */
@@ -480,19 +492,42 @@ static json_t *bench_json(const BenchResult *r, int threads)
                      bench_generation_json(&r->cached), "training", training);
 }
 
+/* The machine itself: no plan is needed. */
+static int bench_limits(const Common *c)
+{
+    Error err;
+    Buf out = { 0 };
+    LimitsReport r;
+    const KernelTable *kernels = kernels_select(narrowed_cpu(), &err);
+    if (!kernels || !limits_report(kernels, n_threads(c), &r, &err))
+        return fault(&err);
+    bool ok = true;
+    if (c->json)
+        ok = limits_report_json(&out, &r);
+    else
+        limits_print(&out, &r);
+    out.failed = out.failed || !ok;
+    const int code = deliver(&out);
+    buf_free(&out);
+    return code;
+}
+
 static int command_bench(int argc, char **argv)
 {
     Common c = { 0 };
+    bool limits = false;
     BenchResult r;
     BenchOptions o = { .seconds = 2 };
     Progress progress;
     const Arg options[] = {
         { "--seconds", "X", ARG_DOUBLE, &o.seconds, "at least, for each figure (default 2)", 0, 3600,
           NULL },
+        { "--limits", NULL, ARG_FLAG, &limits, "what this machine can do at most; takes no plan", 0, 0,
+          NULL },
         { "--json", NULL, ARG_FLAG, &c.json, "for machines", 0, 0, NULL },
         THREADS_OPTION(c),
     };
-    Args a = { .usage = "smrun bench PLAN.smp [--threads N] [--seconds X] [--json]",
+    Args a = { .usage = "smrun bench PLAN.smp | --limits [--threads N] [--seconds X] [--json]",
                .about = "Measures what the plan can do, with random weights: tokens/s of generation at\n"
                         "positions 32 to 81, recomputing and with the cache, and time of a training step.\n"
                         "Figures are medians.\n\n"
@@ -500,7 +535,11 @@ static int command_bench(int argc, char **argv)
                .options = options, .n = COUNT_OF(options), .max_positional = 1 };
     Plan plan;
     int code;
-    if (!begin(&a, argc, argv, &plan, &code))
+    if (!parse(&a, argc, argv, &code))
+        return code;
+    if (limits)
+        return bench_limits(&c);
+    if (!open_plan(&a, &plan, &code))
         return code;
     o.n_threads = n_threads(&c);
     o.cpu = narrowed_cpu();
@@ -516,6 +555,97 @@ static int command_bench(int argc, char **argv)
     return code;
 }
 
+/* ---- profile ---------------------------------------------------------------------------------- */
+
+static bool program_named(const char *name, PlanProgramKind *out)
+{
+    for (int k = 0; k < N_PLAN_PROGRAMS; k++)
+        if (strcmp(plan_program_name((PlanProgramKind)k), name) == 0) {
+            *out = (PlanProgramKind)k;
+            return true;
+        }
+    return false;
+}
+
+static bool write_trace(const char *path, const Profile *p, Error *err)
+{
+    Buf out = { 0 };
+    bool ok = profile_trace(&out, p);
+    if (!ok)
+        error_set(err, "out of memory");
+    ok = ok && file_replace(path, out.data, out.len, err);
+    buf_free(&out);
+    return ok;
+}
+
+static int report_profile(const Profile *p, const char *trace, int64_t top, bool json)
+{
+    Error err;
+    Buf out = { 0 };
+    const bool ok = json ? profile_json(&out, p) : profile_print(&out, p, (uint32_t)top);
+    out.failed = out.failed || !ok;
+    int code = deliver(&out);
+    buf_free(&out);
+    if (code == EXIT_DONE && trace && !write_trace(trace, p, &err))
+        code = fault(&err);
+    return code;
+}
+
+static int command_profile(int argc, char **argv)
+{
+    Common c = { 0 };
+    ProfileOptions o = { .past = -1 };
+    Progress progress;
+    const char *program = "train", *clock = "wall", *trace = NULL;
+    int64_t top = 12;
+    const Arg options[] = {
+        { "--program", "P", ARG_CHOICE, &program, "which of the plan's (default train)", 0, 0,
+          "score|eval|train|accumulate|apply|generate" },
+        { "--steps", "N", ARG_INT, &o.steps, "runs to time (default: two seconds of them)", 1, 1e6,
+          NULL },
+        { "--batch", "N", ARG_INT, &o.batch, "default: the largest of the plan", 1, 1e9, NULL },
+        { "--seq", "N", ARG_INT, &o.seq, "positions; default: the most, but 1 for generate", 1, 1e9,
+          NULL },
+        { "--past", "N", ARG_INT, &o.past, "generate: positions in the cache (default: half of it)", 0,
+          1e9, NULL },
+        { "--clock", "KIND", ARG_CHOICE, &clock, "wall (default), or cpu: time of the processor, for "
+          "machines that others use too", 0, 0, "wall|cpu" },
+        { "--overhead", NULL, ARG_FLAG, &o.overhead, "measure what profiling itself costs", 0, 0, NULL },
+        { "--top", "N", ARG_INT, &top, "rows of each table (default 12)", 1, 1e6, NULL },
+        { "--json", NULL, ARG_FLAG, &c.json, "everything, for machines", 0, 0, NULL },
+        { "--trace", "FILE", ARG_STRING, &trace, "one run for ui.perfetto.dev or chrome://tracing", 0,
+          0, NULL },
+        THREADS_OPTION(c),
+    };
+    Args a = { .usage = "smrun profile PLAN.smp [--program P] [--threads N] [--trace FILE] [options]",
+               .about = "Says where the time of a program goes: by kernel, op, line of the model, part of the\n"
+                        "model and instruction, beside the least that this machine's limits allow. Weights and\n"
+                        "inputs are random.\n\n"
+                        "  smrun profile gpt2.smp --threads 1\n"
+                        "  smrun profile gpt2.smp --program generate --json > decode.json",
+               .options = options, .n = COUNT_OF(options), .max_positional = 1 };
+    Plan plan;
+    Profile p;
+    int code;
+    if (!begin(&a, argc, argv, &plan, &code))
+        return code;
+    o.n_threads = n_threads(&c);
+    o.cpu = narrowed_cpu();
+    o.cpu_clock = strcmp(clock, "cpu") == 0;
+    progress_begin(&progress, stderr);
+    o.progress = &progress;
+    const bool known = program_named(program, &o.program);
+    CHECK(known, "the choices of --program are the names of the programs");
+    if (profile_run(&plan, &o, &p, &c.err)) {
+        code = report_profile(&p, trace, top, c.json);
+        profile_close(&p);
+    } else {
+        code = fault(&c.err);
+    }
+    plan_close(&plan);
+    return code;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -527,6 +657,7 @@ static const struct {
     { "generate", "continue a text",                            command_generate },
     { "score",    "outputs and loss for samples",               command_score },
     { "bench",    "how fast a plan runs here",                  command_bench },
+    { "profile",  "where the time of a program goes",           command_profile },
 };
 
 static void print_usage(FILE *to)
