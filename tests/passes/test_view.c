@@ -292,6 +292,14 @@ static void test_reshapes(void **state)
     Strided out;
     const ValueId flat = build_reshape(&l.b, swapped, SHAPE(B, N(2), dim(12, 0, 1)));
     assert_false(check_view(&l, value_def(l.g, flat), &s, &out));
+    /* An axis of size 1 in between is no hindrance, whatever its stride. */
+    const ValueId one = build_transpose(&l.b, build_reshape(&l.b, x, SHAPE(dim(1, 1, 1), N(24), N(1))),
+                                        1, 2);
+    Strided column = { .shape = value_type(l.g, one)->shape,
+                       .stride = { N(24), N(7), N(1) }, .offset = N(0) };
+    const ValueId row = build_reshape(&l.b, one, SHAPE(dim(24, 1, 1)));
+    const Strided r = view_of(&l, row, &column);
+    expect_strides(&r, N(0), SHAPE(N(1)));
     const ValueId split = build_reshape(&l.b, swapped, SHAPE(B, N(2), T, N(3), N(4)));
     const Strided q = view_of(&l, split, &s);
     expect_strides(&q, N(0), SHAPE(dim(24, 0, 1), N(12), N(24), N(4), N(1)));
