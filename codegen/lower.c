@@ -49,6 +49,8 @@ PlanInstr *lower_begin(Lower *l, const char *kernel, const Node *n)
     PlanInstr in = { .kernel = plan_builder_string(b, kernel), .first_operand = b->n_operands,
                      .row = NO_ROW, .label = plan_builder_string(b, node_label(l, n)) };
     ARENA_PUSH(b->arena, b->instrs, b->n_instrs, b->cap_instrs, in);
+    ARENA_PUSH(b->arena, b->instr_nodes, b->n_instr_nodes, b->cap_instr_nodes,
+               (uint32_t)(n - l->g->nodes));
     return &b->instrs[b->n_instrs - 1];
 }
 

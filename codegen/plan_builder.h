@@ -24,6 +24,9 @@ typedef struct PlanBuilder {
     uint32_t n_outputs, cap_outputs;
     PlanInstr *instrs;
     uint32_t n_instrs, cap_instrs;
+    uint32_t *instr_nodes;              /* of each instruction, the node of its program's graph that
+                                           it came from; for reports, not in the file */
+    uint32_t n_instr_nodes, cap_instr_nodes;
     PlanOperand *operands;
     uint32_t n_operands, cap_operands;
     PlanRow *rows;

@@ -3,10 +3,9 @@
  * Every command is a row of `commands`; each opens a compilation, runs what it names, and says what
  * went wrong on standard error.  Exit codes: 0 done, 1 mistakes in the model or a fault of the world,
  * 2 a command line that makes no sense. */
-#include "base/args.h"
 #include "base/check.h"
 #include "base/file.h"
-#include "codegen/compile.h"
+#include "codegen/command.h"
 #include "frontend/carets.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -20,18 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_DONE = 0, EXIT_FAULT = 1, EXIT_USAGE = 2, MAX_GRAPH_TEXT = 1 << 30 };
+enum { MAX_GRAPH_TEXT = 1 << 30 };
 
-typedef struct Compilation {
-    Arena arena, scratch;
-    DiagSink diags;
-    Sources sources;
-    jmp_buf out_of_memory;
-} Compilation;
-
-static int fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int fault(const char *fmt, ...)
+int fault(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -80,7 +70,7 @@ static bool wants_colour(void)
 }
 
 /* Shows what was collected; the exit code that it amounts to. */
-static int report(Compilation *c, bool json)
+int report(Compilation *c, bool json)
 {
     Buf out = { 0 };
     diag_sort(&c->diags);
@@ -95,7 +85,7 @@ static int report(Compilation *c, bool json)
 }
 
 /* To a file, or to standard output. */
-static int deliver(Buf *out, const char *path)
+int deliver(Buf *out, const char *path)
 {
     Error err;
     int code = EXIT_DONE;
@@ -126,7 +116,7 @@ static const char *library_dir(void)
     return set ? set : SMALLMIND_LIBRARY_DIR;
 }
 
-static Graph *read_model(Compilation *c, const char *path, const ArgList *defines)
+Graph *read_model(Compilation *c, const char *path, const ArgList *defines)
 {
     const FrontendOptions options = { .defines = defines ? defines->item : NULL,
                                       .n_defines = defines ? defines->n : 0,
@@ -275,21 +265,24 @@ static int emit_ast(Compilation *c, const char *path, const CompileArgs *a)
 
 static int compile(Compilation *c, const char *path, const CompileArgs *a)
 {
-    Dump dump = { .dir = a->dump, .after = a->after };
+    const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
+    Dump dump = { .dir = fusion ? NULL : a->dump, .after = a->after };
     CompileOptions options = { .level = a->level[0] - '0', .batch = a->batch, .sequence = a->seq,
                                .chunk = a->chunk };
     Error err;
     if (a->after && !pass_find(a->after))
         return fault("no pass is called %s; smc passes lists them", a->after);
-    if (a->dump && !file_make_dirs(a->dump, &err))
+    if (dump.dir && !file_make_dirs(dump.dir, &err))
         return fault("%s", err.text);
-    if (a->dump || a->after)
+    if (dump.dir || a->after)
         options.observer = (PassObserver){ dump_after, &dump };
     if (a->emit && strcmp(a->emit, "ast") == 0)
         return emit_ast(c, path, a);
     const Graph *model = read_model(c, path, &a->defines);
     if (!model)
         return report(c, a->json);
+    if (fusion)
+        return dump_fusion(c, model, a->program, &options, a->out);
     options.command = command_line(&c->arena, path, a);
     const bool graph = a->emit && strcmp(a->emit, "graph") == 0;
     const int code = graph ? emit_graph(c, model, a, &options, &dump)
@@ -301,7 +294,7 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
 
 /* ---- the commands ----------------------------------------------------------------------------- */
 
-static int usage_or_help(Args *a, bool parsed, const Error *err)
+int usage_or_help(Args *a, bool parsed, const Error *err)
 {
     Buf out = { 0 };
     if (parsed && a->help) {
@@ -330,12 +323,12 @@ static int command_compile(Compilation *c, int argc, char **argv)
           0, 0, "0|2" },
         { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead", 0, 0,
           "ast|graph|plan" },
-        { "--program", "P", ARG_STRING, &v.program, "with --emit=graph: score, eval, train, ...",
-          0, 0, NULL },
+        { "--program", "P", ARG_STRING, &v.program, "with --emit=graph, --emit=dot, --dump=fusion: score, "
+          "eval, train, ...", 0, 0, NULL },
         { "--after", "PASS", ARG_STRING, &v.after, "with --emit=graph: as it is after this pass",
           0, 0, NULL },
-        { "--dump", "DIR", ARG_STRING, &v.dump, "write the graph after every pass that changed it",
-          0, 0, NULL },
+        { "--dump", "DIR", ARG_STRING, &v.dump, "write the graph after every pass that changed it; "
+          "`fusion`: print what was fused, what was not and why, instead", 0, 0, NULL },
         { "--json", NULL, ARG_FLAG, &v.json, "diagnostics as JSON on standard output", 0, 0, NULL },
     };
     Args a = { .usage = "smc compile MODEL.smg [-o PLAN.smp] [-D NAME=VALUE]... [options]",

@@ -1,0 +1,45 @@
+/* What the commands of smc have in common.  Private to the files of the program smc. */
+#ifndef CODEGEN_COMMAND_H
+#define CODEGEN_COMMAND_H
+
+#include "base/args.h"
+#include "base/arena.h"
+#include "codegen/compile.h"
+#include "frontend/frontend.h"
+#include "ir/diag.h"
+
+#include <setjmp.h>
+
+enum { EXIT_DONE = 0, EXIT_FAULT = 1, EXIT_USAGE = 2 };
+
+typedef struct Compilation {
+    Arena arena, scratch;
+    DiagSink diags;
+    Sources sources;
+    jmp_buf out_of_memory;
+} Compilation;
+
+/* "smc: " and the message on standard error; EXIT_FAULT. */
+int fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Shows the diagnostics that were collected; the exit code that they amount to. */
+int report(Compilation *c, bool json);
+/* To a file, or to standard output (NULL or "-").  Frees the buffer. */
+int deliver(Buf *out, const char *path);
+/* NULL with diagnostics. */
+Graph *read_model(Compilation *c, const char *path, const ArgList *defines);
+/* After args_parse, when there is nothing to run: the help, or what is wrong. */
+int usage_or_help(Args *a, bool parsed, const Error *err);
+
+/* Every program of the model, or the named one, through every pass, one after the other.  Programs
+ * for which the model does not allow are left out unless they are named.  `visit` sees each; its
+ * exit code ends the walk when it is not EXIT_DONE. */
+typedef int ProgramVisit(void *arg, Compilation *c, const Graph *g);
+int each_program(Compilation *c, const Graph *model, const char *program,
+                 const CompileOptions *options, ProgramVisit *visit, void *arg);
+
+/* What fusion did to these programs, as text. */
+int dump_fusion(Compilation *c, const Graph *model, const char *program,
+                const CompileOptions *options, const char *out);
+
+
+#endif
