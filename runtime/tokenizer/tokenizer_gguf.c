@@ -1,0 +1,438 @@
+/* Tokenizers inside GGUF files: the same parts as a tokenizer.json would name, made from the values
+ * `tokenizer.ggml.*`.  Two kinds are known: "llama", SentencePiece's byte pairs by score, and "gpt2",
+ * byte-level BPE whose pattern the file names only by `tokenizer.ggml.pre`.  A name that is not in
+ * the table below is an error. */
+#include "runtime/tokenizer/assemble.h"
+
+#include "base/check.h"
+#include "runtime/tokenizer/unicode.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What tokenizer.ggml.token_type says of a token. */
+enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
+
+enum { MAX_PATTERNS = 5, MAX_SCORED_TOKEN = 512 };
+
+/* ---- the named patterns ----------------------------------------------------------------------- */
+
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
+#define ENDINGS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define REST(more) " ?[^\\s\\p{L}\\p{N}]+[\\r\\n" more "]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define LLAMA3(digits) ENDINGS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "|" REST("")
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(endings, digits) \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" endings "|" \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" endings "|" digits "|" REST("/")
+
+typedef struct NamedPattern {
+    const char *names;                  /* between bars */
+    const char *pattern[MAX_PATTERNS];  /* applied one after the other */
+    bool ignore_merges, add_bos;
+} NamedPattern;
+
+static const NamedPattern patterns[] = {
+    { "|gpt-2|phi-2|mpt|olmo|jais|jina-es|jina-de|roberta-bpe|", { GPT2 }, false, false },
+    { "|llama-bpe|llama3|llama-v3|falcon3|pixtral|", { LLAMA3("\\p{N}{1,3}") }, true, true },
+    { "|qwen2|deepseek-r1-qwen|stablelm2|megrez|hunyuan|", { LLAMA3("\\p{N}") }, false, false },
+    { "|chatglm-bpe|glm4|", { LLAMA3("\\p{N}{1,3}") }, false, false },
+    { "|smollm|starcoder|refact|command-r|codeshell|exaone|minerva-7b|", { "\\p{N}", GPT2 }, false,
+      false },
+    { "|falcon|", { "[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]" }, false, false },
+    { "|tekken|", { CASED("", "\\p{N}") }, true, true },
+    { "|gpt-4o|llama4|", { CASED(ENDINGS "?", "\\p{N}{1,3}") }, false, false },
+    { "|default|", { "[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]" }, false, false },
+};
+
+static const NamedPattern *find_pattern(GgufString name, Error *err)
+{
+    char wanted[64];
+    if (name.n + 3 <= sizeof wanted && !memchr(name.text, '|', name.n)) {
+        wanted[0] = '|';
+        memcpy(wanted + 1, name.text, name.n);
+        wanted[name.n + 1] = '|';
+        wanted[name.n + 2] = 0;
+        for (size_t i = 0; i < COUNT_OF(patterns); i++)
+            if (strstr(patterns[i].names, wanted))
+                return &patterns[i];
+    }
+    error_set(err, "tokenizer.ggml.pre is \"%.*s\", a pre-tokenizer that is not known here; no other "
+              "would give the same ids", name.n > 60 ? 60 : (int)name.n, name.text);
+    return NULL;
+}
+
+/* ---- the vocabulary --------------------------------------------------------------------------- */
+
+static bool read_vocab(const Gguf *g, Vocab *v, Error *err)
+{
+    const GgufValue *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+    GgufString s;
+    if (!tokens || !tokens->is_array || tokens->type != GGUF_string || tokens->n > 1 << 24)
+        return error_set(err, "tokenizer.ggml.tokens is missing or no array of strings");
+    if (!vocab_init(v, (size_t)tokens->n, err))
+        return false;
+    GgufWalk walk = gguf_walk(tokens);
+    for (int64_t id = 0; gguf_walk_next(&walk, &s); id++) {
+        if (!unicode_valid(s.text, s.n) || memchr(s.text, 0, s.n))
+            return error_set(err, "tokenizer.ggml.tokens: token %" PRId64 " is no text", id);
+        if (!vocab_add(v, s.text, s.n, id, err))
+            return error_prefix(err, "tokenizer.ggml.tokens");
+    }
+    return true;
+}
+
+/* An array as long as the vocabulary, or NULL when it is missing. */
+static bool find_array(const Gguf *g, const char *key, size_t n, const GgufValue **out, Error *err)
+{
+    *out = gguf_find(g, key);
+    return !*out || ((*out)->is_array && (*out)->n == n) ||
+           error_set(err, "%s has not as many elements as there are tokens", key);
+}
+
+static int64_t type_of(const GgufValue *types, size_t id)
+{
+    int64_t type = TOKEN_NORMAL;
+    if (types)
+        gguf_array_i64(types, id, &type);
+    return type;
+}
+
+/* ---- merges ----------------------------------------------------------------------------------- */
+
+typedef struct MergeList {
+    Merge *merge;
+    size_t n, cap;
+} MergeList;
+
+static bool push_merge(MergeList *l, Merge m, Error *err)
+{
+    if (l->n == l->cap) {
+        const size_t cap = l->cap ? 2 * l->cap : 1024;
+        Merge *grown = realloc(l->merge, cap * sizeof *grown);
+        if (!grown)
+            return error_set(err, "out of memory");
+        l->merge = grown;
+        l->cap = cap;
+    }
+    l->merge[l->n++] = m;
+    return true;
+}
+
+typedef struct Scored {
+    double score;
+    int32_t id;
+} Scored;
+
+static int best_first(const void *a, const void *b)
+{
+    const Scored *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The tokens that pairs may become or be made of, best first. */
+static bool rank_tokens(const Vocab *v, const GgufValue *scores, const GgufValue *types, Scored *out,
+                        size_t *n, Error *err)
+{
+    *n = 0;
+    for (size_t id = 0; id < v->n; id++) {
+        const int64_t type = type_of(types, id);
+        Scored s = { .id = (int32_t)id };
+        if (type != TOKEN_NORMAL && type != TOKEN_USER)
+            continue;
+        if (!gguf_array_f64(scores, id, &s.score) || isnan(s.score))
+            return error_set(err, "tokenizer.ggml.scores: number %zu is no number", id);
+        if (v->length[id] > MAX_SCORED_TOKEN)
+            return error_set(err, "token %zu has %" PRIu32 " bytes; at most %d are read", id,
+                             v->length[id], MAX_SCORED_TOKEN);
+        out[(*n)++] = s;
+    }
+    qsort(out, *n, sizeof *out, best_first);
+    return true;
+}
+
+static bool may_merge(const GgufValue *types, int32_t id)
+{
+    if (id < 0)
+        return false;
+    const int64_t type = type_of(types, (size_t)id);
+    return type == TOKEN_NORMAL || type == TOKEN_USER;
+}
+
+/* Every two tokens that together are a token may be joined, the best score first; of equal scores
+ * the leftmost pair, so these share a rank. */
+static bool merges_by_score(const Vocab *v, const GgufValue *scores, const GgufValue *types,
+                            MergeList *out, Error *err)
+{
+    Scored *order = malloc((v->n + 1) * sizeof *order);
+    size_t n = 0;
+    uint32_t rank = 0;
+    bool ok = order ? rank_tokens(v, scores, types, order, &n, err) : error_set(err, "out of memory");
+    for (size_t i = 0; ok && i < n; i++) {
+        size_t length = 0;
+        const char *text = vocab_text(v, order[i].id, &length);
+        rank += i > 0 && order[i].score != order[i - 1].score;
+        for (size_t cut = length ? utf8_length(*text) : 0; ok && cut < length;
+             cut += utf8_length(text[cut])) {
+            const int32_t left = vocab_find(v, text, cut);
+            const int32_t right = left < 0 ? -1 : vocab_find(v, text + cut, length - cut);
+            if (may_merge(types, left) && may_merge(types, right))
+                ok = push_merge(out, (Merge){ left, right, order[i].id, rank }, err);
+        }
+    }
+    free(order);
+    return ok;
+}
+
+static bool merges_listed(const Gguf *g, const Vocab *v, MergeList *out, Error *err)
+{
+    const GgufValue *list = gguf_find(g, "tokenizer.ggml.merges");
+    GgufString s;
+    Buf joined = { 0 };
+    bool ok = true;
+    if (!list || !list->is_array || list->type != GGUF_string)
+        return error_set(err, "tokenizer.ggml.merges is missing or no array of strings");
+    GgufWalk walk = gguf_walk(list);
+    for (uint32_t rank = 0; ok && gguf_walk_next(&walk, &s); rank++) {
+        /* The first character may be a space itself. */
+        const char *space = s.n > 1 ? memchr(s.text + 1, ' ', s.n - 1) : NULL;
+        const size_t left = space ? (size_t)(space - s.text) : 0;
+        Merge m = { -1, -1, -1, rank };
+        if (space) {
+            buf_clear(&joined);
+            buf_add(&joined, s.text, left);
+            buf_add(&joined, space + 1, s.n - left - 1);
+            m.left = vocab_find(v, s.text, left);
+            m.right = vocab_find(v, space + 1, s.n - left - 1);
+            m.result = joined.failed ? -1 : vocab_find(v, joined.data, joined.len);
+        }
+        ok = m.left >= 0 && m.right >= 0 && m.result >= 0
+                 ? push_merge(out, m, err)
+                 : error_set(err, "tokenizer.ggml.merges: number %" PRIu32 ", \"%.*s\", is not two "
+                             "tokens that are one", rank, s.n > 60 ? 60 : (int)s.n, s.text);
+    }
+    buf_free(&joined);
+    return ok;
+}
+
+/* ---- the other parts, as a tokenizer.json names them ------------------------------------------ */
+
+static json_t *token_text(const Vocab *v, int64_t id)
+{
+    size_t n = 0;
+    const char *text = id >= 0 && id <= INT32_MAX ? vocab_text(v, (int32_t)id, &n) : NULL;
+    return text ? json_stringn(text, n) : json_null();
+}
+
+static json_t *make_added(const Vocab *v, const GgufValue *types)
+{
+    json_t *out = json_array();
+    for (size_t id = 0; id < v->n; id++) {
+        const int64_t type = type_of(types, id);
+        if (type != TOKEN_UNKNOWN && type != TOKEN_CONTROL && type != TOKEN_USER)
+            continue;
+        json_array_append_new(
+            out, json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id, "content",
+                           token_text(v, (int64_t)id), "single_word", 0, "lstrip", 0, "rstrip", 0,
+                           "normalized", 0, "special", type != TOKEN_USER));
+    }
+    return out;
+}
+
+/* "single" with the tokens that the file wants around a text. */
+static json_t *make_post(const HfTokenizer *t, bool bos, bool eos)
+{
+    json_t *single = json_array(), *special = json_object();
+    const int32_t id[2] = { bos ? t->role[HF_BOS] : -1, eos ? t->role[HF_EOS] : -1 };
+    for (int k = 0; k < 2; k++) {
+        if (k == 1)
+            json_array_append_new(single, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id",
+                                                    0));
+        json_t *name = token_text(&t->vocab, id[k]);
+        const char *text = json_string_value(name);
+        if (text) {
+            json_array_append_new(single, json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", text,
+                                                    "type_id", 0));
+            json_object_set_new(special, text, json_pack("{s:s, s:[i], s:[s]}", "id", text, "ids",
+                                                         (int)id[k], "tokens", text));
+        }
+        json_decref(name);
+    }
+    return json_pack("{s:s, s:o, s:[], s:o}", "type", "TemplateProcessing", "single", single, "pair",
+                     "special_tokens", special);
+}
+
+static json_t *make_frame(const HfTokenizer *t, const GgufValue *types, json_t *normalizer,
+                          json_t *pre, json_t *post, json_t *decoder, json_t *model)
+{
+    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
+                     "padding", "added_tokens", make_added(&t->vocab, types), "normalizer", normalizer,
+                     "pre_tokenizer", pre, "post_processor", post, "decoder", decoder, "model", model);
+}
+
+static json_t *replacing(const char *what, const char *with)
+{
+    return json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", what, "content",
+                     with);
+}
+
+static json_t *make_model(json_t *unk, bool spm, bool ignore_merges)
+{
+    return json_pack("{s:s, s:n, s:o, s:n, s:n, s:b, s:b, s:b}", "type", "BPE", "dropout",
+                     "unk_token", unk, "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                     spm, "byte_fallback", spm, "ignore_merges", ignore_merges);
+}
+
+#define SIGN "\xe2\x96\x81"             /* what SentencePiece writes for a space */
+
+static json_t *spm_normalizer(bool prefix)
+{
+    json_t *steps = json_array();
+    if (prefix)
+        json_array_append_new(steps, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", SIGN));
+    json_array_append_new(steps, replacing(" ", SIGN));
+    return json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", steps);
+}
+
+static json_t *spm_decoder(bool prefix)
+{
+    json_t *steps = json_array();
+    json_array_append_new(steps, replacing(SIGN, " "));
+    json_array_append_new(steps, json_pack("{s:s}", "type", "ByteFallback"));
+    json_array_append_new(steps, json_pack("{s:s}", "type", "Fuse"));
+    if (prefix)
+        json_array_append_new(steps, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ",
+                                               "start", 1, "stop", 0));
+    return json_pack("{s:s, s:o}", "type", "Sequence", "decoders", steps);
+}
+
+static json_t *byte_level(void)
+{
+    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                     "trim_offsets", 1, "use_regex", 0);
+}
+
+static json_t *bpe_pretokenizer(const NamedPattern *p)
+{
+    json_t *steps = json_array();
+    for (int i = 0; i < MAX_PATTERNS && p->pattern[i]; i++)
+        json_array_append_new(steps, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern",
+                                               "Regex", p->pattern[i], "behavior", "Isolated",
+                                               "invert", 0));
+    json_array_append_new(steps, byte_level());
+    return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", steps);
+}
+
+/* ---- the two kinds ---------------------------------------------------------------------------- */
+
+static bool finish(HfTokenizer *t, const BpeOptions *o, MergeList *merges, json_t *frame, Error *err)
+{
+    t->kind = MODEL_BPE;
+    t->bpe = frame ? bpe_new(&t->vocab, o, merges->merge, merges->n, err) : NULL;
+    if (!frame)
+        error_set(err, "out of memory");
+    free(merges->merge);
+    if (!t->bpe) {
+        json_decref(frame);
+        return false;
+    }
+    return assemble(t, frame, err);
+}
+
+static bool read_spm(HfTokenizer *t, const Gguf *g, const GgufValue *types, Error *err)
+{
+    const GgufValue *scores;
+    MergeList merges = { 0 };
+    bool prefix = true, bos = true, eos = false;
+    gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &prefix);
+    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
+    gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    if (!find_array(g, "tokenizer.ggml.scores", t->vocab.n, &scores, err))
+        return false;
+    if (!scores)
+        return error_set(err, "tokenizer.ggml.scores is missing");
+    if (!merges_by_score(&t->vocab, scores, types, &merges, err)) {
+        free(merges.merge);
+        return false;
+    }
+    json_t *unk = token_text(&t->vocab, t->role[HF_UNK]);
+    json_t *frame = make_frame(t, types, spm_normalizer(prefix), json_null(), make_post(t, bos, eos),
+                               spm_decoder(prefix), make_model(json_incref(unk), true, false));
+    const BpeOptions o = { .unk_token = json_string_value(unk), .fuse_unk = true,
+                           .byte_fallback = true };
+    const bool ok = finish(t, &o, &merges, frame, err);
+    json_decref(unk);
+    return ok;
+}
+
+static bool read_byte_level(HfTokenizer *t, const Gguf *g, const GgufValue *types, Error *err)
+{
+    GgufString name;
+    MergeList merges = { 0 };
+    if (!gguf_get_string(g, "tokenizer.ggml.pre", &name))
+        return error_set(err, "tokenizer.ggml.pre, which names the pre-tokenizer, is missing");
+    const NamedPattern *p = find_pattern(name, err);
+    if (!p)
+        return false;
+    bool bos = p->add_bos, eos = false;
+    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
+    gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    if (!merges_listed(g, &t->vocab, &merges, err)) {
+        free(merges.merge);
+        return false;
+    }
+    json_t *frame = make_frame(t, types, json_null(), bpe_pretokenizer(p), make_post(t, bos, eos),
+                               byte_level(), make_model(json_null(), false, p->ignore_merges));
+    const BpeOptions o = { .ignore_merges = p->ignore_merges };
+    return finish(t, &o, &merges, frame, err);
+}
+
+static bool read_roles(const Gguf *g, HfTokenizer *t, Error *err)
+{
+    static const char *const keys[N_HF_ROLES] = {
+        [HF_BOS] = "tokenizer.ggml.bos_token_id", [HF_EOS] = "tokenizer.ggml.eos_token_id",
+        [HF_UNK] = "tokenizer.ggml.unknown_token_id", [HF_PAD] = "tokenizer.ggml.padding_token_id",
+    };
+    for (int r = 0; r < N_HF_ROLES; r++) {
+        uint64_t id;
+        if (!gguf_get_u64(g, keys[r], &id))
+            continue;
+        if (id >= t->vocab.n)
+            return error_set(err, "%s is %" PRIu64 " of %zu tokens", keys[r], id, t->vocab.n);
+        t->role[r] = (int32_t)id;
+    }
+    return true;
+}
+
+static bool read_tokenizer(HfTokenizer *t, const Gguf *g, Error *err)
+{
+    GgufString model;
+    const GgufValue *types;
+    if (!gguf_get_string(g, "tokenizer.ggml.model", &model))
+        return error_set(err, "tokenizer.ggml.model is missing: the file has no tokenizer");
+    if (!read_vocab(g, &t->vocab, err) || !read_roles(g, t, err) ||
+        !find_array(g, "tokenizer.ggml.token_type", t->vocab.n, &types, err))
+        return false;
+    if (model.n == 5 && memcmp(model.text, "llama", 5) == 0)
+        return read_spm(t, g, types, err);
+    if (model.n == 4 && memcmp(model.text, "gpt2", 4) == 0)
+        return read_byte_level(t, g, types, err);
+    return error_set(err, "tokenizer.ggml.model is \"%.*s\"; \"llama\" and \"gpt2\" are supported",
+                     model.n > 60 ? 60 : (int)model.n, model.text);
+}
+
+HfTokenizer *hf_tokenizer_of_gguf(const Gguf *g, Error *err)
+{
+    HfTokenizer *t = tokenizer_new(err);
+    if (!t)
+        return NULL;
+    if (read_tokenizer(t, g, err))
+        return t;
+    hf_tokenizer_free(t);
+    return NULL;
+}
