@@ -106,3 +106,33 @@ double random_normal(uint64_t seed, uint64_t stream, uint64_t index)
     double radius2 = -2 * portable_log((double)(bits53(w[0], w[1]) + 1) * 0x1p-53);
     return sqrt(radius2) * portable_cos_turns((double)bits53(w[2], w[3]) * 0x1p-53);
 }
+
+/* ---- permutations ---------------------------------------------------------------------------- */
+
+enum { FEISTEL_ROUNDS = 6 };
+
+static uint64_t feistel(uint64_t seed, uint64_t stream, unsigned half_bits, uint64_t x)
+{
+    const uint64_t mask = ((uint64_t)1 << half_bits) - 1;
+    uint64_t left = x >> half_bits, right = x & mask;
+    for (uint64_t round = 0; round < FEISTEL_ROUNDS; round++) {
+        uint32_t word[4];
+        philox4x32(seed ^ round, stream, right, word);
+        const uint64_t mixed = (word[0] | (uint64_t)word[1] << 32) & mask;
+        const uint64_t next = left ^ mixed;
+        left = right;
+        right = next;
+    }
+    return left << half_bits | right;
+}
+
+uint64_t random_permuted(uint64_t seed, uint64_t stream, uint64_t n, uint64_t i)
+{
+    unsigned half_bits = 1;
+    while (half_bits < 32 && (n - 1) >> (2 * half_bits))
+        half_bits++;
+    do
+        i = feistel(seed, stream, half_bits, i);
+    while (i >= n);
+    return i;
+}

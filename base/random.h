@@ -17,4 +17,10 @@ uint32_t random_u32(uint64_t seed, uint64_t stream, uint64_t index);
 double random_uniform(uint64_t seed, uint64_t stream, uint64_t index);
 double random_normal(uint64_t seed, uint64_t stream, uint64_t index);
 
+/* Where i < n stands in a random order of 0 .. n-1 (n >= 1): a bijection, computed for one i at a
+ * time.  A Feistel network of philox rounds (Luby and Rackoff, "How to Construct Pseudorandom
+ * Permutations", 1988) over the next even power of two, walked until it falls below n (Black and
+ * Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). */
+uint64_t random_permuted(uint64_t seed, uint64_t stream, uint64_t n, uint64_t i);
+
 #endif

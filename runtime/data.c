@@ -267,17 +267,26 @@ static bool copy_item(const Data *d, Session *s, int64_t b, int64_t at, Error *e
     return true;
 }
 
+int64_t data_random_start(int64_t starts, int64_t stride, uint64_t seed, int64_t i)
+{
+    const int64_t shift = starts < stride ? starts : stride;
+    const int64_t per_epoch = (starts - shift) / stride + 1;
+    const uint64_t epoch = (uint64_t)(i / per_epoch);
+    const uint64_t stream = hash_bytes("$data", 5) + epoch;
+    const int64_t first = (int64_t)(random_uniform(seed, stream, 0) * (double)shift);
+    const uint64_t turn = (uint64_t)(i % per_epoch);
+    return first + stride * (int64_t)random_permuted(seed, stream, (uint64_t)per_epoch, turn);
+}
+
 bool data_fill(const Data *d, Session *s, DataOrder order, uint64_t seed, int64_t index, Error *err)
 {
-    const uint64_t stream = hash_bytes("$data", 5);
     const int64_t starts = d->n_train - item_length(d) + 1;
     const int64_t stride = d->is_text ? d->sizes[d->model.sequence] : 1;
     const int64_t in_order = (starts - 1) / stride + 1;
     for (int64_t b = 0; b < d->batch; b++) {
         const int64_t i = index * d->batch + b;
         const int64_t at = order == DATA_sequential
-            ? i % in_order * stride
-            : (int64_t)(random_uniform(seed, stream, (uint64_t)i) * (double)starts);
+            ? i % in_order * stride : data_random_start(starts, stride, seed, i);
         if (!copy_item(d, s, b, at, err))
             return false;
     }

@@ -7,7 +7,8 @@
  *
  * Which windows or samples a batch takes is a pure function of (seed, index of the batch), so a
  * resumed run reads on where it stopped:
- *   random       each is drawn by itself, uniformly
+ *   random       epoch by epoch: everything once, in a random order, before anything twice; windows
+ *                of text follow each other from a random place on, another in every epoch
  *   sequential   from the front, batch after batch, and from the front again; windows of text do not
  *                overlap
  * Validation always takes the same batches: evenly spread over the part held out. */
@@ -75,6 +76,10 @@ bool data_fill_validation(const Data *d, Session *s, int64_t index, int64_t coun
 bool data_fill_range(const Data *d, Session *s, int64_t first, int64_t count, Error *err);
 
 /* Ids (text) or samples in one full batch, for tokens/s. */
+/* Where item i of the random order begins, of `starts` places that an item can begin at, items of one
+ * epoch being `stride` apart. */
+int64_t data_random_start(int64_t starts, int64_t stride, uint64_t seed, int64_t i);
+
 int64_t data_batch_tokens(const Data *d);
 
 #endif

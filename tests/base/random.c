@@ -1,7 +1,9 @@
 /* Philox against the known-answer vectors of Salmon et al., and the moments of what is drawn. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -100,6 +102,38 @@ static void moments(void **state)
     assert_true(fabs(m[3] - 3) < five * sqrt(96));
 }
 
+/* Every n up to a few hundred, and a large one where collisions would show. */
+static void permutations_are_bijections(void **state)
+{
+    (void)state;
+    static bool seen[5000];
+    for (uint64_t n = 1; n <= 5000; n += n < 300 ? 1 : 470) {
+        memset(seen, 0, sizeof seen);
+        for (uint64_t i = 0; i < n; i++) {
+            const uint64_t at = random_permuted(7, n, n, i);
+            assert_true(at < n);
+            assert_false(seen[at]);
+            seen[at] = true;
+        }
+    }
+}
+
+static void permutations_differ_and_mix(void **state)
+{
+    (void)state;
+    int fixed = 0, same = 0, rises = 0;
+    for (uint64_t i = 0; i < 1000; i++) {
+        const uint64_t at = random_permuted(1, 1, 1000, i);
+        fixed += at == i;
+        same += at == random_permuted(2, 1, 1000, i);
+        same += at == random_permuted(1, 2, 1000, i);
+        rises += at < random_permuted(1, 1, 1000, (i + 1) % 1000);
+    }
+    assert_in_range(fixed, 0, 8);       /* 1 is to be expected, and 2 of `same` */
+    assert_in_range(same, 0, 12);
+    assert_in_range(rises, 440, 560);   /* 500, give or take 9 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +142,8 @@ int main(void)
         cmocka_unit_test(normals_are_the_same_everywhere),
         cmocka_unit_test(normals_follow_box_and_muller),
         cmocka_unit_test(moments),
+        cmocka_unit_test(permutations_are_bijections),
+        cmocka_unit_test(permutations_differ_and_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
