@@ -253,6 +253,14 @@ static bool sum_up(Profile *p, Session *s, Error *err)
     return ok;
 }
 
+static bool measure_limits(Profile *p, const KernelTable *kernels, Error *err)
+{
+    if (p->options.progress)
+        progress_line(p->options.progress, "the machine's limits, then runs of %s ...",
+                      plan_program_name(p->options.program));
+    return limits_measure(kernels, p->options.n_threads, &p->limits, err);
+}
+
 bool profile_run(const Plan *p, const ProfileOptions *o, Profile *out, Error *err)
 {
     *out = (Profile){ .plan = p, .options = *o, .overhead = NAN };
@@ -263,12 +271,11 @@ bool profile_run(const Plan *p, const ProfileOptions *o, Profile *out, Error *er
         return false;
     out->n_instrs = plan_program(p, o->program)->n_instrs;
     bool ok = session_bind(s, o->program, out->sizes, err) && set_past(out, s, err);
+    if (ok && o->limits)
+        out->limits = *o->limits;
+    else if (ok)
+        ok = measure_limits(out, session_kernels(s), err);
     if (ok) {
-        progress_line(o->progress, "the machine's limits ...");
-        ok = limits_measure(session_kernels(s), o->n_threads, &out->limits, err);
-    }
-    if (ok) {
-        progress_line(o->progress, "runs of %s ...", plan_program_name(o->program));
         weights_init(s, 1);
         random_inputs(s, out->sizes);
         ok = time_runs(out, s, err) && sum_up(out, s, err);

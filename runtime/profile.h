@@ -20,7 +20,8 @@ typedef struct ProfileOptions {
     const char *cpu;
     bool cpu_clock;                     /* processor time of each thread instead of wall time */
     bool overhead;                      /* an untimed run beside each timed one */
-    Progress *progress;
+    const Limits *limits;               /* NULL: measured first */
+    Progress *progress;                 /* or NULL */
 } ProfileOptions;
 
 /* Seconds of one run, and the work done in them. */
