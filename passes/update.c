@@ -199,6 +199,9 @@ static void step_numbers(Update *u)
     Builder *b = &u->b;
     const Optimizer *o = &u->g->optimizer;
     u->lr = read_number(u, "$lr", DTYPE_f32);
+    Storage *lr = &b->g->storages[value_def(b->g, u->lr)->attr[0].i];
+    lr->init = INIT_constant;           /* what the author wrote, for whoever is given no other */
+    lr->init_value = o->lr;
     if (o->kind == OPTIMIZER_sgd)
         return;
     ValueId one = build_constant(b, 1);
