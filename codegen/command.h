@@ -41,5 +41,6 @@ int each_program(Compilation *c, const Graph *model, const char *program,
 int dump_fusion(Compilation *c, const Graph *model, const char *program,
                 const CompileOptions *options, const char *out);
 
+int command_expect(Compilation *c, int argc, char **argv);
 
 #endif

@@ -496,6 +496,7 @@ static const Command commands[] = {
     { "check", "a model for mistakes", command_check },
     { "fmt", "models into the canonical layout", command_fmt },
     { "explain", "an error code", command_explain },
+    { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
     { "opt", "run passes on graph text", command_opt },
     { "passes", "list the passes in order", command_passes },
 };
