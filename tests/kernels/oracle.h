@@ -120,9 +120,9 @@ static const Oracle oracles[] = {
     { ROW_silu, o_silu, 4 },
     { ROW_gelu, o_gelu, 6 },
     { ROW_gelu_tanh, o_gelu_tanh, 4 },
-    { ROW_silu_slope, o_silu_slope, 5 },
+    { ROW_silu_slope, o_silu_slope, 6 },
     { ROW_gelu_slope, o_gelu_slope, 6 },
-    { ROW_gelu_tanh_slope, o_gelu_tanh_slope, 6 },
+    { ROW_gelu_tanh_slope, o_gelu_tanh_slope, 7 },
 };
 
 /* Distance in ulps of `scale`, which is at least a subnormal's.  Beyond the largest float the
