@@ -42,10 +42,11 @@ struct PreTokenizer {
     bool split;
 };
 
-/* ByteLevel's own pattern and Whitespace's. */
+/* ByteLevel's own pattern; Whitespace's, whose \w is that of Rust's regex and has the joiners. */
 static const char byte_level_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char word_pattern[] = "\\w+|[^\\w\\s]+";
+#define RUST_WORDS REGEX_WORDS "\\x{200c}\\x{200d}"
+static const char word_pattern[] = "[" RUST_WORDS "]+|[^" RUST_WORDS "\\s]+";
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 

@@ -31,11 +31,11 @@ struct RegexScratch {
 
 /* ---- rewriting -------------------------------------------------------------------------------- */
 
-/* Members of a set, without its brackets.  \w is spelt out because PCRE2 leaves out the marks. */
+/* Members of a set, without its brackets.  Oniguruma's \w has the marks, which PCRE2's leaves out, and
+ * of the numbers that are neither digits nor letters those of Latin-1. */
 #define SPACES "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
                "\\x{205f}\\x{3000}"
-#define WORDS "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
-              "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\x{200c}\\x{200d}"
+#define WORDS REGEX_WORDS "\\xb2\\xb3\\xb9\\xbc-\\xbe"
 #define HEX "0-9A-Fa-f"
 
 static const char *set_of(char letter)

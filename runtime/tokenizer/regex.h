@@ -11,6 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Members of a set: letters, marks, digits, connectors, and the letters in circles and squares, which
+ * are symbols to Unicode's categories.  It is what \w of Rust's regex and of Oniguruma share. */
+#define REGEX_WORDS \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}" \
+    "\\x{1f170}-\\x{1f189}"
+
 typedef struct Regex Regex;                     /* immutable: any number of threads */
 typedef struct RegexScratch RegexScratch;       /* one a thread, for any regexes */
 

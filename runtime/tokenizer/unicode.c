@@ -54,7 +54,6 @@ static size_t broken_length(const char *text, size_t n)
     while (length < n && length < 3 &&
            utf8_decode((const uint8_t *)text, length + 1, &c) == -1)
         length++;
-    /* -1 for the first byte alone says only that it may begin a character. */
     return length;
 }
 
@@ -121,8 +120,7 @@ bool unicode_is_nonspacing(uint32_t c)
 
 bool unicode_is_other(uint32_t c)
 {
-    const utf8proc_category_t k = category(c);
-    return k == UTF8PROC_CATEGORY_CN || k >= UTF8PROC_CATEGORY_CC;
+    return category(c) >= UTF8PROC_CATEGORY_CC;
 }
 
 bool unicode_is_word(uint32_t c)

@@ -50,7 +50,7 @@ bool unicode_is_punctuation(uint32_t c);        /* P*, and the symbols of ASCII 
 bool unicode_is_word(uint32_t c);               /* \w: letters, marks, digits, connectors */
 bool unicode_is_mark(uint32_t c);               /* Mn, Mc, Me */
 bool unicode_is_nonspacing(uint32_t c);         /* Mn */
-bool unicode_is_other(uint32_t c);              /* Cc, Cf, Cn, Co, Cs */
+bool unicode_is_other(uint32_t c);              /* Cc, Cf, Cs, Co */
 
 /* Appends the lower case of one character: two for U+0130. */
 void unicode_lower(Buf *out, uint32_t c);
