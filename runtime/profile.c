@@ -116,35 +116,57 @@ static bool take_memory(Profile *p, Error *err)
                      bytes);
 }
 
+static void time_one(Profile *p, Session *s, ClockFn *now, int64_t step)
+{
+    const size_t n = (size_t)p->options.n_threads * p->n_instrs;
+    const uint64_t from = now();
+    session_run_timed(s, p->options.program, now, p->spans + (size_t)step * n);
+    p->run_ticks[step] = now() - from;
+}
+
+/* A run with the clock and one without, in turn before and after each other: the ratio of what they
+ * take of the processor, which others cannot disturb as they can the time of day. */
+static double time_pair(Profile *p, Session *s, ClockFn *now, int64_t step)
+{
+    double spent[2];
+    for (int i = 0; i < 2; i++) {
+        const bool timed = (step + i) % 2;
+        const uint64_t from = cpu_clock();
+        if (timed)
+            time_one(p, s, now, step);
+        else
+            session_run(s, p->options.program);
+        spent[timed] = seconds_of(cpu_clock() - from);
+    }
+    return spent[1] / fmax(spent[0], 1e-9);
+}
+
 static bool time_runs(Profile *p, Session *s, Error *err)
 {
-    const PlanProgramKind program = p->options.program;
+    const bool pairs = p->options.overhead;
     ClockFn *now = p->options.cpu_clock ? cpu_clock : wall_clock;
-    session_run(s, program);
-    uint64_t from = wall_clock();
-    session_run(s, program);
-    const double one = seconds_of(wall_clock() - from) * (p->options.overhead ? 2 : 1);
+    session_run(s, p->options.program);
+    const uint64_t from = wall_clock();
+    session_run(s, p->options.program);
+    const double one = seconds_of(wall_clock() - from) * (pairs ? 2 : 1);
     const double fit = default_seconds / fmax(one, 1e-6);
     p->n_steps = p->options.steps ? p->options.steps
                : (int64_t)fmin(fmax(fit, FEWEST_STEPS), MOST_STEPS);
-    if (!take_memory(p, err))
-        return false;
     double *ratio = calloc((size_t)p->n_steps, sizeof *ratio);
     if (!ratio)
         return error_set(err, "out of memory");
+    if (!take_memory(p, err)) {
+        free(ratio);
+        return false;
+    }
     p->clock_cost = clock_cost(now);
     for (int64_t i = 0; i < p->n_steps; i++) {
-        uint64_t untimed = now();
-        if (p->options.overhead)
-            session_run(s, program);
-        from = now();
-        untimed = from - untimed;
-        session_run_timed(s, program, now,
-                          p->spans + (size_t)i * (size_t)p->options.n_threads * p->n_instrs);
-        p->run_ticks[i] = now() - from;
-        ratio[i] = (double)p->run_ticks[i] / (double)(untimed ? untimed : 1);
+        if (pairs)
+            ratio[i] = time_pair(p, s, now, i);
+        else
+            time_one(p, s, now, i);
     }
-    p->overhead = p->options.overhead ? median(ratio, p->n_steps) - 1 : NAN;
+    p->overhead = pairs ? median(ratio, p->n_steps) - 1 : NAN;
     free(ratio);
     return true;
 }

@@ -57,7 +57,8 @@ typedef struct Profile {
     ProfileFigures all;                 /* the sum over the instructions */
     double run;                         /* median seconds of a run */
     double clock_cost;                  /* seconds to read the clock once */
-    double overhead;                    /* timed over untimed run, less 1, median; NAN: not asked */
+    double overhead;                    /* processor time of thread 0, timed over untimed run, less
+                                           1, median; NAN: not asked for */
     int64_t n_steps, typical;           /* the run whose time is the median */
     uint64_t *run_ticks;                /* of each run, nanoseconds; owned */
     SessionSpan *spans;                 /* [n_steps][n_threads][n_instrs], nanoseconds; owned */
