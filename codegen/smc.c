@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "codegen/command.h"
+#include "codegen/dot.h"
+#include "codegen/dump.h"
 #include "frontend/carets.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -124,37 +126,6 @@ Graph *read_model(Compilation *c, const char *path, const ArgList *defines)
     return frontend_read(path, &options, &c->arena, &c->diags);
 }
 
-/* ---- dumps ------------------------------------------------------------------------------------ */
-
-typedef struct Dump {
-    const char *dir;                    /* NULL: none */
-    const char *after;                  /* keep the text after the last run of this pass */
-    Buf kept, last;
-    bool failed;
-    Error err;
-} Dump;
-
-static void dump_after(void *arg, const PassInfo *pass, int row, const Graph *g)
-{
-    Dump *d = arg;
-    Buf text = { 0 };
-    char name[128], path[4096];
-    graph_print(&text, g);
-    if (d->after && strcmp(d->after, pass->name) == 0) {
-        buf_clear(&d->kept);
-        buf_add(&d->kept, text.data, text.len);
-    }
-    const bool changed = text.len != d->last.len
-        || memcmp(text.data, d->last.data, text.len) != 0;
-    if (d->dir && changed && !d->failed) {
-        snprintf(name, sizeof name, "%s.%02d.%s.smir", program_name(g->program), row, pass->name);
-        d->failed = !path_join(path, sizeof path, d->dir, name, &d->err)
-            || !file_replace(path, text.data, text.len, &d->err);
-    }
-    buf_free(&d->last);
-    d->last = text;
-}
-
 /* ---- compile ---------------------------------------------------------------------------------- */
 
 typedef struct CompileArgs {
@@ -170,18 +141,19 @@ static int emit_graph(Compilation *c, const Graph *model, const CompileArgs *a,
 {
     Buf out = { 0 };
     Program p = PROGRAM_model;
+    void (*const print)(Buf *, const Graph *) = strcmp(a->emit, "dot") == 0 ? dot_print : graph_print;
     if (a->program && !program_from_name(a->program, &p))
         return fault("no program is called %s; they are model, score, eval, train, accumulate, "
                      "apply, generate", a->program);
     if (p == PROGRAM_model) {
-        graph_print(&out, model);
+        print(&out, model);
         return deliver(&out, a->out);
     }
     const Graph *g = compile_program(model, p, options, &c->arena, &c->scratch, &c->diags);
     if (!g)
         return report(c, a->json);
     if (!a->after)
-        graph_print(&out, g);
+        print(&out, g);
     else if (dump->kept.len == 0)
         return fault("pass %s did not run for program %s", a->after, a->program);
     else
@@ -266,7 +238,7 @@ static int emit_ast(Compilation *c, const char *path, const CompileArgs *a)
 static int compile(Compilation *c, const char *path, const CompileArgs *a)
 {
     const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
-    Dump dump = { .dir = fusion ? NULL : a->dump, .after = a->after };
+    Dump dump = { .dir = fusion ? NULL : a->dump, .after = a->after, .arena = &c->arena };
     CompileOptions options = { .level = a->level[0] - '0', .batch = a->batch, .sequence = a->seq,
                                .chunk = a->chunk };
     Error err;
@@ -284,11 +256,12 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     if (fusion)
         return dump_fusion(c, model, a->program, &options, a->out);
     options.command = command_line(&c->arena, path, a);
-    const bool graph = a->emit && strcmp(a->emit, "graph") == 0;
+    if (dump.dir || a->after)
+        dump_begin(&dump, model);
+    const bool graph = a->emit && (strcmp(a->emit, "graph") == 0 || strcmp(a->emit, "dot") == 0);
     const int code = graph ? emit_graph(c, model, a, &options, &dump)
         : emit_plan(c, model, a, &options, a->out ? a->out : plan_path(&c->arena, path));
-    buf_free(&dump.kept);
-    buf_free(&dump.last);
+    dump_end(&dump);
     return dump.failed ? fault("%s", dump.err.text) : code;
 }
 
@@ -321,14 +294,14 @@ static int command_compile(Compilation *c, int argc, char **argv)
           "64)", 1, 1e6, NULL },
         { "-O", "LEVEL", ARG_CHOICE, &v.level, "0: only what is needed; 2: everything (default)",
           0, 0, "0|2" },
-        { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead", 0, 0,
-          "ast|graph|plan" },
-        { "--program", "P", ARG_STRING, &v.program, "with --emit=graph, --emit=dot, --dump=fusion: score, "
-          "eval, train, ...", 0, 0, NULL },
+        { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead, or the "
+          "graph for Graphviz", 0, 0, "ast|graph|dot|plan" },
+        { "--program", "P", ARG_STRING, &v.program, "with --emit=graph, --emit=dot, --dump=fusion: "
+          "score, eval, train, ...", 0, 0, NULL },
         { "--after", "PASS", ARG_STRING, &v.after, "with --emit=graph: as it is after this pass",
           0, 0, NULL },
-        { "--dump", "DIR", ARG_STRING, &v.dump, "write the graph after every pass that changed it; "
-          "`fusion`: print what was fused, what was not and why, instead", 0, 0, NULL },
+        { "--dump", "DIR", ARG_STRING, &v.dump, "write the graph after every pass that changed it, "
+          "and the change; `fusion`: print what was fused, what was not and why, instead", 0, 0, NULL },
         { "--json", NULL, ARG_FLAG, &v.json, "diagnostics as JSON on standard output", 0, 0, NULL },
     };
     Args a = { .usage = "smc compile MODEL.smg [-o PLAN.smp] [-D NAME=VALUE]... [options]",
@@ -496,6 +469,7 @@ static const Command commands[] = {
     { "check", "a model for mistakes", command_check },
     { "fmt", "models into the canonical layout", command_fmt },
     { "explain", "an error code", command_explain },
+    { "summary", "what a model is made of, in numbers", command_summary },
     { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
     { "opt", "run passes on graph text", command_opt },
     { "passes", "list the passes in order", command_passes },

@@ -3,6 +3,7 @@
 
 #include "codegen/expect.h"
 #include "codegen/fusion_text.h"
+#include "codegen/summary.h"
 #include "passes/specialize.h"
 
 #include "base/check.h"
@@ -219,4 +220,51 @@ int command_expect(Compilation *c, int argc, char **argv)
         return report(c, false);
     const int code = each_program(c, model, NULL, &v, visit_expect, &x);
     return code == EXIT_DONE ? expect_report(&x) : code;
+}
+
+/* ---- summary ---------------------------------------------------------------------------------- */
+
+static int visit_summary(void *arg, Compilation *c, const Graph *g)
+{
+    summary_add(arg, g, &c->scratch);
+    return EXIT_DONE;
+}
+
+int command_summary(Compilation *c, int argc, char **argv)
+{
+    CompileOptions v = { .level = 2 };
+    ArgList defines = { 0 };
+    bool json = false;
+    const Arg options[] = {
+        { "-D", "NAME=VALUE", ARG_LIST, &defines, "replace the value of a config", 0, 0, NULL },
+        { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
+        { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
+          1e9, NULL },
+        { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
+          NULL },
+        { "--json", NULL, ARG_FLAG, &json, "as one JSON object", 0, 0, NULL },
+    };
+    Args a = { .usage = "smc summary MODEL.smg [-D NAME=VALUE]... [--batch N] [--seq N] [--json]",
+               .about = "Counts what a model is made of, block by block (parameters, operations, "
+                        "activations,\ncache), and what each of its programs needs (pool, its lower "
+                        "bound, memory traffic,\ninstructions, barriers).\n\n"
+                        "  smc summary gpt2.smg --batch 4 --seq 1024",
+               .options = options, .n = COUNT_OF(options), .max_positional = 1 };
+    Error err;
+    Buf out = { 0 };
+    const bool parsed = args_parse(&a, argc, argv, &err);
+    if (!parsed || a.help || a.n_positional != 1)
+        return usage_or_help(&a, parsed, &err);
+    const Graph *model = read_model(c, a.positional[0], &defines);
+    if (!model)
+        return report(c, false);
+    Summary s = summary_begin(model, &c->arena);
+    const int code = each_program(c, model, NULL, &v, visit_summary, &s);
+    if (code != EXIT_DONE)
+        return code;
+    if (json)
+        summary_json(&out, &s);
+    else
+        summary_print(&out, &s);
+    return deliver(&out, NULL);
 }
