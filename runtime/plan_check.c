@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a storage or an output: sums over all tensors of a model need no care. */
+#define MAX_ELEMENTS ((int64_t)1 << 40)
+
 /* Tables of the header in file order, with the size of a record. */
 typedef struct TableInfo {
     const char *name;
@@ -159,8 +162,12 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
         if (s->class == PLAN_PARAM && !dim_is_constant(&s->dim[a]))
             return error_set(err, "axis %" PRIu32 " has no fixed size", a);
     }
+    /* Of fixed sizes it must be countable even where no program uses it. */
+    static const int64_t ones[MAX_SYMBOLS] = { 1, 1, 1, 1, 1, 1, 1, 1 };
     size_t bytes;
-    if (!plan_storage_bytes(p, s, UINT32_MAX, &bytes))
+    int64_t count;
+    if (!plan_storage_bytes(p, s, UINT32_MAX, &bytes) || !plan_storage_count(s, ones, &count)
+        || count > MAX_ELEMENTS)
         return error_set(err, "more elements than can be counted");
     return true;
 }
@@ -356,6 +363,16 @@ static bool check_instr(Plan *p, const PlanProgram *g, uint32_t index, Error *er
     return kernel_check(&call, err);
 }
 
+/* An axis of stride 0 takes no room, however long it is. */
+static bool check_count(const Operand *o, Error *err)
+{
+    int64_t count = 1;
+    for (int a = 0; a < o->rank; a++)
+        if (!i64_mul(count, o->dim[a], &count) || count > MAX_ELEMENTS)
+            return error_set(err, "more elements than can be counted");
+    return true;
+}
+
 static bool check_outputs(const Plan *p, const PlanProgram *g, Error *err)
 {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
@@ -364,7 +381,8 @@ static bool check_outputs(const Plan *p, const PlanProgram *g, Error *err)
         if (!check_string(p, o->name, "output", err))
             return false;
         if (o->operand >= p->header->operands.count
-            || !check_operand(p, g, &p->operands[o->operand], &bound, err))
+            || !check_operand(p, g, &p->operands[o->operand], &bound, err)
+            || !check_count(&bound, err))
             return error_prefix(err, "output %s", plan_string(p, o->name));
     }
     return true;

@@ -152,10 +152,46 @@ static void test_cuts(void **state)
     }
 }
 
+/* ---- what no program touches ------------------------------------------------------------------- */
+
+/* Whoever counts parameters or writes outputs relies on sizes that the kernels never see.  A program
+ * without instructions shows nothing to the kernels. */
+static void test_uncountable(void **state)
+{
+    (void)state;
+    Buf plan = { 0 };
+    compile_small(&models[2], PROGRAM_score, &plan);
+    uint8_t *bytes = (uint8_t *)plan.data;
+    PlanHeader h;
+    memcpy(&h, bytes, sizeof h);
+    PlanProgram *g = (PlanProgram *)(void *)(bytes + h.programs.offset);
+    PlanStorage *last = (PlanStorage *)(void *)(bytes + h.storages.offset) + h.storages.count - 1;
+    const PlanOutput *o = (const PlanOutput *)(const void *)(bytes + h.outputs.offset);
+    PlanOperand *y = (PlanOperand *)(void *)(bytes + h.operands.offset) + o->operand;
+    const PlanStorage before = *last;
+    assert_int_equal(last->class, PLAN_PARAM);
+    g->n_instrs = 0;
+    plan_seal(bytes, plan.len);
+    assert_int_equal(plan_exercise(bytes, plan.len, 1), EXERCISE_RAN);
+    last->programs = 0;
+    last->rank = 2;
+    last->dim[0] = last->dim[1] = (PlanDim){ .coef = (int64_t)1 << 40 };
+    plan_seal(bytes, plan.len);
+    assert_int_equal(plan_exercise(bytes, plan.len, 1), EXERCISE_REFUSED);
+    *last = before;
+    y->rank = 2;
+    y->dim[0] = y->dim[1] = (PlanDim){ .coef = (int64_t)1 << 40 };
+    y->stride[0] = y->stride[1] = (PlanDim){ .coef = 0 };
+    plan_seal(bytes, plan.len);
+    assert_int_equal(plan_exercise(bytes, plan.len, 1), EXERCISE_REFUSED);
+    buf_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_uncountable),
         cmocka_unit_test(test_mutants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
