@@ -278,44 +278,59 @@ static bool prove_fixed(Proof *p, const Node *n)
     return true;
 }
 
+static bool prove_softmax(Proof *p, const Node *n)
+{
+    return works_along(p, n, (int64_t)1 << NODE_ATTR(n, softmax, axis).i);
+}
+
+static bool prove_slice(Proof *p, const Node *n)
+{
+    return works_along(p, n, (int64_t)1 << NODE_ATTR(n, slice, axis).i);
+}
+
+static bool prove_pad(Proof *p, const Node *n)
+{
+    return works_along(p, n, (int64_t)1 << NODE_ATTR(n, pad, axis).i);
+}
+
+static bool prove_concat(Proof *p, const Node *n)
+{
+    return works_along(p, n, (int64_t)1 << NODE_ATTR(n, concat, axis).i) && line_up(p, n);
+}
+
+static bool prove_reduce(Proof *p, const Node *n)
+{
+    return works_along(p, n, n->attr[0].i);
+}
+
+static bool prove_mask(Proof *p, const Node *n)
+{
+    return refuse(p, n, "is not part of an attention that was recognised");
+}
+
+typedef bool ProveFn(Proof *p, const Node *n);
+
+/* Ops with a rule of their own. */
+static ProveFn *const rules[N_OPS] = {
+    [OP_softmax] = prove_softmax,     [OP_slice] = prove_slice,         [OP_pad] = prove_pad,
+    [OP_concat] = prove_concat,       [OP_sum] = prove_reduce,          [OP_mean] = prove_reduce,
+    [OP_max] = prove_reduce,          [OP_min] = prove_reduce,          [OP_copy] = line_up,
+    [OP_logsumexp] = prove_reduce,    [OP_causal_mask] = prove_mask,    [OP_rope] = prove_rope,
+    [OP_reshape] = prove_reshape,     [OP_transpose] = prove_transpose,
+    [OP_broadcast] = prove_broadcast, [OP_matmul] = prove_matmul,
+    [OP_embedding] = prove_embedding, [OP_attention] = prove_attention,
+    [OP_positions] = prove_source,
+};
+
+/* Element-wise ops keep rows that line up; of others only what their rule says, and without one, only
+ * what does not depend on the sequence. */
 static bool prove_node(Proof *p, const Node *n)
 {
-    switch (n->op) {
-    case OP_softmax:
-        return works_along(p, n, (int64_t)1 << NODE_ATTR(n, softmax, axis).i);
-    case OP_slice:
-        return works_along(p, n, (int64_t)1 << NODE_ATTR(n, slice, axis).i);
-    case OP_pad:
-        return works_along(p, n, (int64_t)1 << NODE_ATTR(n, pad, axis).i);
-    case OP_sum: case OP_mean: case OP_max: case OP_min: case OP_logsumexp:
-        return works_along(p, n, n->attr[0].i);
-    case OP_concat:
-        return works_along(p, n, (int64_t)1 << NODE_ATTR(n, concat, axis).i) && line_up(p, n);
-    case OP_causal_mask:
-        return refuse(p, n, "is not part of an attention that was recognised");
-    case OP_reshape:
-        return prove_reshape(p, n);
-    case OP_transpose:
-        return prove_transpose(p, n);
-    case OP_broadcast:
-        return prove_broadcast(p, n);
-    case OP_matmul:
-        return prove_matmul(p, n);
-    case OP_embedding:
-        return prove_embedding(p, n);
-    case OP_attention:
-        return prove_attention(p, n);
-    case OP_rope:
-        return prove_rope(p, n);
-    case OP_positions:
-        return prove_source(p, n);
-    case OP_copy:
-        return line_up(p, n);
-    default:
-        break;
-    }
-    return op_info(n->op)->class == CLASS_MAP ? line_up(p, n)
-        : op_info(n->op)->class == CLASS_SOURCE ? prove_source(p, n) : prove_fixed(p, n);
+    const OpClass class = op_info(n->op)->class;
+    ProveFn *rule = rules[n->op];
+    if (!rule)
+        rule = class == CLASS_MAP ? line_up : class == CLASS_SOURCE ? prove_source : prove_fixed;
+    return rule(p, n);
 }
 
 /* ---- the new program -------------------------------------------------------------------------- */

@@ -222,6 +222,18 @@ static void want_part(Placing *p, const Node *n, ValueId in, int axis, int64_t s
         want(p, in, p->g->values[out].place.buffer, part, false);
 }
 
+/* Does someone write over `v`, taking its place for its own result? */
+static bool is_written_over(const Placing *p, ValueId v)
+{
+    const Graph *g = p->g;
+    for (uint32_t i = 0; i < p->n_readers[v]; i++) {
+        const Node *n = &g->nodes[p->readers[v][i]];
+        if (writes_input(n->op) && node_input(g, n, 0) == v)
+            return true;
+    }
+    return false;
+}
+
 static void place_backwards(Placing *p)
 {
     const Graph *g = p->g;
@@ -233,7 +245,7 @@ static void place_backwards(Placing *p)
             put_fresh(p, n->first_output, NO_STORAGE);
         if (n->op == OP_copy) {
             want(p, node_input(g, n, 0), g->values[n->first_output].place.buffer,
-                 p->strided[n->first_output], true);
+                 p->strided[n->first_output], !is_written_over(p, n->first_output));
         } else if (n->op == OP_pad) {
             want_part(p, n, node_input(g, n, 0), (int)NODE_ATTR(n, pad, axis).i,
                       NODE_ATTR(n, pad, before).i);

@@ -234,25 +234,20 @@ static ValueId rebuild(Simplify *s)
     return graph_add(s->rw.new_, &spec, NULL);
 }
 
-static ValueId simplify_node(Simplify *s)
-{
-    switch (s->node->op) {
-    case OP_add: return simplify_add(s);
-    case OP_sub: return simplify_sub(s);
-    case OP_mul: return simplify_mul(s);
-    case OP_div: return simplify_div(s);
-    case OP_pow: return simplify_pow(s);
-    case OP_neg: case OP_recip: return simplify_twice(s);
-    case OP_cast: return simplify_cast(s);
-    case OP_reshape: return simplify_reshape(s);
-    case OP_broadcast: return simplify_broadcast(s);
-    case OP_transpose: return simplify_transpose(s);
-    case OP_slice: return simplify_slice(s);
-    case OP_concat: return simplify_concat(s);
-    case OP_sum: case OP_mean: case OP_max: case OP_min: return simplify_reduce(s);
-    default: return NO_VALUE;
-    }
-}
+typedef ValueId SimplifyFn(Simplify *s);
+
+/* What may stand for a node of this op; ops that are not here stay as they are. */
+static SimplifyFn *const rules[N_OPS] = {
+    [OP_add] = simplify_add,             [OP_sub] = simplify_sub,
+    [OP_mul] = simplify_mul,             [OP_div] = simplify_div,
+    [OP_pow] = simplify_pow,             [OP_neg] = simplify_twice,
+    [OP_recip] = simplify_twice,         [OP_cast] = simplify_cast,
+    [OP_reshape] = simplify_reshape,     [OP_broadcast] = simplify_broadcast,
+    [OP_transpose] = simplify_transpose, [OP_slice] = simplify_slice,
+    [OP_concat] = simplify_concat,       [OP_sum] = simplify_reduce,
+    [OP_mean] = simplify_reduce,         [OP_max] = simplify_reduce,
+    [OP_min] = simplify_reduce,
+};
 
 bool pass_simplify(Graph *g, PassContext *cx)
 {
@@ -264,7 +259,8 @@ bool pass_simplify(Graph *g, PassContext *cx)
         for (unsigned i = 0; i < 3 && i < s.node->n_inputs; i++)
             s.in[i] = rewrite_of(&s.rw, node_input(s.rw.old, s.node, i));
         const bool changed = drop_broadcasts(&s);
-        ValueId v = simplify_node(&s);
+        SimplifyFn *rule = rules[s.node->op];
+        ValueId v = rule ? rule(&s) : NO_VALUE;
         if (v == NO_VALUE && changed)
             v = rebuild(&s);
         if (v == NO_VALUE)
