@@ -1,15 +1,16 @@
 /* Joining the symbols of one word, always the pair of lowest rank, of equal ones the leftmost.
  *
- * A short word is searched for its best pair again and again.  A long one keeps its pairs in buckets
- * by rank.  Within a bucket positions mostly come in ascending order, so that it is read from front
- * to back; and a heap holds the ranks whose buckets have something.  So a run of a million equal
- * characters costs what it has pairs, and not the logarithm more. */
+ * A short word is searched for its best pair again and again.  A long one is first swept from left to
+ * right, a rank a sweep, as long as sweeps shorten it well: so a run of a million equal characters
+ * halves and halves in one small array.  What is left keeps its pairs in buckets by rank.  Within a
+ * bucket positions mostly come in ascending order, so that it is read from front to back; and a heap
+ * holds the ranks whose buckets have something. */
 #include "runtime/tokenizer/bpe.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT = 48 };
+enum { SHORT = 48, MAX_POOR_SWEEPS = 6 };
 
 /* ---- short words ------------------------------------------------------------------------------ */
 
@@ -40,6 +41,81 @@ static size_t merge_short(const MergeTable *t, int32_t *id, size_t n)
         if (best > 0)
             rank[best - 1] = rank_of(t, id + best - 1);
     }
+    return n;
+}
+
+/* ---- sweeps ----------------------------------------------------------------------------------- */
+
+/* One rank's way from left to right: id[0 .. out) is done with, id[in .. n) not yet seen. */
+typedef struct Sweep {
+    const MergeTable *t;
+    int32_t *id;
+    size_t n, in, out;
+    uint32_t rank;
+    bool stopped;                       /* a pair of lower rank arose; the rest stays as it is */
+} Sweep;
+
+/* What two symbols become when their rank is the sweep's, else -1. */
+static int32_t joined(Sweep *s, int32_t left, int32_t right)
+{
+    const struct MergeSlot *m = merge_find(s->t, left, right);
+    if (m->left < 0 || m->rank > s->rank)
+        return -1;
+    s->stopped = s->stopped || m->rank < s->rank;
+    return s->stopped ? -1 : m->result;
+}
+
+/* The next symbol, joined with what follows, and with what precedes where that makes the same rank. */
+static int32_t next_symbol(Sweep *s)
+{
+    int32_t symbol = s->id[s->in++], result;
+    bool grown = false;
+    while (!s->stopped) {
+        if (grown && s->out > 0 && (result = joined(s, s->id[s->out - 1], symbol)) >= 0)
+            s->out--;
+        else if (!s->stopped && s->in < s->n && (result = joined(s, symbol, s->id[s->in])) >= 0)
+            s->in++;
+        else
+            break;
+        symbol = result;
+        grown = true;
+    }
+    return symbol;
+}
+
+/* Joins the pairs of one rank in place; returns how many symbols are left and the lowest rank among
+ * them, or one that was. */
+static size_t sweep(const MergeTable *t, int32_t *id, size_t n, uint32_t rank, uint32_t *lowest)
+{
+    Sweep s = { .t = t, .id = id, .n = n, .rank = rank };
+    *lowest = NO_RANK;
+    while (s.in < n) {
+        const int32_t symbol = next_symbol(&s);         /* may take back what came before */
+        id[s.out] = symbol;
+        if (s.out > 0) {
+            const uint32_t r = rank_of(t, id + s.out - 1);
+            *lowest = r < *lowest ? r : *lowest;
+        }
+        s.out++;
+    }
+    return s.out;
+}
+
+/* Sweeps until a few took off less than an eighth.  *done says that nothing can be joined any more. */
+static size_t merge_sweeps(const MergeTable *t, int32_t *id, size_t n, bool *done)
+{
+    uint32_t rank = NO_RANK, next;
+    for (size_t i = 0; i + 1 < n; i++) {
+        const uint32_t r = rank_of(t, id + i);
+        rank = r < rank ? r : rank;
+    }
+    for (int poor = 0; rank != NO_RANK && poor < MAX_POOR_SWEEPS;) {
+        const size_t left = sweep(t, id, n, rank, &next);
+        poor += n - left < n / 8;
+        n = left;
+        rank = next;
+    }
+    *done = rank == NO_RANK;
     return n;
 }
 
@@ -294,8 +370,10 @@ size_t bpe_merge(const MergeTable *t, uint32_t n_ranks, struct BpeScratch **scra
 {
     if (n <= SHORT)
         return n < 2 ? n : merge_short(t, id, n);
-    if (n_ranks == 0)
-        return n;
+    bool done;
+    n = merge_sweeps(t, id, n, &done);
+    if (done || n <= SHORT)
+        return done || n < 2 ? n : merge_short(t, id, n);
     if (!*scratch)
         *scratch = calloc(1, sizeof **scratch);
     if (!*scratch || !prepare(*scratch, n_ranks, id, n))

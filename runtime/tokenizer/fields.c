@@ -84,16 +84,23 @@ bool pieces_push(Pieces *p, size_t begin, size_t end, Error *err)
 {
     if (begin == end)
         return true;
+    if (end > UINT32_MAX)
+        return error_set(err, "the text is longer than 4 GiB; encode it in parts");
     if (p->n == p->cap) {
         const size_t cap = p->cap ? 2 * p->cap : 64;
-        Span *grown = realloc(p->span, cap * sizeof *grown);
+        Piece *grown = realloc(p->piece, cap * sizeof *grown);
         if (!grown)
             return error_set(err, "out of memory");
-        p->span = grown;
+        p->piece = grown;
         p->cap = cap;
     }
-    p->span[p->n++] = (Span){ begin, end };
+    p->piece[p->n++] = (Piece){ (uint32_t)begin, (uint32_t)end };
     return true;
+}
+
+Span piece_span(const Pieces *p, size_t i)
+{
+    return (Span){ p->piece[i].begin, p->piece[i].end };
 }
 
 void pieces_clear(Pieces *p)
@@ -105,7 +112,7 @@ void pieces_clear(Pieces *p)
 void pieces_free(Pieces *p)
 {
     buf_free(&p->text);
-    free(p->span);
+    free(p->piece);
     *p = (Pieces){ 0 };
 }
 
@@ -146,7 +153,8 @@ static void replace_literal(const Pattern *p, const char *text, size_t n, const 
                             size_t with_n, Buf *out)
 {
     const char *found;
-    while (p->n > 0 && (found = memmem(text, n, p->literal, p->n)) != NULL) {
+    while (p->n > 0 && (found = p->n == 1 ? memchr(text, *p->literal, n)
+                                          : memmem(text, n, p->literal, p->n)) != NULL) {
         const size_t before = (size_t)(found - text);
         buf_add(out, text, before);
         buf_add(out, with, with_n);

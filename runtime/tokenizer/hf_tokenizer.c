@@ -216,8 +216,8 @@ static bool encode_pieces(HfEncoder *e, bool first, TokenIds *out, Error *err)
         return false;
     const Pieces *p = &w->pieces[at];
     for (size_t i = 0; i < p->n; i++)
-        if (!encode_piece(e, p->text.data + p->span[i].begin, p->span[i].end - p->span[i].begin, out,
-                          err))
+        if (!encode_piece(e, p->text.data + p->piece[i].begin, p->piece[i].end - p->piece[i].begin,
+                          out, err))
             return false;
     return true;
 }

@@ -39,14 +39,20 @@ typedef struct Span {
     size_t begin, end;
 } Span;
 
+/* A part of a text of less than 4 GiB: there are many, and half the size is half the time. */
+typedef struct Piece {
+    uint32_t begin, end;
+} Piece;
+
 /* A text and the parts of it that are left to be encoded, in order, none empty. */
 typedef struct Pieces {
     Buf text;
-    Span *span;
+    Piece *piece;
     size_t n, cap;
 } Pieces;
 
 bool pieces_push(Pieces *p, size_t begin, size_t end, Error *err);      /* drops an empty one */
+Span piece_span(const Pieces *p, size_t i);
 void pieces_clear(Pieces *p);
 void pieces_free(Pieces *p);
 

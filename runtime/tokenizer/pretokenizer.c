@@ -324,7 +324,7 @@ static bool run_split(const PreTokenizer *p, Workspace *w, int *at, Error *err)
     out->text = text;
     Splitter s = { .out = out, .err = err };
     for (size_t i = 0; i < in->n; i++)
-        if (!split_piece(&s, p, w, text.data, in->span[i]))
+        if (!split_piece(&s, p, w, text.data, piece_span(in, i)))
             return false;
     *at = !*at;
     return true;
@@ -364,8 +364,8 @@ static bool run_byte_level(const PreTokenizer *p, Workspace *w, int *at, Error *
     Pieces *in = &w->pieces[*at], *out = &w->pieces[!*at];
     pieces_clear(out);
     for (size_t i = 0; i < in->n; i++) {
-        const char *text = in->text.data + in->span[i].begin;
-        size_t n = in->span[i].end - in->span[i].begin;
+        const char *text = in->text.data + in->piece[i].begin;
+        size_t n = in->piece[i].end - in->piece[i].begin;
         if (p->prefix_space && *text != ' ') {
             buf_clear(&w->spare);
             buf_putc(&w->spare, ' ');
@@ -413,9 +413,9 @@ static bool run_metaspace(const PreTokenizer *p, Workspace *w, bool first, int *
     pieces_clear(out);
     for (size_t i = 0; i < in->n; i++) {
         const bool prepend = p->scheme == PREPEND_ALWAYS ||
-                             (p->scheme == PREPEND_FIRST && first && in->span[i].begin == 0);
-        if (!metaspace_piece(p, in->text.data + in->span[i].begin,
-                             in->span[i].end - in->span[i].begin, prepend, out, err))
+                             (p->scheme == PREPEND_FIRST && first && in->piece[i].begin == 0);
+        if (!metaspace_piece(p, in->text.data + in->piece[i].begin,
+                             in->piece[i].end - in->piece[i].begin, prepend, out, err))
             return false;
     }
     *at = !*at;

@@ -14,7 +14,7 @@ enum {
     MAX_PATTERN = 1 << 16,
     STACK_START = 32 << 10,
     STACK_MAX = 4 << 20,
-    MAX_STEPS = 200 * 1000 * 1000,
+    MAX_STEPS = 20 * 1000 * 1000,
     MAX_HEAP_KIB = 64 << 10,
 };
 

@@ -3,6 +3,8 @@
  * A character that begins no token of its own length costs ten more than the worst token, and
  * neighbouring ones become a single unknown token, or their bytes. */
 #include "runtime/tokenizer/parts.h"
+
+#include "base/check.h"
 #include "runtime/tokenizer/trie.h"
 #include "runtime/tokenizer/unicode.h"
 
@@ -23,12 +25,15 @@ struct Unigram {
     bool has_bytes;
 };
 
-/* The best way that ends at a place. */
-typedef struct Node {
-    double score;
-    size_t begin;                       /* of its last token; SIZE_MAX: no way ends here */
-    int32_t id;
-} Node;
+/* The best ways to the places of a piece: of each only its last token, whose length leads back.  The
+ * scores of the last few places lie in a ring as long as the longest token. */
+typedef struct Ways {
+    int32_t *last;                      /* by place: the last token, UNKNOWN, or NO_WAY */
+    double *score;                      /* by place & mask */
+    size_t mask;
+} Ways;
+
+enum { UNKNOWN = -1, NO_WAY = -2 };
 
 Unigram *unigram_new(const Vocab *v, const double *score, int64_t unk, bool byte_fallback, Error *err)
 {
@@ -75,17 +80,19 @@ const double *unigram_scores(const Unigram *m)
     return m->score;
 }
 
-static void offer(Node *to, double score, size_t begin, int32_t id)
+static void offer(const Ways *w, size_t place, double score, int32_t id)
 {
-    if (to->begin == SIZE_MAX || score > to->score)
-        *to = (Node){ score, begin, id };
+    if (w->last[place] == NO_WAY || score > w->score[place & w->mask]) {
+        w->last[place] = id;
+        w->score[place & w->mask] = score;
+    }
 }
 
 /* Extends the best way to `at` by every token that begins there. */
-static void extend(const Unigram *m, Node *node, const char *text, size_t n, size_t at)
+static void extend(const Unigram *m, const Ways *w, const char *text, size_t n, size_t at)
 {
     const size_t length = utf8_length(text[at]);
-    const double so_far = node[at].score;
+    const double so_far = at ? w->score[at & w->mask] : 0;
     bool single = false;
     uint32_t state = 0;
     for (size_t end = at; end < n;) {
@@ -95,11 +102,11 @@ static void extend(const Unigram *m, Node *node, const char *text, size_t n, siz
         const int32_t id = m->trie.value[state];
         if (id < 0)
             continue;
-        offer(&node[end], m->score[id] + so_far, at, id);
+        offer(w, end, m->score[id] + so_far, id);
         single = single || end == at + length;
     }
     if (!single)
-        offer(&node[at + length], m->unk_score + so_far, at, m->unk);
+        offer(w, at + length, m->unk_score + so_far, UNKNOWN);
 }
 
 /* A run of unknown characters: a token of that very text, its bytes, or the unknown token. */
@@ -118,65 +125,94 @@ static bool put_unknown(const Unigram *m, const char *text, size_t n, TokenIds *
     return true;
 }
 
-/* The way, whose nodes now lead forward. */
-static bool follow(const Unigram *m, const Node *node, const char *text, size_t n, TokenIds *out,
+static bool is_unknown(const Unigram *m, int32_t id)
+{
+    return id == UNKNOWN || id == m->unk;
+}
+
+/* Where the last token of the way to `end` begins. */
+static size_t step_back(const Unigram *m, const Ways *w, const char *text, size_t end)
+{
+    if (w->last[end] != UNKNOWN)
+        return end - m->vocab->length[w->last[end]];
+    do
+        end--;
+    while (((uint8_t)text[end] & 0xc0) == 0x80);
+    return end;
+}
+
+static void reverse(int32_t *id, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        const int32_t kept = id[i];
+        id[i] = id[n - 1 - i];
+        id[n - 1 - i] = kept;
+    }
+}
+
+/* The best way, walked from its end: the ids come out backwards and are turned round. */
+static bool follow(const Unigram *m, const Ways *w, const char *text, size_t n, TokenIds *out,
                    Error *err)
 {
-    for (size_t at = 0; at < n;) {
-        size_t end = node[at].begin;            /* see turn_around */
-        if (node[at].id != m->unk) {
-            if (!ids_push(out, node[at].id, err))
+    const size_t before = out->n;
+    size_t unknown_end = 0;             /* of the run of unknown tokens that we are in */
+    for (size_t end = n, begin; end > 0; end = begin) {
+        begin = step_back(m, w, text, end);
+        if (!is_unknown(m, w->last[end])) {
+            if (!ids_push(out, w->last[end], err))
                 return false;
-        } else {
-            while (end < n && node[end].id == m->unk)
-                end = node[end].begin;
-            if (!put_unknown(m, text + at, end - at, out, err))
-                return false;
+            continue;
         }
-        at = end;
+        if (!unknown_end)
+            unknown_end = end;
+        if (begin > 0 && is_unknown(m, w->last[begin]))
+            continue;
+        const size_t from = out->n;
+        if (!put_unknown(m, text + begin, unknown_end - begin, out, err))
+            return false;
+        reverse(out->id + from, out->n - from);
+        unknown_end = 0;
     }
+    reverse(out->id + before, out->n - before);
     return true;
 }
 
-/* The nodes of the best way hold where their last token begins; afterwards each holds, at its
- * token's beginning, where the token ends. */
-static void turn_around(Node *node, size_t n)
+/* Room for a piece of n bytes in the workspace. */
+static bool make_ways(const Unigram *m, Workspace *w, size_t n, Ways *out, Error *err)
 {
-    size_t end = n, begin = node[n].begin;
-    int32_t id = node[n].id;
-    while (end > 0) {
-        const size_t before = node[begin].begin;
-        const int32_t before_id = node[begin].id;
-        node[begin].begin = end;
-        node[begin].id = id;
-        end = begin;
-        begin = before;
-        id = before_id;
+    size_t ring = 8, ways, bytes;
+    while (ring <= m->vocab->longest + 4u)
+        ring *= 2;
+    if (!size_mul(n + 1, sizeof *out->last, &ways) ||
+        !size_add(ways, ring * sizeof *out->score, &bytes))
+        return error_set(err, "out of memory");
+    if (w->paths.cap < bytes) {
+        buf_free(&w->paths);
+        w->paths.data = malloc(bytes);
+        w->paths.cap = w->paths.data ? bytes : 0;
+        if (!w->paths.data)
+            return error_set(err, "out of memory");
     }
+    out->score = (double *)(void *)w->paths.data;
+    out->last = (int32_t *)(void *)(w->paths.data + ring * sizeof *out->score);
+    out->mask = ring - 1;
+    for (size_t i = 0; i <= n; i++)
+        out->last[i] = NO_WAY;
+    return true;
 }
 
 bool unigram_encode(const Unigram *m, Workspace *w, const char *text, size_t n, TokenIds *out,
                     Error *err)
 {
     const size_t before = out->n;
+    Ways ways = { 0 };
     if (cache_get(w->cache, text, n, out))
         return true;
-    if (w->paths.cap / sizeof(Node) <= n) {
-        buf_free(&w->paths);
-        const size_t bytes = n < SIZE_MAX / sizeof(Node) / 2 ? (n + 1) * sizeof(Node) : SIZE_MAX;
-        w->paths.data = malloc(bytes);
-        w->paths.cap = w->paths.data ? bytes : 0;
-        if (!w->paths.data)
-            return error_set(err, "out of memory");
-    }
-    Node *node = (Node *)(void *)w->paths.data;
-    for (size_t i = 0; i <= n; i++)
-        node[i].begin = SIZE_MAX;
-    node[0] = (Node){ .begin = 0 };
+    if (!make_ways(m, w, n, &ways, err))
+        return false;
     for (size_t at = 0; at < n; at += utf8_length(text[at]))
-        extend(m, node, text, n, at);
-    turn_around(node, n);
-    if (!follow(m, node, text, n, out, err))
+        extend(m, &ways, text, n, at);
+    if (!follow(m, &ways, text, n, out, err))
         return false;
     cache_put(w->cache, text, n, out->id + before, out->n - before);
     return true;
