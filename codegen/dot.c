@@ -80,7 +80,8 @@ static void add_nodes(Buf *out, const Graph *g, Arena *scratch)
         if (group && n->group != group)
             buf_puts(out, "  }\n");
         if (n->group && n->group != group)
-            buf_printf(out, "  subgraph cluster_%u {\n    label=\"group %u\";\n", n->group, n->group);
+            buf_printf(out, "  subgraph cluster_%u {\n    label=\"group %u\";\n", n->group,
+                       n->group);
         group = n->group;
         if (is_bare(n))
             continue;

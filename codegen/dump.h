@@ -9,7 +9,7 @@
 /* Owns its buffers: dump_end. */
 typedef struct Dump {
     const char *dir;                    /* exists; NULL: write nothing */
-    const char *after;                  /* keep the text after the last run of this pass; NULL: none */
+    const char *after;                  /* keep the text after the last run of this pass, or NULL */
     Arena *arena;
     Buf kept;
     Buf model;                          /* what every program begins as */

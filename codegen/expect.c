@@ -144,7 +144,7 @@ static bool parse_clause(Parse *s, const char *name, Expectation *e)
     return true;
 }
 
-bool expect_parse(const char *text, Arena *arena, Expectation *out, Error *err)
+bool expectation_parse(const char *text, Arena *arena, Expectation *out, Error *err)
 {
     Parse s = { text, arena, err };
     *out = (Expectation){ .program = PROGRAM_model };
@@ -302,8 +302,8 @@ static ExpectResult check_measure(const Checking *c, const char **why)
     return EXPECT_FAILS;
 }
 
-ExpectResult expect_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
-                          const char **why)
+ExpectResult expectation_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
+                               const char **why)
 {
     const Checking c = { e, g, arena, fusion_report(g, arena, scratch) };
     if (e->program != PROGRAM_model && e->program != g->program)

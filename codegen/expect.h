@@ -48,7 +48,7 @@ typedef struct Expectation {
 } Expectation;
 
 /* False with what is wrong with the text. */
-bool expect_parse(const char *text, Arena *arena, Expectation *out, Error *err);
+bool expectation_parse(const char *text, Arena *arena, Expectation *out, Error *err);
 
 typedef enum ExpectResult {
     EXPECT_HOLDS,
@@ -57,7 +57,7 @@ typedef enum ExpectResult {
 } ExpectResult;
 
 /* Of a graph that every pass has seen.  *why: for EXPECT_FAILS the reason, in the arena. */
-ExpectResult expect_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
-                          const char **why);
+ExpectResult expectation_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
+                               const char **why);
 
 #endif

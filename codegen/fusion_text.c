@@ -94,8 +94,8 @@ static void print_group(const FusionText *t, const FusionUnit *u, uint32_t n_lik
         buf_printf(t->out, ", and %u like it", n_like_it);
     buf_putc(t->out, '\n');
     print_row_program(t, u);
-    buf_printf(t->out, "  traffic  %s, %s each node for itself\n", show_bytes(t->arena, u->traffic.after),
-               show_bytes(t->arena, u->traffic.before));
+    buf_printf(t->out, "  traffic  %s, %s each node for itself\n",
+               show_bytes(t->arena, u->traffic.after), show_bytes(t->arena, u->traffic.before));
     for (NodeId n = u->first; n < u->last; n++) {
         const Node *node = &t->g->nodes[n];
         TABLE_ROW(&table, arena_printf(t->arena, "%%%u", node->first_output),

@@ -92,7 +92,7 @@ static bool expect_add(Expecting *x, Compilation *c, const char *text)
         return false;
     }
     x->all[x->n].text = text;
-    if (!expect_parse(text, &c->arena, &x->all[x->n].e, &err)) {
+    if (!expectation_parse(text, &c->arena, &x->all[x->n].e, &err)) {
         fault("%s: %s", text, err.text);
         return false;
     }
@@ -125,7 +125,7 @@ static int visit_expect(void *arg, Compilation *c, const Graph *g)
     Expecting *x = arg;
     for (uint32_t i = 0; i < x->n; i++) {
         const char *why = "";
-        const ExpectResult r = expect_check(&x->all[i].e, g, &c->arena, &c->scratch, &why);
+        const ExpectResult r = expectation_check(&x->all[i].e, g, &c->arena, &c->scratch, &why);
         x->all[i].n_held += r == EXPECT_HOLDS;
         if (r == EXPECT_FAILS)
             x->all[i].why[g->program] = why;

@@ -73,7 +73,7 @@ static int64_t node_traffic(Reporting *r, const Node *n)
         if (!overwritten && first_time(r, v))
             bytes = add(bytes, value_bytes(r, v));
     }
-    if (n->op == OP_cache_write)        /* writes as much as it reads, of a storage that holds more */
+    if (n->op == OP_cache_write)        /* writes as much as it reads, into a larger storage */
         return add(bytes, bytes);
     for (unsigned i = 0; i < n->n_outputs; i++)
         bytes = add(bytes, value_bytes(r, n->first_output + i));
