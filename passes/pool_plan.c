@@ -1,145 +1,176 @@
-/* Largest first, best fit: blocks are placed by size, each in the smallest gap between those alive
- * at the same time that holds it (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
- * Inference", 2020, "greedy by size"; with the best gap instead of the first). */
-#include "passes/pool_plan.h"
+/* The way through: greedy orders until one meets the goal; else the search, first at the goal itself,
+ * then at capacities between what is impossible (or was too hard) and the best plan so far. */
+#include "passes/pool_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the bound -------------------------------------------------------------------------------- */
+enum {
+    MAX_EVERY_ORDER = 4096,             /* blocks; beyond it one order has to do: orders are quadratic */
+    COMPILE_STEPS = 60000000,           /* some 0.1 s, spent only when no order meets the bound */
+};
 
-typedef struct PoolEvent {
+/* ---- sections --------------------------------------------------------------------------------- */
+
+typedef struct Event {
     int64_t time;
-    int64_t bytes;                      /* negative at the end of a life */
-} PoolEvent;
+    uint32_t block;
+    bool death;
+} Event;
 
+/* Deaths before births: the event of a death stands at last + 1. */
 static int by_time(const void *a, const void *b)
 {
-    const PoolEvent *x = a, *y = b;
+    const Event *x = a, *y = b;
     if (x->time != y->time)
         return x->time < y->time ? -1 : 1;
-    return (x->bytes > y->bytes) - (x->bytes < y->bytes);   /* ends before beginnings */
+    if (x->death != y->death)
+        return x->death ? -1 : 1;
+    return (x->block > y->block) - (x->block < y->block);
+}
+
+/* Bytes alive per section, from differences at its borders; then the most of them per block. */
+static void measure(PoolProblem *p, Arena *scratch)
+{
+    int64_t live = 0, *change = arena_array(scratch, (size_t)p->n_sections + 1, sizeof *change);
+    for (uint32_t i = 0; i < p->n; i++) {
+        change[p->first[i]] += p->blocks[i].bytes;
+        change[p->last[i] + 1] -= p->blocks[i].bytes;
+    }
+    for (uint32_t s = 0; s < p->n_sections; s++)
+        p->alive[s] = live += change[s];
+    for (uint32_t i = 0; i < p->n; i++)
+        for (uint32_t s = p->first[i]; s <= p->last[i]; s++)
+            if (p->alive[s] > p->contention[i])
+                p->contention[i] = p->alive[s];
+}
+
+PoolProblem pool_problem(const PoolBlock *blocks, uint32_t n, Arena *scratch)
+{
+    PoolProblem p = { .blocks = blocks, .n = n };
+    const size_t n_events = 2 * (size_t)n;
+    Event *events = arena_array(scratch, n_events, sizeof *events);
+    bool born = false;                  /* since the section began */
+    p.first = arena_array(scratch, n, sizeof *p.first);
+    p.last = arena_array(scratch, n, sizeof *p.last);
+    p.alive = arena_array(scratch, n, sizeof *p.alive);
+    p.contention = arena_array(scratch, n, sizeof *p.contention);
+    for (uint32_t i = 0; i < n; i++) {
+        events[2 * (size_t)i] = (Event){ blocks[i].first, i, false };
+        events[2 * (size_t)i + 1] = (Event){ blocks[i].last + 1, i, true };
+    }
+    if (n > 0)
+        qsort(events, n_events, sizeof *events, by_time);
+    for (size_t i = 0; i < n_events; i++) {
+        const Event *e = &events[i];
+        if (!e->death) {
+            p.first[e->block] = p.n_sections;
+            born = true;
+            continue;
+        }
+        p.n_sections += born;           /* the set was largest just before the first death */
+        born = false;
+        p.last[e->block] = p.n_sections - 1;
+    }
+    measure(&p, scratch);
+    return p;
+}
+
+static int64_t most_alive(const PoolProblem *p)
+{
+    int64_t most = 0;
+    for (uint32_t s = 0; s < p->n_sections; s++)
+        most = p->alive[s] > most ? p->alive[s] : most;
+    return most;
 }
 
 int64_t pool_bound(const PoolBlock *blocks, uint32_t n, Arena *scratch)
 {
-    PoolEvent *events = arena_array(scratch, 2 * (size_t)n, sizeof *events);
-    for (uint32_t i = 0; i < n; i++) {
-        events[2 * i] = (PoolEvent){ blocks[i].first, blocks[i].bytes };
-        events[2 * i + 1] = (PoolEvent){ blocks[i].last + 1, -blocks[i].bytes };
-    }
-    qsort(events, 2 * (size_t)n, sizeof *events, by_time);
-    int64_t live = 0, most = 0;
-    for (uint32_t i = 0; i < 2 * n; i++) {
-        live += events[i].bytes;
-        most = live > most ? live : most;
-    }
-    return most;
+    const PoolProblem p = pool_problem(blocks, n, scratch);
+    return most_alive(&p);
 }
 
-/* ---- the plan --------------------------------------------------------------------------------- */
+/* ---- the way through -------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b, void *blocks)
+typedef struct Plans {
+    const PoolProblem *p;
+    PoolResult *best;
+    int64_t *offset, *trial;            /* of the best plan; of the one being tried */
+} Plans;
+
+static void keep_if_lower(Plans *plans, int64_t peak, const char *method)
 {
-    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    const PoolBlock *x = (const PoolBlock *)blocks + i, *y = (const PoolBlock *)blocks + j;
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    if (x->first != y->first)
-        return x->first < y->first ? -1 : 1;
-    return (i > j) - (i < j);
+    if (plans->best->method && peak >= plans->best->peak)
+        return;
+    plans->best->peak = peak;
+    plans->best->method = method;
+    memcpy(plans->offset, plans->trial, plans->p->n * sizeof *plans->offset);
 }
 
-static bool alive_together(const PoolBlock *a, const PoolBlock *b)
+static void try_orders(Plans *plans, int64_t goal, Arena *scratch)
 {
-    return a->first <= b->last && b->first <= a->last;
-}
-
-/* The offset of the smallest gap that holds `block` among `placed`, sorted by offset. */
-static int64_t best_gap(const PoolBlock *blocks, const uint32_t *placed, uint32_t n,
-                        const PoolBlock *block)
-{
-    int64_t end = 0, best = -1, best_size = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const PoolBlock *other = &blocks[placed[i]];
-        if (!alive_together(block, other))
-            continue;
-        const int64_t gap = other->offset - end;
-        if (gap >= block->bytes && (best < 0 || gap < best_size)) {
-            best = end;
-            best_size = gap;
+    for (PoolOrder order = POOL_BY_SIZE; order < N_POOL_ORDERS; order++)
+        for (PoolFit fit = POOL_BEST_FIT; fit <= POOL_FIRST_FIT; fit++) {
+            const int64_t peak = pool_greedy(plans->p, order, fit, plans->trial, scratch);
+            keep_if_lower(plans, peak, pool_order_name(order, fit));
+            if (plans->best->peak <= goal || plans->p->n > MAX_EVERY_ORDER)
+                return;
         }
-        if (other->offset + other->bytes > end)
-            end = other->offset + other->bytes;
-    }
-    return best >= 0 ? best : end;
 }
 
-static void insert_by_offset(const PoolBlock *blocks, uint32_t *placed, uint32_t n, uint32_t id)
+static int64_t peak_of(const Plans *plans)
 {
-    uint32_t lo = 0, hi = n;
-    while (lo < hi) {
-        const uint32_t mid = (lo + hi) / 2;
-        if (blocks[placed[mid]].offset <= blocks[id].offset)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    memmove(placed + lo + 1, placed + lo, (n - lo) * sizeof *placed);
-    placed[lo] = id;
-}
-
-int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch)
-{
-    uint32_t *order = arena_array(scratch, n, sizeof *order);
-    uint32_t *placed = arena_array(scratch, n, sizeof *placed);
     int64_t peak = 0;
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    qsort_r(order, n, sizeof *order, by_size, blocks);
-    for (uint32_t i = 0; i < n; i++) {
-        PoolBlock *b = &blocks[order[i]];
-        b->offset = best_gap(blocks, placed, i, b);
-        insert_by_offset(blocks, placed, i, order[i]);
-        peak = b->offset + b->bytes > peak ? b->offset + b->bytes : peak;
+    for (uint32_t i = 0; i < plans->p->n; i++) {
+        const int64_t end = plans->trial[i] + plans->p->blocks[i].bytes;
+        peak = end > peak ? end : peak;
     }
     return peak;
 }
 
-/* ---- the check -------------------------------------------------------------------------------- */
-
-static int by_first(const void *a, const void *b, void *blocks)
+/* Half the steps go to the goal, where they are worth most; the other half to a bisection of what
+ * lies between, each probe with an eighth of all. */
+static void try_search(Plans *plans, PoolGoal goal, Arena *scratch)
 {
-    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    const int64_t x = ((const PoolBlock *)blocks)[i].first, y = ((const PoolBlock *)blocks)[j].first;
-    return x != y ? (x < y ? -1 : 1) : (i > j) - (i < j);
+    PoolResult *best = plans->best;
+    int64_t below = goal.capacity - 1, target = goal.capacity;  /* below: refuted or too hard */
+    uint64_t left = goal.steps, share = goal.steps / 2;
+    while (best->peak > goal.capacity && best->peak - below > 1 && left > 0) {
+        uint64_t steps = share < left ? share : left;
+        left -= steps;
+        const PoolAnswer answer = pool_search(plans->p, target, &steps, plans->trial, scratch);
+        left += steps;
+        if (answer == POOL_SOLVED)
+            keep_if_lower(plans, peak_of(plans), "search");
+        else
+            below = target;
+        if (answer == POOL_REFUTED)
+            best->refuted = target;
+        share = goal.steps / 8 + 1;
+        target = below + (best->peak - below) / 2;
+    }
+    best->steps = goal.steps - left;
 }
 
-bool pool_check(const PoolBlock *blocks, uint32_t n, int64_t peak, Arena *scratch, uint32_t *a,
-                uint32_t *b)
+PoolResult pool_solve(PoolBlock *blocks, uint32_t n, PoolGoal goal, Arena *scratch)
 {
-    uint32_t *order = arena_array(scratch, n, sizeof *order);
-    uint32_t *alive = arena_array(scratch, n, sizeof *alive), n_alive = 0;
+    const PoolProblem p = pool_problem(blocks, n, scratch);
+    PoolResult best = { .bound = most_alive(&p) };
+    Plans plans = { .p = &p, .best = &best };
+    plans.offset = arena_array(scratch, n, sizeof *plans.offset);
+    plans.trial = arena_array(scratch, n, sizeof *plans.trial);
+    best.refuted = best.bound - 1;
+    if (goal.capacity < best.bound)
+        goal.capacity = best.bound;
+    try_orders(&plans, goal.capacity, scratch);
+    if (best.peak > goal.capacity && n <= MAX_POOL_SEARCH)
+        try_search(&plans, goal, scratch);
     for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    qsort_r(order, n, sizeof *order, by_first, (void *)(uintptr_t)blocks);
-    for (uint32_t i = 0; i < n; i++) {
-        const PoolBlock *x = &blocks[order[i]];
-        uint32_t kept = 0;
-        *a = *b = order[i];
-        if (x->offset < 0 || x->bytes > peak || x->offset > peak - x->bytes)
-            return false;
-        for (uint32_t k = 0; k < n_alive; k++) {
-            const PoolBlock *y = &blocks[alive[k]];
-            if (y->last < x->first)
-                continue;
-            alive[kept++] = alive[k];
-            *b = alive[k];
-            if (x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes)
-                return false;
-        }
-        n_alive = kept;
-        alive[n_alive++] = order[i];
-    }
-    return true;
+        blocks[i].offset = plans.offset[i];
+    return best;
+}
+
+int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch)
+{
+    return pool_solve(blocks, n, (PoolGoal){ .steps = COMPILE_STEPS }, scratch).peak;
 }
