@@ -42,6 +42,7 @@ int dump_fusion(Compilation *c, const Graph *model, const char *program,
                 const CompileOptions *options, const char *out);
 
 int command_expect(Compilation *c, int argc, char **argv);
+int command_pool(Compilation *c, int argc, char **argv);
 int command_summary(Compilation *c, int argc, char **argv);
 
 #endif

@@ -471,6 +471,7 @@ static const Command commands[] = {
     { "explain", "an error code", command_explain },
     { "summary", "what a model is made of, in numbers", command_summary },
     { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
+    { "pool", "plan the memory of a table of blocks", command_pool },
     { "opt", "run passes on graph text", command_opt },
     { "passes", "list the passes in order", command_passes },
 };
