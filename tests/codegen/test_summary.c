@@ -60,6 +60,8 @@ static void test_by_hand(void **state)
     assert_int_equal(block(&s, "second")->sum.parameters, 65 * 64);
     assert_true(s.blocks[0].sum.flops == products + biases + 3 * 128);
     assert_true(block(&s, "last")->sum.flops == 3 * (2 * 64 + 1));
+    /* Two layers and which of their elements are above 0; the difference, and what it passes back. */
+    assert_int_equal(s.blocks[0].sum.activations, 4 * (3 * 64 * 4) + 2 * 64);
     assert_int_equal(s.optimizer_bytes, s.parameter_bytes);         /* momentum */
     assert_int_equal(s.cache_bytes, 0);
     assert_int_equal(s.n_programs, 5);                              /* no sequence to generate */
@@ -75,12 +77,15 @@ static void test_gpt2(void **state)
     Lab l;
     const Summary s = summarise(&l, "gpt2", &options);
     const double products = 2.0 * 256 * (12 * 12 * 768 * 768 + 768 * 50257);
-    const double attention = 12 * 12 * 2 * (128 * 129 / 2) * (4.0 * 64);
+    const double attention = 12 * 12 * 2 * (128 * 129 / 2) * (4.0 * 64 + 4);
+    const Block *attn = block(&s, "h.7.attn");
     assert_int_equal(s.blocks[0].sum.parameters, 124439808);
     assert_int_equal(block(&s, "h.7")->sum.parameters, 7087872);
     assert_int_equal(block(&s, "h.7.attn.c_attn")->sum.parameters, 769 * 2304);
-    assert_int_equal(block(&s, "h.7.attn")->sum.cache, 2 * 768 * 4);
+    assert_int_equal(attn->sum.cache, 2 * 768 * 4);
     assert_int_equal(s.blocks[0].sum.cache, 12 * 2 * 768 * 4);
+    assert_true(12 * (attn->sum.flops - block(&s, "h.7.attn.c_attn")->sum.flops
+                      - block(&s, "h.7.attn.c_proj")->sum.flops) == attention);
     assert_true(s.blocks[0].sum.flops > products + attention);
     assert_true(s.blocks[0].sum.flops < 1.02 * (products + attention));
     assert_int_equal(s.optimizer_bytes, 2 * s.parameter_bytes);     /* two moments */
