@@ -290,8 +290,10 @@ bool hf_encode(HfEncoder *e, const char *text, size_t n, int flags, TokenIds *ou
 {
     const size_t before = out->n;
     const bool special = flags & HF_ADD_SPECIAL;
-    bool ok = true;
-    if (!unicode_valid(text, n)) {
+    /* From here on the array is never NULL, even where a text gives no id. */
+    bool ok = ids_push(out, 0, err);
+    out->n = before;
+    if (ok && !unicode_valid(text, n)) {
         buf_clear(&e->work.clean);
         unicode_clean(&e->work.clean, text, n);
         text = e->work.clean.data;
