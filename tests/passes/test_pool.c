@@ -267,7 +267,8 @@ static uint32_t tight_problem(PoolBlock *blocks)
     const uint32_t n = seeded ? COUNT_OF(seed) : 2 + (uint32_t)draw(MAX_TIGHT - 1);
     for (uint32_t i = 0; i < n; i++) {
         const int64_t first = draw(6);
-        blocks[i] = (PoolBlock){ .bytes = draw(5), .first = first, .last = first + draw(3) };
+        blocks[i] = (PoolBlock){ .bytes = draw(draw(2) ? 5 : 3), .first = first,
+                                 .last = first + draw(3) };
         if (seeded)
             blocks[i] = seed[i];
         if (seeded && draw(6) == 0)
