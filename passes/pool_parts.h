@@ -43,8 +43,11 @@ typedef enum PoolAnswer {
 
 enum { MAX_POOL_SEARCH = 2048 };        /* blocks; the search's memory grows with the square */
 
-/* At most *steps; what is left of them on return. */
-PoolAnswer pool_search(const PoolProblem *p, int64_t capacity, uint64_t *steps, int64_t *offset,
-                       Arena *scratch);
+/* The search's memory, for any number of capacities: the caller's arena owns it. */
+typedef struct PoolSearch PoolSearch;
+PoolSearch *pool_search_new(const PoolProblem *p, Arena *arena);
+
+/* Takes at most *steps; what is left of them on return. */
+PoolAnswer pool_search(PoolSearch *s, int64_t capacity, uint64_t *steps, int64_t *offset);
 
 #endif

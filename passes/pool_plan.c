@@ -7,7 +7,7 @@
 
 enum {
     MAX_EVERY_ORDER = 4096,             /* blocks; beyond it one order has to do: orders are quadratic */
-    COMPILE_STEPS = 60000000,           /* some 0.1 s, spent only when no order meets the bound */
+    COMPILE_STEPS = 80000000,           /* some 0.1 s, spent only when no order meets the bound */
 };
 
 /* ---- sections --------------------------------------------------------------------------------- */
@@ -133,12 +133,13 @@ static int64_t peak_of(const Plans *plans)
 static void try_search(Plans *plans, PoolGoal goal, Arena *scratch)
 {
     PoolResult *best = plans->best;
+    PoolSearch *search = pool_search_new(plans->p, scratch);
     int64_t below = goal.capacity - 1, target = goal.capacity;  /* below: refuted or too hard */
     uint64_t left = goal.steps, share = goal.steps / 2;
     while (best->peak > goal.capacity && best->peak - below > 1 && left > 0) {
         uint64_t steps = share < left ? share : left;
         left -= steps;
-        const PoolAnswer answer = pool_search(plans->p, target, &steps, plans->trial, scratch);
+        const PoolAnswer answer = pool_search(search, target, &steps, plans->trial);
         left += steps;
         if (answer == POOL_SOLVED)
             keep_if_lower(plans, peak_of(plans), "search");

@@ -46,15 +46,23 @@ typedef struct Raised {
     int64_t low;                        /* before */
 } Raised;
 
-typedef struct Search {
+typedef struct Ranked {
+    double key[3];                      /* largest first, one after another */
+    uint32_t id;
+} Ranked;
+
+struct PoolSearch {
+    const PoolProblem *problem;
     Item *items;
     Section *sections;
     Raised *trail;                      /* every low raised on the way from the root, to undo */
     uint32_t *lists;                    /* lists of items left, one upon another */
     size_t n_trail, n_lists;
     int64_t capacity;
+    uint32_t *todo;                     /* the list at the root */
+    Ranked *ranked;
     uint64_t steps, limit;
-} Search;
+};
 
 /* The last item taken. */
 typedef struct Key {
@@ -68,7 +76,7 @@ typedef struct Part {
     uint32_t n, first, end;
 } Part;
 
-static PoolAnswer search_part(Search *s, Part part, Key after);
+static PoolAnswer search_part(PoolSearch *s, Part part, Key after);
 
 /* ---- inference -------------------------------------------------------------------------------- */
 
@@ -83,7 +91,7 @@ static bool before(const Item *x, const Item *y)
 }
 
 /* Sorted by floor, then rank.  By insertion: the list comes nearly sorted from the node above. */
-static void sort_by_floor(Search *s, Part part, Key after)
+static void sort_by_floor(PoolSearch *s, Part part, Key after)
 {
     for (uint32_t i = 0; i < part.n; i++) {
         const uint32_t id = part.todo[i];
@@ -106,7 +114,7 @@ static uint32_t without_floor(Section *sections, uint32_t at)
 }
 
 /* Items by floor: the first to reach a section is the lowest in it. */
-static bool floors_leave_room(Search *s, Part part)
+static bool floors_leave_room(PoolSearch *s, Part part)
 {
     for (uint32_t i = part.first; i <= part.end; i++)
         s->sections[i].next = i;
@@ -127,7 +135,7 @@ static bool floors_leave_room(Search *s, Part part)
 
 /* Takes an item at its low; what is left goes to rest[n - 1].  False when some item there cannot fit
  * any more.  *split: some section has lost its last tie to the next. */
-static bool take(Search *s, Part part, uint32_t id, uint32_t *rest, bool *split)
+static bool take(PoolSearch *s, Part part, uint32_t id, uint32_t *rest, bool *split)
 {
     Item *x = &s->items[id];
     const int64_t top = x->low + x->bytes;
@@ -155,7 +163,7 @@ static bool take(Search *s, Part part, uint32_t id, uint32_t *rest, bool *split)
     return fits;
 }
 
-static void put_back(Search *s, uint32_t id, size_t mark)
+static void put_back(PoolSearch *s, uint32_t id, size_t mark)
 {
     const Item *x = &s->items[id];
     for (uint32_t at = x->first; at <= x->last; at++) {
@@ -171,7 +179,7 @@ static void put_back(Search *s, uint32_t id, size_t mark)
 /* ---- the tree --------------------------------------------------------------------------------- */
 
 /* Each connected run of sections by itself; all must succeed. */
-static PoolAnswer search_runs(Search *s, Part all, Key after)
+static PoolAnswer search_runs(PoolSearch *s, Part all, Key after)
 {
     PoolAnswer answer = POOL_SOLVED;
     uint32_t *todo = s->lists + s->n_lists;
@@ -193,7 +201,7 @@ static PoolAnswer search_runs(Search *s, Part all, Key after)
     return answer;
 }
 
-static int64_t lowest_top(const Search *s, Part part)
+static int64_t lowest_top(const PoolSearch *s, Part part)
 {
     int64_t lowest = INT64_MAX;
     for (uint32_t i = 0; i < part.n; i++) {
@@ -204,7 +212,7 @@ static int64_t lowest_top(const Search *s, Part part)
 }
 
 /* Tries every item that could be next; the part is sorted by floor. */
-static PoolAnswer try_items(Search *s, Part part, Key after)
+static PoolAnswer try_items(PoolSearch *s, Part part, Key after)
 {
     const int64_t limit = lowest_top(s, part);
     Part rest = { s->lists + s->n_lists, part.n - 1, part.first, part.end };
@@ -229,7 +237,7 @@ static PoolAnswer try_items(Search *s, Part part, Key after)
     return answer;
 }
 
-static PoolAnswer search_part(Search *s, Part part, Key after)
+static PoolAnswer search_part(PoolSearch *s, Part part, Key after)
 {
     s->steps += part.n + (part.end - part.first);
     if (part.n == 1) {
@@ -244,11 +252,6 @@ static PoolAnswer search_part(Search *s, Part part, Key after)
 }
 
 /* ---- ranks and restarts ----------------------------------------------------------------------- */
-
-typedef struct Ranked {
-    double key[3];                      /* largest first, one after another */
-    uint32_t id;
-} Ranked;
 
 static int by_key(const void *a, const void *b)
 {
@@ -270,8 +273,10 @@ static const struct { RankBy by[3]; double shake; } styles[] = {
     { { BY_CONTENTION, BY_AREA, BY_LIFE }, 0.7 },
 };
 
-static void rank_items(Search *s, const PoolProblem *p, uint32_t run, Ranked *ranked)
+static void rank_items(PoolSearch *s, uint32_t run)
 {
+    const PoolProblem *p = s->problem;
+    Ranked *ranked = s->ranked;
     const size_t style = run % 2 ? 1 + run / 2 % (COUNT_OF(styles) - 1) : 0;
     for (uint32_t i = 0; i < p->n; i++) {
         const PoolBlock *b = &p->blocks[i];
@@ -289,9 +294,10 @@ static void rank_items(Search *s, const PoolProblem *p, uint32_t run, Ranked *ra
 }
 
 /* Everything left to take.  Blocks of no bytes lie at 0 and take no part. */
-static Part begin(Search *s, const PoolProblem *p, uint32_t *todo)
+static Part begin(PoolSearch *s)
 {
-    Part all = { .todo = todo, .end = p->n_sections };
+    const PoolProblem *p = s->problem;
+    Part all = { .todo = s->todo, .end = p->n_sections };
     s->n_trail = s->n_lists = 0;
     for (uint32_t at = 0; at < p->n_sections; at++)
         s->sections[at] = (Section){ .left = p->alive[at] };
@@ -307,31 +313,37 @@ static Part begin(Search *s, const PoolProblem *p, uint32_t *todo)
     return all;
 }
 
-PoolAnswer pool_search(const PoolProblem *p, int64_t capacity, uint64_t *steps, int64_t *offset,
-                       Arena *scratch)
+PoolSearch *pool_search_new(const PoolProblem *p, Arena *arena)
 {
-    enum { PATIENCE = 300000 };         /* steps of the first runs */
     const size_t n = p->n;
-    Search s = { .capacity = capacity };
-    s.items = arena_array(scratch, n, sizeof *s.items);
-    s.sections = arena_array(scratch, (size_t)p->n_sections + 1, sizeof *s.sections);
+    PoolSearch *s = arena_alloc(arena, sizeof *s);
+    s->problem = p;
+    s->items = arena_array(arena, n, sizeof *s->items);
+    s->sections = arena_array(arena, (size_t)p->n_sections + 1, sizeof *s->sections);
     /* A node that took the k-th item holds a list of what is left, its parts another such list, and
      * has raised no more than that many. */
-    s.trail = arena_array(scratch, n * (n + 1) / 2, sizeof *s.trail);
-    s.lists = arena_array(scratch, n * (n + 1), sizeof *s.lists);
-    uint32_t *todo = arena_array(scratch, n, sizeof *todo);
-    Ranked *ranked = arena_array(scratch, n, sizeof *ranked);
+    s->trail = arena_array(arena, n * (n + 1) / 2, sizeof *s->trail);
+    s->lists = arena_array(arena, n * (n + 1), sizeof *s->lists);
+    s->todo = arena_array(arena, n, sizeof *s->todo);
+    s->ranked = arena_array(arena, n, sizeof *s->ranked);
+    return s;
+}
+
+PoolAnswer pool_search(PoolSearch *s, int64_t capacity, uint64_t *steps, int64_t *offset)
+{
+    enum { PATIENCE = 300000 };         /* steps of the first runs */
     PoolAnswer answer = POOL_OUT_OF_STEPS;
+    s->capacity = capacity;
     for (uint32_t run = 0; answer == POOL_OUT_OF_STEPS && *steps > 0; run++) {
         const uint64_t patience = PATIENCE * (uint64_t)(1 + run / 6);
-        const Part all = begin(&s, p, todo);
-        rank_items(&s, p, run, ranked);
-        s.steps = 0;
-        s.limit = patience < *steps ? patience : *steps;
-        answer = search_runs(&s, all, (Key){ -1, 0 });
-        *steps -= s.steps < *steps ? s.steps : *steps;
+        const Part all = begin(s);
+        rank_items(s, run);
+        s->steps = 0;
+        s->limit = patience < *steps ? patience : *steps;
+        answer = search_runs(s, all, (Key){ -1, 0 });
+        *steps -= s->steps < *steps ? s->steps : *steps;
     }
-    for (uint32_t i = 0; i < p->n && answer == POOL_SOLVED; i++)
-        offset[i] = s.items[i].offset;
+    for (uint32_t i = 0; i < s->problem->n && answer == POOL_SOLVED; i++)
+        offset[i] = s->items[i].offset;
     return answer;
 }

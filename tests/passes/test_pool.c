@@ -293,9 +293,10 @@ static void test_search_against_every_order(void **state)
         memcpy(copy, blocks, sizeof copy);
         const int64_t lowest = lowest_peak(copy, n, 0, 0, most_alive(copy, n), INT64_MAX);
         const PoolProblem p = pool_problem(blocks, n, &scratch);
+        PoolSearch *search = pool_search_new(&p, &scratch);
         for (int64_t capacity = lowest > 2 ? lowest - 2 : 0; capacity <= lowest + 1; capacity++) {
             uint64_t steps = 1000000;
-            const PoolAnswer answer = pool_search(&p, capacity, &steps, offset, &scratch);
+            const PoolAnswer answer = pool_search(search, capacity, &steps, offset);
             assert_int_equal(answer, capacity < lowest ? POOL_REFUTED : POOL_SOLVED);
             for (uint32_t k = 0; k < n && answer == POOL_SOLVED; k++)
                 blocks[k].offset = offset[k];
