@@ -158,7 +158,6 @@ static void test_models(void **state)
         Lab l;
         char path[512];
         const CompileOptions options = { .level = 2, .batch = 4 };
-        lab_begin(&l);
         snprintf(path, sizeof path, SOURCE_DIR "/models/%s.smg", models[i]);
         lab_model(&l, path, NULL, 0);
         for (Program p = PROGRAM_score; p < N_PROGRAMS; p++) {
