@@ -1,10 +1,10 @@
-/* Products take transposes of their operands and scales of their results into themselves.
+/* Products take transposes of operands and results, and scales of results, into themselves.
  *
  * needs  nothing
  * keeps  order, meaning
  *
- * matmul(transpose(x), y) reads x with its strides swapped; (x @ y) * c is alpha = c when nothing
- * else reads the bare product. */
+ * matmul(transpose(x), y) reads x with its strides swapped; (x @ y)' is y' @ x', and (x @ y) * c is
+ * alpha = c, when nothing else reads the bare product. */
 #include "ir/build.h"
 #include "passes/pass.h"
 
@@ -47,6 +47,24 @@ static bool absorb_transposes(Rewriter *rw, NodeId id)
     return true;
 }
 
+/* transpose(product): the product of the other sides, which writes its rows as they are wanted. */
+static bool absorb_result(Rewriter *rw, NodeId id, const uint32_t *uses)
+{
+    const Node *n = &rw->old->nodes[id];
+    const ValueId product = transposed(rw->old, n->first_output);
+    if (product == NO_VALUE || uses[product] != 1 || value_def(rw->old, product)->op != OP_matmul)
+        return false;
+    const Node *m = value_def(rw->new_, rewrite_of(rw, product));
+    if (m->op != OP_matmul)
+        return false;
+    Builder b = rewrite_builder(rw, id);
+    const ValueId x = node_input(rw->new_, m, 0), y = node_input(rw->new_, m, 1);
+    rw->map[n->first_output] = build_matmul(&b, y, x, !NODE_ATTR(m, matmul, transpose_b).i,
+                                            !NODE_ATTR(m, matmul, transpose_a).i,
+                                            NODE_ATTR(m, matmul, alpha).f);
+    return true;
+}
+
 /* mul(product, c): the product again with alpha times c; dce drops the bare one. */
 static bool absorb_scale(Rewriter *rw, NodeId id, const uint32_t *uses)
 {
@@ -79,7 +97,8 @@ bool pass_absorb(Graph *g, PassContext *cx)
     const uint32_t *uses = graph_uses(g, cx->scratch);
     Rewriter rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < rw.old->n_nodes; n++)
-        if (!absorb_transposes(&rw, n) && !absorb_scale(&rw, n, uses))
+        if (!absorb_transposes(&rw, n) && !absorb_result(&rw, n, uses)
+            && !absorb_scale(&rw, n, uses))
             rewrite_copy(&rw, n);
     rewrite_end(&rw);
     return true;

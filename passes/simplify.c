@@ -50,8 +50,29 @@ static bool is_f32(const Simplify *s)
 
 /* ---- arithmetic ------------------------------------------------------------------------------- */
 
+static bool is_zeros(const Simplify *s, ValueId v)
+{
+    const Node *n = value_def(s->g, v);
+    return n->op == OP_broadcast && is_number(s, node_input(s->g, n, 0), 0);
+}
+
+/* x + (rows added to zeros): the rows added to x. */
+static ValueId add_rows_to(Simplify *s, ValueId rows, ValueId x)
+{
+    const Node *n = value_def(s->g, rows);
+    if (n->op != OP_embedding_grad || !is_zeros(s, node_input(s->g, n, 0))
+        || same_type(s, x) == NO_VALUE)
+        return NO_VALUE;
+    return build3(&s->b, OP_embedding_grad, x, node_input(s->g, n, 1), node_input(s->g, n, 2));
+}
+
 static ValueId simplify_add(Simplify *s)
 {
+    for (unsigned i = 0; i < 2; i++) {
+        const ValueId merged = add_rows_to(s, s->in[i], s->in[1 - i]);
+        if (merged != NO_VALUE)
+            return merged;
+    }
     if (is_number(s, s->in[1], 0))
         return same_type(s, s->in[0]);
     if (is_number(s, s->in[0], 0))
