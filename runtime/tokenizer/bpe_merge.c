@@ -55,29 +55,31 @@ typedef struct Sweep {
     bool stopped;                       /* a pair of lower rank arose; the rest stays as it is */
 } Sweep;
 
-/* What two symbols become when their rank is the sweep's, else -1. */
-static int32_t joined(Sweep *s, int32_t left, int32_t right)
-{
-    const struct MergeSlot *m = merge_find(s->t, left, right);
-    if (m->left < 0 || m->rank > s->rank)
-        return -1;
-    s->stopped = s->stopped || m->rank < s->rank;
-    return s->stopped ? -1 : m->result;
-}
-
 /* The next symbol, joined with what follows, and with what precedes where that makes the same rank. */
 static int32_t next_symbol(Sweep *s)
 {
-    int32_t symbol = s->id[s->in++], result;
-    bool grown = false;
+    static const struct MergeSlot none = { .left = -1, .right = -1, .rank = NO_RANK, .result = -1 };
+    int32_t symbol = s->id[s->in++];
+    bool grown = false;                 /* before that, what precedes was looked at already */
     while (!s->stopped) {
-        if (grown && s->out > 0 && (result = joined(s, s->id[s->out - 1], symbol)) >= 0)
-            s->out--;
-        else if (!s->stopped && s->in < s->n && (result = joined(s, symbol, s->id[s->in])) >= 0)
-            s->in++;
-        else
+        const struct MergeSlot *left = &none, *right = &none;
+        if (grown && s->out > 0)
+            left = merge_find(s->t, s->id[s->out - 1], symbol);
+        if (s->in < s->n)
+            right = merge_find(s->t, symbol, s->id[s->in]);
+        s->stopped = (left->left >= 0 && left->rank < s->rank) ||
+                     (right->left >= 0 && right->rank < s->rank);
+        if (s->stopped)
             break;
-        symbol = result;
+        if (left->left >= 0 && left->rank == s->rank) {
+            s->out--;
+            symbol = left->result;
+        } else if (right->left >= 0 && right->rank == s->rank) {
+            s->in++;
+            symbol = right->result;
+        } else {
+            break;
+        }
         grown = true;
     }
     return symbol;
