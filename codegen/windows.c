@@ -28,11 +28,8 @@ int each_program(Compilation *c, const Graph *model, const char *program,
     if (program && (!program_from_name(program, &only) || only == PROGRAM_model))
         return fault("no program is called %s; they are score, eval, train, accumulate, apply, "
                      "generate", program);
-    if (program && !program_possible(model, only))
-        return fault("%s has no program %s: it lacks a train block or an output", model->name,
-                     program);
     for (Program p = PROGRAM_score; p < N_PROGRAMS && code == EXIT_DONE; p++) {
-        if ((program && p != only) || !program_possible(model, p))
+        if (program ? p != only : !program_possible(model, p))
             continue;
         const uint32_t n_before = c->diags.n;
         const Graph *g = compile_program(model, p, options, &c->arena, &c->scratch, &c->diags);
@@ -43,7 +40,7 @@ int each_program(Compilation *c, const Graph *model, const char *program,
         else
             return report(c, false);
     }
-    return code;
+    return code == EXIT_DONE ? report(c, false) : code;
 }
 
 /* ---- --dump=fusion ---------------------------------------------------------------------------- */
@@ -114,6 +111,8 @@ static bool expect_add_file(Expecting *x, Compilation *c, const char *path)
     for (char *line = strtok(copy, "\n"); line && ok; line = strtok(NULL, "\n")) {
         line[strcspn(line, "#\r")] = '\0';
         line += strspn(line, " \t");
+        for (size_t n = strlen(line); n > 0 && strchr(" \t", line[n - 1]); n--)
+            line[n - 1] = '\0';
         ok = *line == '\0' || expect_add(x, c, line);
     }
     buf_free(&text);
