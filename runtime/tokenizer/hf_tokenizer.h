@@ -16,6 +16,11 @@
  *
  * "truncation" and "padding" are for batches of training examples and are not carried out.
  *
+ * Categories of characters are those of the installed PCRE2 and utf8proc.  Hugging Face's tables of
+ * punctuation and marks are older: about four hundred rare characters count as such here, not there.
+ *
+ * An id that has no token decodes to nothing.
+ *
  * Text may be any bytes: what is not UTF-8 becomes U+FFFD first, as Python's errors="replace" does.
  * Time is linear in the text, and the stack's depth does not depend on it.
  *

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char text[] = "First Citizen:\nBefore we proceed \xc3\xa9\xe4\xb8\xad\xf0\x9f\xa6\x99 \t\"x\\y\"  z\xcc\x81.";
+static const char text[] = "First Citizen:\nBefore we proceed \xc3\xa9\xe4\xb8\xad\xf0\x9f\xa6\x99 "
+                           "\t\"x\\y\"  z\xcc\x81.";
 
 static void compare(const Tokenizer *ours)
 {
