@@ -57,7 +57,8 @@ struct PoolSearch {
     Section *sections;
     Raised *trail;                      /* every low raised on the way from the root, to undo */
     uint32_t *lists;                    /* lists of items left, one upon another */
-    size_t n_trail, n_lists;
+    uint32_t *taken;                    /* items taken on the way from the root */
+    size_t n_trail, n_lists, n_taken;
     int64_t capacity;
     uint32_t *todo;                     /* the list at the root */
     Ranked *ranked;
@@ -142,6 +143,7 @@ static bool take(PoolSearch *s, Part part, uint32_t id, uint32_t *rest, bool *sp
     bool fits = top <= s->capacity;
     uint32_t n = 0;
     x->offset = x->low;
+    s->taken[s->n_taken++] = id;
     for (uint32_t i = 0; i < part.n; i++) {
         Item *y = &s->items[part.todo[i]];
         if (y == x)
@@ -163,14 +165,28 @@ static bool take(PoolSearch *s, Part part, uint32_t id, uint32_t *rest, bool *sp
     return fits;
 }
 
-static void put_back(PoolSearch *s, uint32_t id, size_t mark)
+static void put_back_one(PoolSearch *s, const Item *x)
 {
-    const Item *x = &s->items[id];
     for (uint32_t at = x->first; at <= x->last; at++) {
         s->sections[at].left += x->bytes;
         s->sections[at].crossing += at < x->last;
     }
-    while (s->n_trail > mark) {
+}
+
+/* Everything taken and raised since the marks: the item of this node, and those of parts below it that
+ * had been solved before another part was refuted. */
+/* Undoes every take since then: the last one, and those of parts that were solved beside one that
+ * was not. */
+static void put_back(PoolSearch *s, size_t n_taken, size_t n_trail)
+{
+    while (s->n_taken > n_taken) {
+        const Item *x = &s->items[s->taken[--s->n_taken]];
+        for (uint32_t at = x->first; at <= x->last; at++) {
+            s->sections[at].left += x->bytes;
+            s->sections[at].crossing += at < x->last;
+        }
+    }
+    while (s->n_trail > n_trail) {
         const Raised *r = &s->trail[--s->n_trail];
         s->items[r->item].low = r->low;
     }
@@ -221,7 +237,7 @@ static PoolAnswer try_items(PoolSearch *s, Part part, Key after)
     for (uint32_t i = 0; i < part.n && answer == POOL_REFUTED; i++) {
         const uint32_t id = part.todo[i];
         const Item *x = &s->items[id];
-        const size_t mark = s->n_trail;
+        const size_t taken = s->n_taken, raised = s->n_trail;
         bool split;
         if (passed(x, after))
             continue;
@@ -231,7 +247,7 @@ static PoolAnswer try_items(PoolSearch *s, Part part, Key after)
         if (take(s, part, id, rest.todo, &split))
             answer = split ? search_runs(s, rest, key) : search_part(s, rest, key);
         if (answer == POOL_REFUTED)
-            put_back(s, id, mark);
+            put_back(s, taken, raised);
     }
     s->n_lists -= rest.n;
     return answer;
@@ -298,7 +314,7 @@ static Part begin(PoolSearch *s)
 {
     const PoolProblem *p = s->problem;
     Part all = { .todo = s->todo, .end = p->n_sections };
-    s->n_trail = s->n_lists = 0;
+    s->n_trail = s->n_lists = s->n_taken = 0;
     for (uint32_t at = 0; at < p->n_sections; at++)
         s->sections[at] = (Section){ .left = p->alive[at] };
     for (uint32_t i = 0; i < p->n; i++) {
@@ -324,7 +340,9 @@ PoolSearch *pool_search_new(const PoolProblem *p, Arena *arena)
      * has raised no more than that many. */
     s->trail = arena_array(arena, n * (n + 1) / 2, sizeof *s->trail);
     s->lists = arena_array(arena, n * (n + 1), sizeof *s->lists);
+    s->taken = arena_array(arena, n, sizeof *s->taken);
     s->todo = arena_array(arena, n, sizeof *s->todo);
+    s->taken = arena_array(arena, n, sizeof *s->taken);
     s->ranked = arena_array(arena, n, sizeof *s->ranked);
     return s;
 }
