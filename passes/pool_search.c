@@ -175,18 +175,11 @@ static void put_back_one(PoolSearch *s, const Item *x)
 
 /* Everything taken and raised since the marks: the item of this node, and those of parts below it that
  * had been solved before another part was refuted. */
-/* Undoes every take since then: the last one, and those of parts that were solved beside one that
- * was not. */
-static void put_back(PoolSearch *s, size_t n_taken, size_t n_trail)
+static void put_back(PoolSearch *s, size_t taken, size_t raised)
 {
-    while (s->n_taken > n_taken) {
-        const Item *x = &s->items[s->taken[--s->n_taken]];
-        for (uint32_t at = x->first; at <= x->last; at++) {
-            s->sections[at].left += x->bytes;
-            s->sections[at].crossing += at < x->last;
-        }
-    }
-    while (s->n_trail > n_trail) {
+    while (s->n_taken > taken)
+        put_back_one(s, &s->items[s->taken[--s->n_taken]]);
+    while (s->n_trail > raised) {
         const Raised *r = &s->trail[--s->n_trail];
         s->items[r->item].low = r->low;
     }
@@ -342,7 +335,6 @@ PoolSearch *pool_search_new(const PoolProblem *p, Arena *arena)
     s->lists = arena_array(arena, n * (n + 1), sizeof *s->lists);
     s->taken = arena_array(arena, n, sizeof *s->taken);
     s->todo = arena_array(arena, n, sizeof *s->todo);
-    s->taken = arena_array(arena, n, sizeof *s->taken);
     s->ranked = arena_array(arena, n, sizeof *s->ranked);
     return s;
 }
