@@ -38,8 +38,10 @@ static const char *node_label(const Lower *l, const Node *n)
     const Graph *g = l->g;
     const char *file = n->span.line && n->span.file < g->n_files ? g->files[n->span.file] : NULL;
     const char *slash = file ? strrchr(file, '/') : NULL;
-    return file ? arena_printf(l->plan->arena, "%s %s:%u %s", op_info(n->op)->name,
-                               slash ? slash + 1 : file, n->span.line, n->path ? n->path : "")
+    const char *space = n->path && *n->path ? " " : "";
+    return file ? arena_printf(l->plan->arena, "%s %s:%u%s%s", op_info(n->op)->name,
+                               slash ? slash + 1 : file, n->span.line, space,
+                               *space ? n->path : "")
                 : op_info(n->op)->name;
 }
 

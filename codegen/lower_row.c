@@ -146,15 +146,6 @@ static Reg float_const(RowLower *r, double value)
     return add_const(r, c);
 }
 
-/* The constant or extent that `v` is a view of, else NULL. */
-static const Node *constant_behind(const Graph *g, ValueId v)
-{
-    const Node *n = value_def(g, v);
-    while (op_info(n->op)->class == CLASS_VIEW)
-        n = value_def(g, node_input(g, n, 0));
-    return n->op == OP_constant || n->op == OP_extent ? n : NULL;
-}
-
 static Reg const_reg(RowLower *r, const Node *n)
 {
     if (n->op == OP_extent)
@@ -177,7 +168,7 @@ static Reg source_reg(RowLower *r, ValueId v, bool seed)
 {
     if (in_group(r, v))
         return r->reg[v - r->first_value];
-    const Node *constant = constant_behind(r->g, v);
+    const Node *constant = value_constant(r->g, v);
     return constant ? const_reg(r, constant) : input_operand(r, v, seed);
 }
 

@@ -201,6 +201,14 @@ StorageId graph_find_storage(const Graph *g, const char *name)
     return NO_STORAGE;
 }
 
+const Node *value_constant(const Graph *g, ValueId v)
+{
+    const Node *n = value_def(g, v);
+    while (op_info(n->op)->class == CLASS_VIEW)
+        n = value_def(g, node_input(g, n, 0));
+    return n->op == OP_constant || n->op == OP_extent ? n : NULL;
+}
+
 void graph_output(Graph *g, const char *name, ValueId v, Span span)
 {
     CHECK(v < g->n_values, "output %s is value %u of %u", name, v, g->n_values);

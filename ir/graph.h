@@ -199,6 +199,10 @@ static inline const Node *value_def(const Graph *g, ValueId v)
     return &g->nodes[g->values[v].def];
 }
 
+/* The `constant` or `extent` node that `v` is, or is a view of; else NULL.  Such a value never has
+ * bytes: row programs hold it as a number. */
+const Node *value_constant(const Graph *g, ValueId v);
+
 void graph_output(Graph *g, const char *name, ValueId v, Span span);
 
 /* Number of uses of each value: by nodes, outputs and the loss; an array of n_values. */

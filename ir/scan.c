@@ -272,7 +272,7 @@ static bool scan_factor(Scan *s, const Graph *g, Dim *out)
         return true;
     }
     const char *names[MAX_SYMBOLS];
-    size_t symbol;
+    size_t symbol = 0;
     for (uint32_t i = 0; i < g->n_symbols; i++)
         names[i] = g->symbol[i].name;
     if (!scan_choice(s, names, g->n_symbols, "a number or a symbol of this graph", &symbol))

@@ -86,14 +86,6 @@ typedef struct Needs {
     uint32_t n_seen;
 } Needs;
 
-static bool is_constant(const Graph *g, ValueId v)
-{
-    const Node *n = value_def(g, v);
-    while (op_info(n->op)->class == CLASS_VIEW)
-        n = value_def(g, node_input(g, n, 0));
-    return n->op == OP_constant || n->op == OP_extent;
-}
-
 static void count_member(const Fuse *f, const Node *n, uint32_t a, uint32_t b, Needs *needs)
 {
     const Graph *g = f->g;
@@ -106,7 +98,7 @@ static void count_member(const Fuse *f, const Node *n, uint32_t a, uint32_t b, N
         if (seen)
             continue;
         needs->seen[needs->n_seen++] = v;
-        if (is_constant(g, v))
+        if (value_constant(g, v))
             needs->consts++;
         else
             needs->operands++;

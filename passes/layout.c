@@ -62,15 +62,6 @@ static ValueId insert_copy(Layout *l, ValueId v, NodeId like)
     return l->copy[v];
 }
 
-/* A constant, or a view of one, has no bytes to be read by a kernel. */
-static bool is_bare_constant(const Graph *g, ValueId v)
-{
-    const Node *n = value_def(g, v);
-    while (op_info(n->op)->class == CLASS_VIEW)
-        n = value_def(g, node_input(g, n, 0));
-    return n->op == OP_constant || n->op == OP_extent;
-}
-
 /* Which inputs of a kernel must be rows (bit i: input i), by its contract. */
 static unsigned row_inputs(OpId op)
 {
@@ -111,7 +102,7 @@ static ValueId fit_input(Layout *l, NodeId n, unsigned i)
     const Graph *old = l->rw.old;
     const Node *node = &old->nodes[n];
     const ValueId was = node_input(old, node, i), v = rewrite_of(&l->rw, was);
-    const bool bare = is_bare_constant(l->rw.new_, v);
+    const bool bare = value_constant(l->rw.new_, v);
     if (bare && !reads_constants(old, node))
         return node->op == OP_embedding_grad ? insert_own_copy(l, v, n) : insert_copy(l, v, n);
     if ((row_inputs(node->op) >> i & 1) && !strided_rows(strided_of(l, v)))
@@ -130,14 +121,14 @@ static void layout_view(Layout *l, NodeId n)
     const Node *node = &old->nodes[n];
     ValueId was = node_input(old, node, 0), v = l->rw.map[was];
     Strided out;
-    if (!is_bare_constant(l->rw.new_, v) && !strided_view(old, node, strided_of(l, v), &out)) {
+    if (!value_constant(l->rw.new_, v) && !strided_view(old, node, strided_of(l, v), &out)) {
         l->rw.map[was] = insert_copy(l, v, n);
         bool now = strided_view(old, node, strided_of(l, l->rw.map[was]), &out);
         CHECK(now, "no view of a dense tensor");
     }
     ValueId view = rewrite_copy(&l->rw, n);
     l->rw.map[was] = v;                 /* other readers keep the original */
-    *strided_of(l, view) = is_bare_constant(l->rw.new_, view)
+    *strided_of(l, view) = value_constant(l->rw.new_, view)
         ? strided_dense(&value_type(l->rw.new_, view)->shape) : out;
 }
 
@@ -166,7 +157,7 @@ static void layout_outputs(Layout *l)
     const Graph *old = l->rw.old;
     for (uint32_t i = 0; i < old->n_outputs; i++) {
         ValueId was = old->outputs[i].value, v = rewrite_of(&l->rw, was);
-        if (is_bare_constant(l->rw.new_, v) || !strided_is_dense(strided_of(l, v)))
+        if (value_constant(l->rw.new_, v) || !strided_is_dense(strided_of(l, v)))
             l->rw.map[was] = insert_copy(l, v, old->values[was].def);
     }
 }

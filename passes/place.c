@@ -98,15 +98,6 @@ static void find_last_uses(Placing *p)
     }
 }
 
-/* A constant, or a view of one: it never has bytes. */
-static bool is_bare_constant(const Graph *g, ValueId v)
-{
-    const Node *n = value_def(g, v);
-    while (op_info(n->op)->class == CLASS_VIEW)
-        n = value_def(g, node_input(g, n, 0));
-    return n->op == OP_constant || n->op == OP_extent;
-}
-
 /* ---- buffers ---------------------------------------------------------------------------------- */
 
 static BufferId add_buffer(Placing *p, StorageId storage, Dim elements)
@@ -333,7 +324,7 @@ static void place_view(Placing *p, const Node *n)
     const Graph *g = p->g;
     const ValueId in = node_input(g, n, 0);
     Strided out;
-    if (is_bare_constant(g, in))
+    if (value_constant(g, in))
         return;
     bool possible = strided_view(g, n, &p->strided[in], &out);
     CHECK(possible, "layout left a view that needs a copy");

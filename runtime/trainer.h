@@ -1,4 +1,4 @@
-/* A training run at work: what train_setup.c opens and train.c steps through. */
+/* A training run at work: what trainer_open.c opens and train.c steps through. */
 #ifndef RUNTIME_TRAINER_H
 #define RUNTIME_TRAINER_H
 
