@@ -51,13 +51,23 @@ static bool mul_below_largest(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
+/* All exponents as one word: most are zero, and those that are not are small. */
+static uint64_t packed_powers(const Dim *d)
+{
+    uint64_t powers;
+    _Static_assert(sizeof powers == sizeof d->power, "a byte for each symbol");
+    memcpy(&powers, d->power, sizeof powers);
+    return powers;
+}
+
 bool dim_mul(Dim a, Dim b, Dim *out)
 {
-    Dim r = { .origin = dim_is(a, 1) ? b.origin : dim_is(b, 1) ? a.origin : 0 };
+    const uint64_t x = packed_powers(&a), y = packed_powers(&b), sum = x + y;
+    Dim r = { .origin = a.coef == 1 && x == 0 ? b.origin : b.coef == 1 && y == 0 ? a.origin : 0 };
     if (!mul_below_largest(a.coef, b.coef, &r.coef))
         return false;
-    if (r.coef != 0 && dim_is_const(b)) {
-        memcpy(r.power, a.power, sizeof r.power);       /* by far the most common */
+    if (r.coef != 0 && !((x | y) & 0x8080808080808080)) {
+        memcpy(r.power, &sum, sizeof r.power);          /* no byte carries into the next */
     } else if (r.coef != 0) {
         for (int s = 0; s < MAX_SYMBOLS; s++)
             if (__builtin_add_overflow(a.power[s], b.power[s], &r.power[s]))
