@@ -22,11 +22,11 @@ number() {
     sed -n "s/.*\"$1\": \([-+.e0-9]*\).*/\1/p"
 }
 
-# A GPT-2 of 53 characters that trains in no time, to $1; more options follow.
+# A GPT-2 of 50 characters that trains in no time, to $1; more options follow.
 tiny_gpt() {
     out=$1
     shift
-    "$smc" compile "$source/models/gpt2.smg" -D vocab=53 -D context=32 -D width=32 -D depth=2 \
+    "$smc" compile "$source/models/gpt2.smg" -D vocab=50 -D context=32 -D width=32 -D depth=2 \
         -D heads=2 -D drop=0.1 "$@" --batch 4 -o "$out"
 }
 

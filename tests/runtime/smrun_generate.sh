@@ -56,7 +56,7 @@ refuses 1 "--prompt: the character U+00E9 \"é\" at byte 4" \
     "$smrun" generate tiny.smp --weights run --prompt "Onché"
 refuses 1 "the prompt has 40 tokens; tiny.smp computes at most 32" \
     "$smrun" generate tiny.smp --weights run --prompt "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-refuses 1 "no id of the model, 0 to 52" "$smrun" generate tiny.smp --weights run --prompt-tokens 5,53
+refuses 1 "no id of the model, 0 to 49" "$smrun" generate tiny.smp --weights run --prompt-tokens 5,50
 refuses 1 "--chunk 33" "$smrun" generate tiny.smp --weights run --chunk 33
 refuses 1 "there is no tokenizer.json" \
     sh -c "mkdir bare && cp run/model.safetensors bare && '$smrun' generate tiny.smp --weights bare"
