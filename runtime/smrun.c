@@ -307,6 +307,7 @@ static int report_generation(const GenerateResult *r, bool json)
     if (json)
         return generation_json(r);
     putchar('\n');
+    fflush(stdout);                     /* the text first, where both go to one place */
     fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s\n",
             r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
             rate(r->n_decoded, r->decode_seconds));
