@@ -1,0 +1,94 @@
+/* Options and messages that the commands of smrun share. */
+#include "runtime/command.h"
+
+#include "runtime/threads.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+volatile sig_atomic_t command_stop;
+
+int command_fault(const Error *err)
+{
+    fprintf(stderr, "smrun: %s\n", err->text);
+    return EXIT_FAULT;
+}
+
+int command_threads(const Common *c)
+{
+    return c->threads ? (int)c->threads : threads_available();
+}
+
+const char *command_cpu(void)
+{
+    const char *cpu = getenv("SMG_CPU");
+    return cpu && *cpu ? cpu : NULL;
+}
+
+int command_deliver(const Buf *out)
+{
+    if (!out->failed && fwrite(out->data, 1, out->len, stdout) == out->len && fflush(stdout) == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "smrun: standard output: %s\n", out->failed ? "out of memory" : strerror(errno));
+    return EXIT_FAULT;
+}
+
+int command_flushed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    fprintf(stderr, "smrun: standard output: %s\n", strerror(errno));
+    return EXIT_FAULT;
+}
+
+int command_deliver_json(json_t *j)
+{
+    Buf out = { 0 };
+    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    buf_printf(&out, "%s\n", text ? text : "");
+    out.failed = out.failed || !text;
+    const int code = command_deliver(&out);
+    buf_free(&out);
+    free(text);
+    json_decref(j);
+    return code;
+}
+
+int command_usage(const Args *a, const char *why)
+{
+    fprintf(stderr, "smrun: %s\nusage: %s\n", why, a->usage);
+    return EXIT_USAGE;
+}
+
+bool command_parse(Args *a, int argc, char **argv, int *code)
+{
+    Error err;
+    Buf help = { 0 };
+    const bool parsed = args_parse(a, argc, argv, &err);
+    if (parsed && !a->help)
+        return true;
+    if (parsed) {
+        args_help(&help, a);
+        *code = command_deliver(&help);
+        buf_free(&help);
+    } else {
+        *code = command_usage(a, err.text);
+    }
+    return false;
+}
+
+bool command_open_plan(const Args *a, Plan *plan, int *code)
+{
+    Error err;
+    if (a->n_positional == 1 && plan_open(a->positional[0], plan, &err))
+        return true;
+    *code = a->n_positional == 1 ? command_fault(&err) : command_usage(a, "which plan?");
+    return false;
+}
+
+bool command_begin(Args *a, int argc, char **argv, Plan *plan, int *code)
+{
+    return command_parse(a, argc, argv, code) && command_open_plan(a, plan, code);
+}

@@ -1,0 +1,114 @@
+/* smrun generate: continues a text. */
+#include "base/check.h"
+#include "runtime/command.h"
+#include "runtime/generate.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+static double rate(int64_t n, double seconds)
+{
+    return n > 0 && seconds > 0 ? (double)n / seconds : 0;
+}
+
+static int generation_json(const GenerateResult *r)
+{
+    json_t *prompt = json_array(), *ids = json_array();
+    for (int64_t i = 0; i < r->n_prompt; i++)
+        json_array_append_new(prompt, json_integer(r->ids[i]));
+    for (int64_t i = 0; i < r->n_generated; i++)
+        json_array_append_new(ids, json_integer(r->ids[r->n_prompt + i]));
+    return command_deliver_json(json_pack(
+        "{s:s%, s:o, s:o, s:s, s:I, s:f, s:f}", "text", r->text.data ? r->text.data : "",
+        r->text.len, "tokens", ids, "prompt_tokens", prompt, "end", generate_end_name(r->end),
+        "context", (json_int_t)r->context, "prefill_tokens_per_s",
+        rate(r->n_prompt, r->prefill_seconds), "decode_tokens_per_s",
+        rate(r->n_decoded, r->decode_seconds)));
+}
+
+static int report_generation(const GenerateResult *r, bool json)
+{
+    if (json)
+        return generation_json(r);
+    putchar('\n');
+    fflush(stdout);                     /* the text first, where both go to one place */
+    fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s\n",
+            r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
+            rate(r->n_decoded, r->decode_seconds));
+    if (r->end == GENERATE_CONTEXT)
+        fprintf(stderr, "stopped: the model's context of %" PRId64 " positions is full\n",
+                r->context);
+    if (r->end == GENERATE_INTERRUPTED)
+        fprintf(stderr, "stopped: interrupted\n");
+    return command_flushed();
+}
+
+int smrun_generate(int argc, char **argv)
+{
+    Common c = { 0 };
+    ArgList stop = { 0 };
+    GenerateOptions o = { .n = 256, .interrupted = &command_stop, .run.cache = true,
+                          .sample = { .temperature = 0.8, .top_p = 1, .repeat_penalty = 1 } };
+    SampleOptions *s = &o.sample;
+    bool no_cache = false;
+    int64_t seed = 1;
+    const Arg options[] = {
+        { "--weights", "DIR", ARG_STRING, &o.weights, "a run, or a .safetensors file", 0, 0, NULL },
+        { "--prompt", "TEXT", ARG_STRING, &o.prompt, "how the text begins (default: a new one)", 0, 0,
+          NULL },
+        { "--prompt-tokens", "IDS", ARG_STRING, &o.prompt_tokens, "ids instead: 12,5,7", 0, 0, NULL },
+        { "-n", "N", ARG_INT, &o.n, "most tokens to generate (default 256)", 1, 1e9, NULL },
+        { "--temperature", "X", ARG_DOUBLE, &s->temperature, "0: always the likeliest (default 0.8)",
+          0, 1e3, NULL },
+        { "--top-k", "N", ARG_INT, &s->top_k, "only the N likeliest; 0: all (default)", 0, 1e9, NULL },
+        { "--top-p", "X", ARG_DOUBLE, &s->top_p, "only the likeliest that make up X (default 1)",
+          1e-9, 1, NULL },
+        { "--min-p", "X", ARG_DOUBLE, &s->min_p, "only those X times as likely as the first", 0, 1,
+          NULL },
+        { "--repeat-penalty", "X", ARG_DOUBLE, &s->repeat_penalty, "1: none (default)", 1e-3, 1e3,
+          NULL },
+        { "--seed", "N", ARG_INT, &seed, "the same seed gives the same text (default 1)", 0, 1e15,
+          NULL },
+        { "--stop", "TEXT", ARG_LIST, &stop, "ends the text; may be given several times", 0, 0, NULL },
+        { "--print-tokens", NULL, ARG_FLAG, &o.print_tokens, "ids instead of text", 0, 0, NULL },
+        { "--json", NULL, ARG_FLAG, &c.json, "one object at the end instead of a stream", 0, 0, NULL },
+        { "--no-cache", NULL, ARG_FLAG, &no_cache, "compute every position again for each token", 0, 0,
+          NULL },
+        { "--chunk", "N", ARG_INT, &o.run.chunk, "positions of the prompt computed at once", 1, 1e6,
+          NULL },
+        THREADS_OPTION(c),
+    };
+    Args a = { .usage = "smrun generate PLAN.smp --weights DIR [--prompt TEXT] [-n N] [options]",
+               .about =
+        "Continues a text. Speed goes to standard error, the text alone to standard output.\n\n"
+        "  smrun generate chargpt.smp --weights run --prompt \"Once upon a time\"\n"
+        "  smrun generate chargpt.smp --weights run --temperature 0 -n 50 --print-tokens",
+               .options = options, .n = COUNT_OF(options), .max_positional = 1 };
+    Plan plan;
+    GenerateResult r;
+    int code;
+    if (!command_begin(&a, argc, argv, &plan, &code))
+        return code;
+    o.plan_path = a.positional[0];
+    o.run.cache = !no_cache;
+    o.run.n_threads = command_threads(&c);
+    o.run.cpu = command_cpu();
+    o.stop = stop.item;
+    o.n_stop = stop.n;
+    o.stream = c.json ? NULL : stdout;
+    s->seed = (uint64_t)seed;
+    if (!o.weights) {
+        code = command_usage(&a, "--weights says what to generate with");
+    } else if (o.prompt && o.prompt_tokens) {
+        code = command_usage(&a, "--prompt and --prompt-tokens: one of them");
+    } else {
+        bool ok = generate(&plan, &o, &r, &c.err);
+        code = ok ? report_generation(&r, c.json) : command_fault(&c.err);
+        if (ok && code == EXIT_DONE && r.end == GENERATE_INTERRUPTED)
+            code = EXIT_BY_SIGNAL + (int)command_stop;
+        generate_result_free(&r);
+    }
+    plan_close(&plan);
+    return code;
+}
