@@ -33,7 +33,7 @@ int usage_or_help(Args *a, bool parsed, const Error *err);
 /* Every program of the model, or the named one, through every pass, one after the other.  Programs
  * for which the model does not allow are left out unless they are named.  `visit` sees each; its
  * exit code ends the walk when it is not EXIT_DONE. */
-typedef int ProgramVisit(void *arg, Compilation *c, const Graph *g);
+typedef int ProgramVisit(void *arg, Compilation *c, const CompileOptions *options, const Graph *g);
 int each_program(Compilation *c, const Graph *model, const char *program,
                  const CompileOptions *options, ProgramVisit *visit, void *arg);
 

@@ -10,6 +10,7 @@ typedef struct CompileOptions {
     int level;                          /* 0 or 2 */
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the defaults of `specialize` */
     uint32_t programs;                  /* bit per Program; 0: all that the model supports */
+    FusionSet fusions;
     const char *command;                /* kept in the plan, for messages; NULL: not known */
     PassObserver observer;              /* after NULL: nobody watches */
 } CompileOptions;

@@ -302,10 +302,11 @@ static ExpectResult check_measure(const Checking *c, const char **why)
     return EXPECT_FAILS;
 }
 
-ExpectResult expectation_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
+ExpectResult expectation_check(const Expectation *e, const Graph *g, FusionSet fusions,
+                               Arena *arena, Arena *scratch,
                                const char **why)
 {
-    const Checking c = { e, g, arena, fusion_report(g, arena, scratch) };
+    const Checking c = { e, g, arena, fusion_report(g, fusions, arena, scratch) };
     if (e->program != PROGRAM_model && e->program != g->program)
         return EXPECT_SILENT;
     switch (e->kind) {

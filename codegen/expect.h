@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "ir/graph.h"
+#include "passes/fusion_set.h"
 
 typedef struct Selector {
     const char *text;                   /* as written */
@@ -57,7 +58,8 @@ typedef enum ExpectResult {
 } ExpectResult;
 
 /* Of a graph that every pass has seen.  *why: for EXPECT_FAILS the reason, in the arena. */
-ExpectResult expectation_check(const Expectation *e, const Graph *g, Arena *arena, Arena *scratch,
+ExpectResult expectation_check(const Expectation *e, const Graph *g, FusionSet fusions,
+                               Arena *arena, Arena *scratch,
                                const char **why);
 
 #endif

@@ -218,10 +218,10 @@ static void print_not_fused(const FusionText *t)
         print_edges_of(t, reason, shown);
 }
 
-void fusion_print(Buf *out, const Graph *g, Arena *arena, Arena *scratch)
+void fusion_print(Buf *out, const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
     FusionText t = { .out = out, .g = g, .arena = arena,
-                     .report = fusion_report(g, arena, scratch) };
+                     .report = fusion_report(g, fusions, arena, scratch) };
     plan_builder_init(&t.plan, arena, g->name);
     lower_program(&t.plan, g);
     print_head(&t);

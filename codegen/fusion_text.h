@@ -4,11 +4,12 @@
 
 #include "base/buf.h"
 #include "ir/graph.h"
+#include "passes/fusion_set.h"
 
 /* Of a graph that every pass has seen: the groups with their nodes, the source lines those came from,
  * the row programs that they became, and bytes of memory traffic before and after; then the kernels
  * that stand alone; then every edge that was not fused and why.  What differs in nothing but the
  * instance of a repeated block is shown once, and counted. */
-void fusion_print(Buf *out, const Graph *g, Arena *arena, Arena *scratch);
+void fusion_print(Buf *out, const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch);
 
 #endif

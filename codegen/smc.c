@@ -132,7 +132,7 @@ typedef struct CompileArgs {
     const char *out, *emit, *after, *dump, *program;
     ArgList defines;
     int64_t batch, seq, chunk;
-    const char *level;
+    const char *level, *fusion;
     bool json;
 } CompileArgs;
 
@@ -193,6 +193,10 @@ static const char *command_line(Arena *arena, const char *path, const CompileArg
             buf_printf(&out, " %s %" PRId64, sizes[i].option, sizes[i].value);
     if (a->level[0] == '0')
         buf_puts(&out, " -O 0");
+    if (a->fusion) {
+        buf_puts(&out, " --fusion");
+        add_word(&out, a->fusion);
+    }
     const char *command = arena_strdup(arena, out.failed ? "" : out.data);
     buf_free(&out);
     return command;
@@ -244,6 +248,8 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     Error err;
     if (a->after && !pass_find(a->after))
         return fault("no pass is called %s; smc passes lists them", a->after);
+    if (a->fusion && !fusion_parse(a->fusion, &options.fusions, &err))
+        return fault("%s", err.text);
     if (dump.dir && !file_make_dirs(dump.dir, &err))
         return fault("%s", err.text);
     if (dump.dir || a->after)
@@ -294,6 +300,8 @@ static int command_compile(Compilation *c, int argc, char **argv)
           "64)", 1, 1e6, NULL },
         { "-O", "LEVEL", ARG_CHOICE, &v.level, "0: only what is needed; 2: everything (default)",
           0, 0, "0|2" },
+        { "--fusion", "LIST", ARG_STRING, &v.fusion, "fusions to switch, --fusion=-name,+name; smc "
+          "passes lists them, `none` and `all` are every one", 0, 0, NULL },
         { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead, or the "
           "graph for Graphviz", 0, 0, "ast|graph|dot|plan" },
         { "--program", "P", ARG_STRING, &v.program, "with --emit=graph, --emit=dot, --dump=fusion: "
@@ -414,7 +422,7 @@ static int opt_passes(Compilation *c, Graph *g, char *list, const PassOptions *o
 
 static int command_opt(Compilation *c, int argc, char **argv)
 {
-    const char *passes = "", *out = NULL, *program = NULL;
+    const char *passes = "", *out = NULL, *program = NULL, *fusion = NULL;
     PassOptions options = { .level = 2 };
     const Arg specs[] = {
         { "--passes", "A,B", ARG_STRING, &passes, "passes to run, in this order", 0, 0, NULL },
@@ -422,6 +430,8 @@ static int command_opt(Compilation *c, int argc, char **argv)
         { "--batch", "N", ARG_INT, &options.batch, "largest batch", 1, 1e6, NULL },
         { "--seq", "N", ARG_INT, &options.sequence, "longest sequence", 1, 1e9, NULL },
         { "--chunk", "N", ARG_INT, &options.chunk, "most new positions at once", 1, 1e6, NULL },
+        { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
+          NULL },
         { "-o", "FILE", ARG_STRING, &out, "where to write (default: standard output)", 0, 0, NULL },
     };
     Args a = { .usage = "smc opt GRAPH.smir [--passes=A,B,...] [-o FILE]",
@@ -434,6 +444,8 @@ static int command_opt(Compilation *c, int argc, char **argv)
         return usage_or_help(&a, parsed, &err);
     if (program && !program_from_name(program, &options.program))
         return fault("no program is called %s", program);
+    if (fusion && !fusion_parse(fusion, &options.fusions, &err))
+        return fault("%s", err.text);
     if (!file_read(a.positional[0], MAX_GRAPH_TEXT, &text, &err))
         return fault("%s", err.text);
     Graph *g = graph_read(text.data ? text.data : "", text.len, &c->arena, &err);
@@ -456,6 +468,10 @@ static int command_passes(Compilation *c, int argc, char **argv)
     (void)argv;
     for (int i = 0; i < n_passes; i++)
         printf("%-11s -O%d  %s\n", pass_table[i].name, pass_table[i].level, pass_table[i].what);
+    printf("\nfusions, which --fusion=-name,+name switches\n");
+    for (Fusion f = 0; f < N_FUSIONS; f++)
+        printf("%-14s %-4s %s\n", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
+               fusion_table[f].what);
     return EXIT_DONE;
 }
 
@@ -473,7 +489,7 @@ static const Command commands[] = {
     { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
     { "pool", "plan the memory of a table of blocks", command_pool },
     { "opt", "run passes on graph text", command_opt },
-    { "passes", "list the passes in order", command_passes },
+    { "passes", "list the passes in order, and the fusions", command_passes },
 };
 
 static void print_usage(FILE *to)

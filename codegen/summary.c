@@ -155,7 +155,7 @@ static void add_program(Summary *s, const Graph *g, Arena *scratch)
     PlanBuilder plan;
     int64_t sizes[MAX_SYMBOLS];
     *p = (ProgramSum){ .program = g->program, .pool = g->pool_bytes, .bound = g->pool_bound,
-                       .traffic = fusion_report(g, s->arena, scratch).traffic.after };
+                       .traffic = fusion_report(g, (FusionSet){ 0 }, s->arena, scratch).traffic.after };
     largest(g, sizes);
     for (NodeId n = 0; n < g->n_nodes; n++)
         p->flops += node_flops(g, &g->nodes[n], sizes);

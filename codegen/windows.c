@@ -34,7 +34,7 @@ int each_program(Compilation *c, const Graph *model, const char *program,
         const uint32_t n_before = c->diags.n;
         const Graph *g = compile_program(model, p, options, &c->arena, &c->scratch, &c->diags);
         if (g)
-            code = visit(arg, c, g);
+            code = visit(arg, c, options, g);
         else if (p == PROGRAM_generate && !program)
             demote_from(&c->diags, n_before);
         else
@@ -45,12 +45,12 @@ int each_program(Compilation *c, const Graph *model, const char *program,
 
 /* ---- --dump=fusion ---------------------------------------------------------------------------- */
 
-static int visit_fusion(void *arg, Compilation *c, const Graph *g)
+static int visit_fusion(void *arg, Compilation *c, const CompileOptions *options, const Graph *g)
 {
     Buf *out = arg;
     if (out->len)
         buf_puts(out, "\n\n");
-    fusion_print(out, g, &c->arena, &c->scratch);
+    fusion_print(out, g, options->fusions, &c->arena, &c->scratch);
     return EXIT_DONE;
 }
 
@@ -119,12 +119,13 @@ static bool expect_add_file(Expecting *x, Compilation *c, const char *path)
     return ok;
 }
 
-static int visit_expect(void *arg, Compilation *c, const Graph *g)
+static int visit_expect(void *arg, Compilation *c, const CompileOptions *options, const Graph *g)
 {
     Expecting *x = arg;
     for (uint32_t i = 0; i < x->n; i++) {
         const char *why = "";
-        const ExpectResult r = expectation_check(&x->all[i].e, g, &c->arena, &c->scratch, &why);
+        const ExpectResult r = expectation_check(&x->all[i].e, g, options->fusions,
+                                                 &c->arena, &c->scratch, &why);
         x->all[i].n_held += r == EXPECT_HOLDS;
         if (r == EXPECT_FAILS)
             x->all[i].why[g->program] = why;
@@ -176,13 +177,15 @@ int command_expect(Compilation *c, int argc, char **argv)
 {
     CompileOptions v = { .level = 2 };
     ArgList defines = { 0 };
-    const char *file = NULL;
+    const char *file = NULL, *fusion = NULL;
     const Arg options[] = {
         { "-D", "NAME=VALUE", ARG_LIST, &defines, "replace the value of a config", 0, 0, NULL },
         { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
         { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
           1e9, NULL },
         { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
+          NULL },
+        { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
           NULL },
         { "--file", "FILE", ARG_STRING, &file, "more expectations, one a line, `#` for comments",
           0, 0, NULL },
@@ -209,6 +212,8 @@ int command_expect(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional < 1 || (a.n_positional < 2 && !file))
         return usage_or_help(&a, parsed, &err);
+    if (fusion && !fusion_parse(fusion, &v.fusions, &err))
+        return fault("%s", err.text);
     bool ok = !file || expect_add_file(&x, c, file);
     for (uint32_t i = 1; i < a.n_positional && ok; i++)
         ok = expect_add(&x, c, a.positional[i]);
@@ -223,8 +228,9 @@ int command_expect(Compilation *c, int argc, char **argv)
 
 /* ---- summary ---------------------------------------------------------------------------------- */
 
-static int visit_summary(void *arg, Compilation *c, const Graph *g)
+static int visit_summary(void *arg, Compilation *c, const CompileOptions *options, const Graph *g)
 {
+    (void)options;
     summary_add(arg, g, &c->scratch);
     return EXIT_DONE;
 }

@@ -95,10 +95,12 @@ static bool absorb_scale(Rewriter *rw, NodeId id, const uint32_t *uses)
 bool pass_absorb(Graph *g, PassContext *cx)
 {
     const uint32_t *uses = graph_uses(g, cx->scratch);
+    const bool transposes = fusion_on(cx->options->fusions, FUSE_transposes);
+    const bool scales = fusion_on(cx->options->fusions, FUSE_scales);
     Rewriter rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < rw.old->n_nodes; n++)
-        if (!absorb_transposes(&rw, n) && !absorb_result(&rw, n, uses)
-            && !absorb_scale(&rw, n, uses))
+        if (!(transposes && (absorb_transposes(&rw, n) || absorb_result(&rw, n, uses)))
+            && !(scales && absorb_scale(&rw, n, uses)))
             rewrite_copy(&rw, n);
     rewrite_end(&rw);
     return true;

@@ -142,10 +142,11 @@ static ValueId build_attention(Rewriter *rw, NodeId n, const Pattern *p)
 
 bool pass_attention(Graph *g, PassContext *cx)
 {
+    const bool recognise = fusion_on(cx->options->fusions, FUSE_attention);
     Rewriter rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < rw.old->n_nodes; n++) {
         Pattern p;
-        if (match(rw.old, &rw.old->nodes[n], &p))
+        if (recognise && match(rw.old, &rw.old->nodes[n], &p))
             rw.map[rw.old->nodes[n].first_output] = build_attention(&rw, n, &p);
         else
             rewrite_copy(&rw, n);

@@ -163,7 +163,7 @@ static void emit_unit(const Fuse *f, Rewriter *rw, Order *o, uint32_t unit, uint
 
 bool pass_fuse(Graph *g, PassContext *cx)
 {
-    Fuse f = fuse_begin(g, cx->scratch);
+    Fuse f = fuse_begin(g, cx->options->fusions, cx->scratch);
     merge_along_edges(&f);
     Order order = order_begin(&f);
     Rewriter rw = rewrite_begin(g, cx->scratch);

@@ -6,12 +6,14 @@
 
 #include "ir/graph.h"
 #include "passes/fusion_report.h"
+#include "passes/fusion_set.h"
 
 typedef struct Unit {
     NodeId *members;                    /* ascending */
     uint32_t n;                         /* 0: merged into another */
     bool rows;                          /* of ops that row programs know */
     bool reduces;
+    bool writes;                        /* storages */
     bool random;                        /* its numbers count the elements of its own space */
     Shape space;                        /* rows: widest member */
     uint32_t place;                     /* where it stands in Fuse.line */
@@ -19,6 +21,7 @@ typedef struct Unit {
 
 typedef struct Fuse {
     const Graph *g;
+    FusionSet fusions;
     Arena *scratch;
     Unit *units;                        /* by first member when they began */
     uint32_t *unit_of;                  /* node -> unit */
@@ -34,9 +37,9 @@ typedef struct Fuse {
 } Fuse;
 
 /* Every node a unit of its own. */
-Fuse fuse_begin(const Graph *g, Arena *scratch);
+Fuse fuse_begin(const Graph *g, FusionSet fusions, Arena *scratch);
 /* The groups that the graph has. */
-Fuse fuse_begin_grouped(const Graph *g, Arena *scratch);
+Fuse fuse_begin_grouped(const Graph *g, FusionSet fusions, Arena *scratch);
 
 /* Would row programs know this op? */
 bool fuse_knows(const Graph *g, const Node *n);

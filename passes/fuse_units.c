@@ -59,14 +59,6 @@ static FusionReason compare_rows(const Shape *a, const Shape *b)
     return equal ? FUSION_none : FUSION_other_length;
 }
 
-static bool long_row(const Shape *s)
-{
-    return s->rank > 0 && dim_is_const(s->dim[s->rank - 1])
-        && s->dim[s->rank - 1].coef > FUSE_LONG_ROW;
-}
-
-/* ---- limits ----------------------------------------------------------------------------------- */
-
 /* Does anything outside units `a` and `b` read the value? */
 static bool read_outside(const Fuse *f, ValueId v, uint32_t a, uint32_t b)
 {
@@ -79,6 +71,41 @@ static bool read_outside(const Fuse *f, ValueId v, uint32_t a, uint32_t b)
     }
     return false;
 }
+
+/* Does the reader take a value of the producer that is written for others as well? */
+static bool keeps_what_it_hands_on(const Fuse *f, uint32_t producer, uint32_t reader)
+{
+    const Unit *x = &f->units[producer];
+    for (uint32_t m = 0; m < x->n; m++) {
+        const ValueId v = f->g->nodes[x->members[m]].first_output;
+        for (uint32_t i = 0; i < f->n_readers[v]; i++)
+            if (f->unit_of[f->readers[v][i]] == reader && read_outside(f, v, producer, reader))
+                return true;
+    }
+    return false;
+}
+
+/* The fusion that a merge of the two would be is off. */
+static bool switched_off(const Fuse *f, uint32_t producer, uint32_t reader)
+{
+    const Unit *x = &f->units[producer], *y = &f->units[reader];
+    if (x->writes || y->writes)
+        return !fusion_on(f->fusions, FUSE_optimizer);
+    if (!x->reduces && !y->reduces)
+        return !fusion_on(f->fusions, FUSE_elementwise);
+    if (!fusion_on(f->fusions, FUSE_reductions))
+        return true;
+    return !fusion_on(f->fusions, FUSE_residual_norm) && !x->reduces
+        && keeps_what_it_hands_on(f, producer, reader);
+}
+
+static bool long_row(const Shape *s)
+{
+    return s->rank > 0 && dim_is_const(s->dim[s->rank - 1])
+        && s->dim[s->rank - 1].coef > FUSE_LONG_ROW;
+}
+
+/* ---- limits ----------------------------------------------------------------------------------- */
 
 typedef struct Needs {
     uint32_t operands, consts;
@@ -200,6 +227,8 @@ FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t 
         return FUSION_random_space;
     if ((x->reduces || y->reduces) && (long_row(&x->space) || long_row(&y->space)))
         return FUSION_long_row;
+    if (switched_off(f, producer, reader))
+        return FUSION_switched_off;
     why = compare_needs(f, producer, reader);
     if (why == FUSION_none && (*through = unit_between(f, producer, reader)) != NO_UNIT)
         why = FUSION_would_cycle;
@@ -244,6 +273,7 @@ void fuse_merge(Fuse *f, uint32_t producer, uint32_t reader)
     if (last_is_one(&x->space))
         x->space = y->space;
     x->reduces = x->reduces || y->reduces;
+    x->writes = x->writes || y->writes;
     x->random = x->random || y->random;
     x->members = members;
     x->n = n;
@@ -314,15 +344,16 @@ static void make_units(Fuse *f)
         u->n = 1;
         u->rows = fuse_knows(g, node);
         u->reduces = op_info(node->op)->class == CLASS_REDUCE;
+        u->writes = op_info(node->op)->flags & OP_WRITES;
         u->random = op_info(node->op)->flags & OP_RANDOM;
         u->space = value_type(g, u->reduces ? node_input(g, node, 0) : node->first_output)->shape;
         u->place = f->line[n] = f->unit_of[n] = n;
     }
 }
 
-Fuse fuse_begin(const Graph *g, Arena *scratch)
+Fuse fuse_begin(const Graph *g, FusionSet fusions, Arena *scratch)
 {
-    Fuse f = { .g = g, .scratch = scratch };
+    Fuse f = { .g = g, .fusions = fusions, .scratch = scratch };
     f.is_output = arena_array(scratch, g->n_values, sizeof *f.is_output);
     for (uint32_t i = 0; i < g->n_outputs; i++)
         f.is_output[g->outputs[i].value] = true;
@@ -332,9 +363,9 @@ Fuse fuse_begin(const Graph *g, Arena *scratch)
     return f;
 }
 
-Fuse fuse_begin_grouped(const Graph *g, Arena *scratch)
+Fuse fuse_begin_grouped(const Graph *g, FusionSet fusions, Arena *scratch)
 {
-    Fuse f = fuse_begin(g, scratch);
+    Fuse f = fuse_begin(g, fusions, scratch);
     for (NodeId n = 1; n < g->n_nodes; n++)
         if (g->nodes[n].group && g->nodes[n].group == g->nodes[n - 1].group)
             fuse_merge(&f, f.unit_of[n - 1], n);

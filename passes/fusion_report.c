@@ -189,9 +189,9 @@ static void add_edges(Reporting *r)
     }
 }
 
-FusionReport fusion_report(const Graph *g, Arena *arena, Arena *scratch)
+FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
-    Reporting r = { .g = g, .f = fuse_begin_grouped(g, scratch), .arena = arena,
+    Reporting r = { .g = g, .f = fuse_begin_grouped(g, fusions, scratch), .arena = arena,
                     .seen = arena_array(scratch, g->n_values, sizeof *r.seen) };
     for (int s = 0; s < MAX_SYMBOLS; s++)
         r.sizes[s] = s < (int)g->n_symbols && g->symbol[s].max > 0 ? g->symbol[s].max : 1;

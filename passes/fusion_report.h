@@ -7,6 +7,7 @@
 #define PASSES_FUSION_REPORT_H
 
 #include "ir/graph.h"
+#include "passes/fusion_set.h"
 
 typedef enum FusionReason {
 #define REASON(code, name, text) FUSION_##code,
@@ -47,8 +48,9 @@ typedef struct FusionReport {
     FusionTraffic traffic;
 } FusionReport;
 
-/* Of a graph whose groups stand.  The report is `arena`'s. */
-FusionReport fusion_report(const Graph *g, Arena *arena, Arena *scratch);
+/* Of a graph whose groups stand, and which was compiled with these fusions.  The report is
+ * `arena`'s. */
+FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch);
 
 /* Why are two nodes of different groups apart: the reason of the first edge between their units, or
  * of none (false). */

@@ -7,11 +7,13 @@
 #define PASSES_PASS_H
 
 #include "ir/graph.h"
+#include "passes/fusion_set.h"
 
 typedef struct PassOptions {
     int level;                          /* 0: only what is needed; 2: everything */
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the pass's default */
     Program program;                    /* what `specialize` makes of a model */
+    FusionSet fusions;
 } PassOptions;
 
 typedef struct PassContext {

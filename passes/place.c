@@ -20,6 +20,7 @@
 typedef struct Placing {
     Graph *g;
     Arena *scratch;
+    bool in_place;
     NodeId *unit_first, *unit_last;     /* node -> extent of its group */
     NodeId *last;                       /* value -> last node that reads it or a view of it;
                                            n_nodes for what an output shows */
@@ -350,7 +351,8 @@ static void place_forwards(Placing *p)
         } else {
             for (unsigned i = 0; i < n->n_outputs; i++) {
                 const ValueId v = n->first_output + i;
-                if (!p->placed[v] && (n->group == 0 || p->outside[v]) && !put_in_place(p, v))
+                if (!p->placed[v] && (n->group == 0 || p->outside[v])
+                    && !(p->in_place && put_in_place(p, v)))
                     put_fresh(p, v, NO_STORAGE);
             }
         }
@@ -377,7 +379,7 @@ static void set_live_ranges(Placing *p)
 bool pass_place(Graph *g, PassContext *cx)
 {
     Arena *a = cx->scratch;
-    Placing p = { .g = g, .scratch = a,
+    Placing p = { .g = g, .scratch = a, .in_place = fusion_on(cx->options->fusions, FUSE_in_place),
                   .readers = arena_array(a, g->n_values, sizeof(NodeId *)),
                   .n_readers = arena_array(a, g->n_values, sizeof(uint32_t)),
                   .is_output = arena_array(a, g->n_values, sizeof(bool)),
@@ -393,7 +395,8 @@ bool pass_place(Graph *g, PassContext *cx)
     find_units(&p);
     find_readers(&p);
     find_last_uses(&p);
-    place_backwards(&p);
+    if (fusion_on(cx->options->fusions, FUSE_into_place))
+        place_backwards(&p);
     place_forwards(&p);
     set_live_ranges(&p);
     return true;

@@ -121,7 +121,8 @@ static void test_cases(void **state)
         const char *why = "";
         if (!expectation_parse(cases[i].text, &l.arena, &e, &err))
             fail_msg("%s: %s", cases[i].text, err.text);
-        const ExpectResult r = expectation_check(&e, g, &l.arena, &l.scratch, &why);
+        const ExpectResult r = expectation_check(&e, g, (FusionSet){ 0 }, &l.arena, &l.scratch,
+                                                 &why);
         if (r != cases[i].result || (cases[i].why && !strstr(why, cases[i].why)))
             fail_msg("%s: result %d, %s", cases[i].text, (int)r, why);
     }

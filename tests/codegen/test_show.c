@@ -100,7 +100,7 @@ static void test_fusion_text(void **state)
     Lab l;
     Buf text = { 0 };
     const Graph *g = small_program(&l, "mlp", PROGRAM_score, NULL, 0);
-    fusion_print(&text, g, &l.arena, &l.scratch);
+    fusion_print(&text, g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     assert_int_equal(strncmp(text.data, fusion_of_mlp, strlen(fusion_of_mlp)), 0);
     assert_non_null(strstr(text.data, "\n    gemm                       3  19.3 KiB\n"));
     assert_non_null(strstr(text.data, "\nnot fused: 5 edges\n\n  kernel-reads-it, 2: "));
@@ -117,7 +117,7 @@ static void test_repeats(void **state)
     Lab l;
     Buf text = { 0 };
     const Graph *g = small_program(&l, "chargpt", PROGRAM_score, depth, 1);
-    fusion_print(&text, g, &l.arena, &l.scratch);
+    fusion_print(&text, g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     assert_non_null(strstr(text.data, ", and 8 like it\n"));
     assert_non_null(strstr(text.data, "    9 x  "));
     assert_null(strstr(text.data, "layer.4"));

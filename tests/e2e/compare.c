@@ -254,7 +254,8 @@ bool compare_program(const Graph *model, Program program, const CompareOptions *
                      Difference *difference)
 {
     const CompileOptions co = { .level = o->level, .batch = o->batch, .sequence = o->sequence,
-                                .chunk = o->sequence, .programs = 1u << program };
+                                .chunk = o->sequence, .programs = 1u << program,
+                                .fusions = o->fusions };
     Arena arena, scratch;
     DiagSink diags;
     Buf bytes = { 0 };

@@ -8,6 +8,7 @@
 
 typedef struct CompareOptions {
     int level;                          /* of the plan */
+    FusionSet fusions;
     int n_threads;
     const char *cpu;                    /* NULL: the best */
     int64_t batch, sequence;            /* sizes compiled for and run at */

@@ -4,6 +4,7 @@
  *
  * A difference is a failure when it also appears with other data: a kink (relu, maximum, where) that
  * rounding steps over is not a fault, and does not happen twice. */
+#include "base/random.h"
 #include "passes/specialize.h"
 #include "tests/e2e/compare.h"
 #include "tests/e2e/random_graph.h"
@@ -17,9 +18,16 @@
 
 static uint64_t first_seed = 1, n_seeds = 500;
 
+/* Every third graph with the defaults, the others with each fusion turned round or not. */
+static FusionSet some_fusions(uint64_t seed)
+{
+    const uint64_t word = random_u32(seed, 1, 0) | (uint64_t)random_u32(seed, 1, 1) << 32;
+    return (FusionSet){ seed % 3 == 0 ? 0 : word };
+}
+
 static void check_program(const Graph *model, Program p, uint64_t seed, int level, int n_threads)
 {
-    CompareOptions o = { .level = level, .batch = 3, .sequence = 7, .n_threads = n_threads,
+    CompareOptions o = { .fusions = some_fusions(seed), .level = level, .batch = 3, .sequence = 7, .n_threads = n_threads,
                          .seed = seed };
     Difference once, twice;
     if (compare_program(model, p, &o, &once))

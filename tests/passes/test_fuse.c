@@ -279,7 +279,7 @@ static void test_reasons(void **state)
         arena_init(&texts, NULL);
         Graph *g = read_graph(&l, whole_text(&texts, c->body));
         fuse(&l, g);
-        const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+        const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
         const FusionEdge *e = edge_between(&r, g, c->producer, c->reader);
         if (!e || e->reason != c->reason)
             fail_msg("case %zu: %s to %s: %s, not %s", i, op_info(c->producer)->name,
@@ -317,7 +317,7 @@ static void test_too_many_operands(void **state)
     Lab l;
     Graph *g = wide_sum(&l, 40);
     fuse(&l, g);
-    const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+    const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     assert_int_equal(g->n_groups, 2);
     assert_int_equal(r.n_edges, 1);
     assert_int_equal(r.edges[0].reason, FUSION_too_many_operands);
@@ -335,7 +335,7 @@ static void test_too_many_nodes(void **state)
         y = build1(&l.b, OP_neg, y);
     g->outputs[0].value = y;
     fuse(&l, g);
-    const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+    const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     assert_int_equal(g->n_groups, 2);
     assert_int_equal(r.n_edges, 1);
     assert_int_equal(r.edges[0].reason, FUSION_too_many_nodes);
@@ -347,7 +347,7 @@ static void test_not_tried(void **state)
     (void)state;
     Lab l;
     Graph *g = wide_sum(&l, 5);
-    const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+    const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     assert_int_equal(r.n_fused, 0);
     assert_int_equal(r.n_edges, 3);
     for (uint32_t i = 0; i < r.n_edges; i++)
@@ -366,9 +366,9 @@ static void test_traffic(void **state)
         X "%1 = constant() value=2 : f32[]\n%2 = mul(%0, %0) : f32[4, 6]\n"
         "%3 = mul(%2, %1) : f32[4, 6]\n%4 = sum(%3) axes=[1] : f32[4, 1]\n"
         "%5 = add(%3, %4) : f32[4, 6]\noutput \"y\" %5\n"));
-    const FusionReport before = fusion_report(g, &l.arena, &l.scratch);
+    const FusionReport before = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     fuse(&l, g);
-    const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+    const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
     const int64_t whole = 24 * 4, column = 4 * 4;
     assert_int_equal(r.n_units, 1);
     assert_int_equal(r.n_edges, 0);
@@ -394,7 +394,7 @@ static void test_every_edge_has_a_reason(void **state)
         snprintf(passes, sizeof passes, "specialize attention autodiff update %s", lowering);
         lab_model(&l, path, shallow, i > 0);
         Graph *g = lab_passes(&l, PROGRAM_train, passes);
-        const FusionReport r = fusion_report(g, &l.arena, &l.scratch);
+        const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
         assert_true(r.n_fused > r.n_edges / 2);
         assert_true(r.traffic.after < r.traffic.before);
         for (uint32_t k = 0; k < r.n_edges; k++) {
