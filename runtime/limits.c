@@ -180,15 +180,11 @@ bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Erro
 
 bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err)
 {
-    static const KernelTable *const tables[N_ISAS] = {
-#define ISA(name) [ISA_##name] = &kernels_##name,
-#include "runtime/kernels/isas.def"
-    };
     float unused[2 * PROBE_FLOATS] = { 0 };
     *out = (LimitsReport){ .n_threads = n_threads };
     for (int i = 0; i < N_ISAS; i++)
         for (int k = 0; isa_supported((Isa)i) && k < 2; k++)
-            out->fma[i][k] = measure(&tables[i]->probe, PROBE_FMA, k ? n_threads : 1,
+            out->fma[i][k] = measure(&kernels_table((Isa)i)->probe, PROBE_FMA, k ? n_threads : 1,
                                      (char *)unused, 0, sizeof unused, sizeof unused);
     return limits_measure(kernels, 1, &out->best[0], err)
         && limits_measure(kernels, n_threads, &out->best[1], err);

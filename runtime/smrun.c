@@ -37,7 +37,7 @@ static void print_usage(FILE *to)
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
     fputs("\nexit codes: 0 done; 1 a file, memory or data, with a message; 2 usage; 130 interrupted\n"
-          "environment: SMG_CPU=scalar|avx2|avx512 narrows the instructions that are used\n", to);
+          "environment: SMG_CPU=scalar|avx2|avx512|... narrows the instructions that are used\n", to);
 }
 
 static int unknown_command(const char *name)

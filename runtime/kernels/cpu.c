@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 
 typedef struct Regs { uint32_t a, b, c, d; } Regs;
 
@@ -44,6 +45,30 @@ static bool has_avx512(void)
 {
     return has_avx2() && has_all(saved_state(), 0xe6) &&
            has_all(leaf(7, 0).b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
+}
+
+static bool has_avx512_vnni(void)
+{
+    return has_avx512() && has_all(leaf(7, 0).c, bit_AVX512VNNI) &&
+           has_all(leaf(7, 1).a, bit_AVX512BF16);
+}
+
+/* Linux saves the tiles (register files 17 and 18) of a process that asked for them, once for all of
+ * its threads, also those that are yet to come. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static bool has_amx(void)
+{
+    return has_avx512_vnni() && has_all(saved_state(), 0x60000) &&
+           has_all(leaf(7, 0).d, bit_AMX_TILE | bit_AMX_BF16 | bit_AMX_INT8) && may_use_tiles();
 }
 
 /* Leaf 4 of Intel, which AMD gives under another number: one cache for each sub-leaf. */
@@ -102,6 +127,8 @@ bool isa_supported(Isa isa)
 #if defined(__x86_64__)
     case ISA_avx2: return has_avx2();
     case ISA_avx512: return has_avx512();
+    case ISA_avx512_vnni: return has_avx512_vnni();
+    case ISA_amx: return has_amx();
 #endif
     case N_ISAS: break;
     }

@@ -3,5 +3,5 @@
 
 #define K(name) k_##name##_avx2
 #define KERNELS_ISA ISA_avx2
-#define KERNELS_TABLE kernels_avx2
+#define KERNELS_TABLE kernels_own_avx2
 #include "runtime/kernels/isa.inc"

@@ -3,5 +3,5 @@
 
 #define K(name) k_##name##_avx512
 #define KERNELS_ISA ISA_avx512
-#define KERNELS_TABLE kernels_avx512
+#define KERNELS_TABLE kernels_own_avx512
 #include "runtime/kernels/isa.inc"

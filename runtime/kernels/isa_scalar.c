@@ -3,5 +3,5 @@
 
 #define K(name) k_##name##_scalar
 #define KERNELS_ISA ISA_scalar
-#define KERNELS_TABLE kernels_scalar
+#define KERNELS_TABLE kernels_own_scalar
 #include "runtime/kernels/isa.inc"

@@ -3,14 +3,50 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 
 static const struct {
     const char *name;
-    const KernelTable *table;
+    const KernelTable *own;
 } isas[N_ISAS] = {
-#define ISA(name) [ISA_##name] = { #name, &kernels_##name },
+#define ISA(name) [ISA_##name] = { #name, &kernels_own_##name },
 #include "runtime/kernels/isas.def"
 };
+
+static KernelTable complete[N_ISAS];
+
+static void inherit(KernelTable *t, const KernelTable *weaker)
+{
+    if (!t->probe.fma)
+        t->probe = weaker->probe;
+    for (int i = 0; i < N_KERNELS; i++)
+        if (!t->run[i])
+            t->run[i] = weaker->run[i];
+    for (int i = 0; i < N_ROW_OPS; i++)
+        if (!t->row[i].map1)
+            t->row[i] = weaker->row[i];
+}
+
+static void complete_all(void)
+{
+    for (int i = 0; i < N_ISAS; i++) {
+        complete[i] = *isas[i].own;
+        if (i > 0)
+            inherit(&complete[i], &complete[i - 1]);
+    }
+}
+
+const KernelTable *kernels_table(Isa isa)
+{
+    static once_flag once = ONCE_FLAG_INIT;
+    call_once(&once, complete_all);
+    return &complete[isa];
+}
+
+bool kernels_own(Isa isa, KernelId id)
+{
+    return isas[isa].own->run[id] != NULL;
+}
 
 const char *isa_name(Isa isa)
 {
@@ -35,7 +71,7 @@ static const KernelTable *strongest(void)
     int i = N_ISAS - 1;
     while (!isa_supported((Isa)i))
         i--;
-    return isas[i].table;
+    return kernels_table((Isa)i);
 }
 
 const KernelTable *kernels_select(const char *narrow, Error *err)
@@ -48,7 +84,7 @@ const KernelTable *kernels_select(const char *narrow, Error *err)
         if (strcmp(isas[i].name, narrow) != 0)
             continue;
         if (isa_supported((Isa)i))
-            return isas[i].table;
+            return kernels_table((Isa)i);
         error_set(err, "this processor does not run \"%s\"; it runs %s", narrow, names);
         return NULL;
     }

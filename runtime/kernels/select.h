@@ -41,6 +41,7 @@ typedef struct ProbeFns {
 } ProbeFns;
 enum { PROBE_FLOATS = 128 };
 
+/* In a set's own table, what is NULL is the next weaker set's. */
 typedef struct KernelTable {
     Isa isa;
     ProbeFns probe;
@@ -48,8 +49,14 @@ typedef struct KernelTable {
     RowFn row[N_ROW_OPS];
 } KernelTable;
 
-#define ISA(name) extern const KernelTable kernels_##name;
+#define ISA(name) extern const KernelTable kernels_own_##name;
 #include "runtime/kernels/isas.def"
+
+/* The set's table with everything that it has from weaker ones. */
+const KernelTable *kernels_table(Isa isa);
+
+/* Has the set a function of its own for the family?  Else it is that of a weaker set. */
+bool kernels_own(Isa isa, KernelId id);
 
 const char *isa_name(Isa isa);
 bool isa_supported(Isa isa);            /* by processor and operating system */

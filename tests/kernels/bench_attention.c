@@ -99,18 +99,15 @@ int main(int argc, char **argv)
 {
     int64_t h = argc > 1 ? atoll(argv[1]) : 12, g = argc > 2 ? atoll(argv[2]) : h;
     int64_t d = argc > 3 ? atoll(argv[3]) : 64;
-    static const KernelTable *const tables[] = {
-#define ISA(name) &kernels_##name,
-#include "runtime/kernels/isas.def"
-    };
-    for (size_t i = 0; i < COUNT_OF(tables); i++) {
-        if (!isa_supported(tables[i]->isa))
+    for (int i = 0; i < N_ISAS; i++) {
+        const KernelTable *table = kernels_table((Isa)i);
+        if (!isa_supported((Isa)i) || !kernels_own((Isa)i, KERNEL_attention))
             continue;
         for (int64_t t = 64; t <= 1024; t *= 4)
-            bench(tables[i], h, g, t, t, d);
+            bench(table, h, g, t, t, d);
         for (int64_t s = 64; s <= 4096; s *= 8)
-            bench(tables[i], h, g, 1, s, d);
-        bench(tables[i], h, g, 8, 256, d);
+            bench(table, h, g, 1, s, d);
+        bench(table, h, g, 8, 256, d);
     }
     return 0;
 }

@@ -140,8 +140,8 @@ static void test_grad(void **state)
 static void test_differences(void **state)
 {
     (void)state;
-    for (size_t k = 0; k < COUNT_OF(harness_tables); k++) {
-        if (!isa_supported(harness_tables[k]->isa))
+    for (int isa = 0; isa < N_ISAS; isa++) {
+        if (!isa_brings(isa, KERNEL_cross_entropy_grad))
             continue;
         enum { N = 37 };
         Case c = case_new(KERNEL_cross_entropy_grad);
@@ -161,7 +161,7 @@ static void test_differences(void **state)
         }
         *element(&c, 2, 0) = (float)log(sum);
         case_keep(&c);
-        case_run(&c, harness_tables[k], 1);
+        case_run(&c, kernels_table((Isa)isa), 1);
         for (int i = 0; i < N; i++) {
             double up = log(sum - exp(x[i]) + exp(x[i] + h)), down = log(sum - exp(x[i]) + exp(x[i] - h));
             double want = (up - down) / (2 * h) - (i == 5);

@@ -26,15 +26,11 @@
 
 enum { LONGEST = 333, ROWS = 5, PITCH = 400, ROOM = ROWS * PITCH + 64 };
 
-static const KernelTable *const all_tables[] = {
-#define ISA(name) &kernels_##name,
-#include "runtime/kernels/isas.def"
-};
-
+/* Instruction sets that have instructions of row programs for themselves. */
 #define EACH_TABLE(t)                                                                         \
-    for (size_t t##_i = 0; t##_i < COUNT_OF(all_tables); t##_i++)                             \
-        for (const KernelTable *t = all_tables[t##_i]; t; t = NULL)                           \
-            if (isa_supported(t->isa))
+    for (int t##_i = 0; t##_i < N_ISAS; t##_i++)                                              \
+        for (const KernelTable *t = kernels_table((Isa)t##_i); t; t = NULL)                   \
+            if (isa_supported(t->isa) && kernels_own(t->isa, KERNEL_row))
 
 static uint32_t bits_of(float x)
 {
