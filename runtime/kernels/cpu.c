@@ -67,8 +67,9 @@ static bool may_use_tiles(void)
 
 static bool has_amx(void)
 {
+    const uint32_t bf16 = 1u << 22, tile = 1u << 24, int8 = 1u << 25;
     return has_avx512_vnni() && has_all(saved_state(), 0x60000) &&
-           has_all(leaf(7, 0).d, bit_AMX_TILE | bit_AMX_BF16 | bit_AMX_INT8) && may_use_tiles();
+           has_all(leaf(7, 0).d, bf16 | tile | int8) && may_use_tiles();
 }
 
 /* Leaf 4 of Intel, which AMD gives under another number: one cache for each sub-leaf. */
