@@ -33,7 +33,7 @@ typedef enum ExprKind {
 
 /* Names of the operators are those of the ops that they stand for, where there is one. */
 #define BINARY_OPS(X)                                                                       \
-    X(add, "+") X(sub, "-") X(mul, "*") X(div, "/") X(pow, "^") X(matmul, "@")              \
+    X(add, "+") X(sub, "-") X(mul, "*") X(div, "/") X(mod, "%") X(pow, "^") X(matmul, "@")              \
     X(lt, "<") X(le, "<=") X(gt, ">") X(ge, ">=") X(eq, "==") X(ne, "!=")                   \
     X(and, "and") X(or, "or")
 typedef enum BinaryOp {

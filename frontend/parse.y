@@ -73,7 +73,7 @@ static void smg_error(const Loc *loc, Parse *p, const char *message);
 %token AND "`and`" OR "`or`" NOT "`not`"
 %token EQ "`==`" NE "`!=`" LE "`<=`" GE "`>=`" RANGE "`..`" DOT "`.`"
 %token BODY_OPEN "`{`" BODY_CLOSE "`}`" PATH_OPEN "`{` of a path" PATH_CLOSE "`}` of a path"
-%token '=' "`=`" '<' "`<`" '>' "`>`" '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '^' "`^`" '@' "`@`"
+%token '=' "`=`" '<' "`<`" '>' "`>`" '+' "`+`" '-' "`-`" '*' "`*`" '/' "`/`" '%' "`%`" '^' "`^`" '@' "`@`"
 %token '\'' "`'`" ',' "`,`" ':' "`:`" '(' "`(`" ')' "`)`" '[' "`[`" ']' "`]`"
 
 %precedence NO_PATH
@@ -83,7 +83,7 @@ static void smg_error(const Loc *loc, Parse *p, const char *message);
 %precedence NOT
 %nonassoc '<' '>' LE GE EQ NE
 %left '+' '-'
-%left '*' '/' '@'
+%left '*' '/' '%' '@'
 %precedence NEGATE
 %right '^'
 
@@ -197,6 +197,7 @@ expr:
 | expr '-' expr                     { $$ = BIN(sub, $1, $3, @2, @$); }
 | expr '*' expr                     { $$ = BIN(mul, $1, $3, @2, @$); }
 | expr '/' expr                     { $$ = BIN(div, $1, $3, @2, @$); }
+| expr '%' expr                     { $$ = BIN(mod, $1, $3, @2, @$); }
 | expr '@' expr                     { $$ = BIN(matmul, $1, $3, @2, @$); }
 | expr '^' expr                     { $$ = BIN(pow, $1, $3, @2, @$); }
 | expr '<' expr                     { $$ = BIN(lt, $1, $3, @2, @$); }

@@ -114,8 +114,8 @@ static bool belongs_to_value(const char *name)
 static bool belongs_to_operator(const char *name)
 {
     static const char *const names[] = { "`and`", "`or`", "`==`", "`!=`", "`<=`", "`>=`", "`<`",
-                                         "`>`", "`+`", "`-`", "`*`", "`/`", "`^`", "`@`", "`'`",
-                                         "`[`", "`(`", "`as`" };
+                                         "`>`", "`+`", "`-`", "`*`", "`/`", "`%`", "`^`", "`@`",
+                                         "`'`", "`[`", "`(`", "`as`" };
     return is_among(names, (int)(sizeof names / sizeof *names), name);
 }
 

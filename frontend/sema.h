@@ -237,5 +237,6 @@ int surface_attr(OpId op, unsigned i);
 int surface_attr_named(OpId op, const char *name);
 unsigned surface_inputs(OpId op);                           /* tensors before the attributes */
 bool surface_takes_shape(OpId op);
+bool surface_keyword(OpId op, const char *name);            /* may an argument be named so? */
 
 #endif

@@ -43,6 +43,18 @@ int surface_attr_named(OpId op, const char *name)
     return is_hidden(op, name) ? -1 : op_attr(op, axis ? "axes" : name);
 }
 
+/* Which input a call may give by its name; it can be left out. */
+static int optional_input(OpId op, const char *name)
+{
+    return op == OP_rope && strcmp(name, "factors") == 0 ? 2 : -1;
+}
+
+bool surface_keyword(OpId op, const char *name)
+{
+    return surface_attr_named(op, name) >= 0 || optional_input(op, name) >= 0
+        || (surface_takes_shape(op) && strcmp(name, "shape") == 0);
+}
+
 /* ---- attributes ---------------------------------------------------------------------------------- */
 
 typedef struct Call {
@@ -207,7 +219,7 @@ static void add_inputs(Call *c, const Val *values, uint32_t n)
         integers |= values[i].kind == VAL_tensor &&
                     value_type(c->s->g, values[i].u.tensor)->dtype == DTYPE_i32;
     bool counts = op_info(c->op)->class == CLASS_MAP || c->op == OP_concat;
-    c->inputs = arena_array(c->s->arena, n, sizeof *c->inputs);
+    c->inputs = arena_array(c->s->arena, n + 1, sizeof *c->inputs);
     for (uint32_t i = 0; i < n; i++) {
         Val v = sema_tensor(c->s, values[i], c->e->u.call.args.items[i].value->span,
                             integers && counts);
@@ -217,6 +229,19 @@ static void add_inputs(Call *c, const Val *values, uint32_t n)
         }
         c->inputs[c->n_inputs++] = v.u.tensor;
     }
+}
+
+/* The tensor of `factors = x`. */
+static void add_optional(Call *c, Expr *e)
+{
+    Val v = sema_expr(c->s, e);
+    c->bad |= v.kind == VAL_poison;
+    if (c->bad)
+        return;
+    v = sema_tensor(c->s, v, e->span, false);
+    c->bad |= v.kind != VAL_tensor;
+    if (!c->bad)
+        c->inputs[c->n_inputs++] = v.u.tensor;
 }
 
 static uint32_t n_positional(const ArgList *args)
@@ -243,6 +268,10 @@ static void set_attrs(Call *c, uint32_t first)
         if (is_shape) {
             set_shape(c, a->value);
             shape = true;
+            continue;
+        }
+        if (a->name && optional_input(c->op, a->name) >= 0) {
+            add_optional(c, a->value);
             continue;
         }
         int attr = i < positional ? surface_attr(c->op, i - first)

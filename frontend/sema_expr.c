@@ -220,6 +220,8 @@ static bool is_i32(const Sema *s, Val v)
 static Val binary_tensor(Sema *s, Expr *e, Val x, Val y)
 {
     BinaryOp op = e->u.binary.op;
+    if (op == BINARY_mod)
+        return sema_error(s, e->span, DIAG_E0400, "`%%` works on whole numbers only");
     Val *bad = op == BINARY_matmul ? (x.kind != VAL_tensor ? &x : y.kind != VAL_tensor ? &y : NULL)
                                    : NULL;
     if (bad)

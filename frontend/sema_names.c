@@ -156,8 +156,7 @@ static bool has_keyword(const Expr *e, const char *name)
     case CALLEE_block: return has_formal(e->u.call.block, name);
     case CALLEE_split: return strcmp(name, "axis") == 0;
     case CALLEE_op:
-        return surface_attr_named((OpId)e->u.call.op, name) >= 0 ||
-               (surface_takes_shape((OpId)e->u.call.op) && strcmp(name, "shape") == 0);
+        return surface_keyword((OpId)e->u.call.op, name);
     case CALLEE_number: return false;
     case CALLEE_unknown: return true;
     }
@@ -178,6 +177,8 @@ static void try_keywords(Sema *s, const Expr *e, Nearest *near)
         sema_try(s, near, op_info(op)->attrs[surface_attr(op, i)].name);
     if (surface_takes_shape(op))
         sema_try(s, near, "shape");
+    if (op == OP_rope)
+        sema_try(s, near, "factors");
     if (op == OP_cross_entropy)
         sema_try(s, near, "ignore_index");
 }

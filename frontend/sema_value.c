@@ -62,6 +62,16 @@ static Val divide_whole(Sema *s, const Expr *e, int64_t x, int64_t y)
     return poison;
 }
 
+/* What is left of x behind the multiples of y: from 0 up to y. */
+static Val remainder_whole(Sema *s, const Expr *e, int64_t x, int64_t y)
+{
+    if (y <= 0)
+        return sema_error(s, e->span, DIAG_E0403, "`%%` takes a number above 0 on its right, not %lld",
+                          (long long)y);
+    const int64_t r = x % y;
+    return val_int(r < 0 ? r + y : r);
+}
+
 /* Exact powers of whole numbers by squaring. */
 static bool power_whole(int64_t base, int64_t exponent, int64_t *out)
 {
@@ -85,6 +95,7 @@ static Val binary_whole(Sema *s, const Expr *e, int64_t x, int64_t y)
     case BINARY_sub: return whole(s, e, !__builtin_sub_overflow(x, y, &r), &r);
     case BINARY_mul: return whole(s, e, i64_mul(x, y, &r), &r);
     case BINARY_div: return divide_whole(s, e, x, y);
+    case BINARY_mod: return remainder_whole(s, e, x, y);
     case BINARY_pow:
         if (y < 0)
             return fraction(s, e, pow((double)x, (double)y));
@@ -121,6 +132,7 @@ static Val binary_float(Sema *s, const Expr *e, double x, double y)
     case BINARY_ge: return val_bool(x >= y);
     case BINARY_eq: return val_bool(!(x < y) && !(x > y));
     case BINARY_ne: return val_bool(x < y || x > y);
+    case BINARY_mod:
     case BINARY_matmul:
     case BINARY_and:
     case BINARY_or:

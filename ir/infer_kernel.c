@@ -106,6 +106,11 @@ bool infer_rope(Infer *in)
         note_sizes(in, pairs, dim_const(0));
         return false;
     }
+    Dim half = pairs;
+    half.coef /= 2;
+    if (in->spec->n_inputs > 2 &&
+        !need_type(in, 2, (Type){ .dtype = DTYPE_f32, .shape = { .rank = 1, .dim = { half } } }))
+        return false;
     double base = in->attr[ATTR_INDEX(rope, base)].f;
     if (!(base > 0) || isinf(base))
         return mistake(in, DIAG_E0206, "base must be a finite number above 0, not %g", base);

@@ -244,6 +244,8 @@ static bool prove_rope(Proof *p, const Node *n)
     const ValueId x = node_input(p->old, n, 0), positions = node_input(p->old, n, 1);
     if (!on_axis(p, x, 2) || !on_axis(p, positions, 0))
         return refuse(p, n, "needs x of [B, heads, sequence, head] and a position for each step");
+    if (n->n_inputs > 2 && p->rows[node_input(p->old, n, 2)].has)
+        return refuse(p, n, "has factors that change with the position");
     p->rows[n->first_output] = p->rows[x];
     return true;
 }

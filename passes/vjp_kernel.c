@@ -49,8 +49,9 @@ void vjp_matmul(Vjp *v)
 /* A rotation is undone by the opposite one. */
 void vjp_rope(Vjp *v)
 {
-    ValueId in[] = { v->g, v->in[1] };
-    NodeSpec spec = node_spec(OP_rope, in, 2, v->b.span, v->b.path);
+    const unsigned n = v->node->n_inputs;
+    ValueId in[] = { v->g, v->in[1], n > 2 ? v->in[2] : NO_VALUE };
+    NodeSpec spec = node_spec(OP_rope, in, n, v->b.span, v->b.path);
     memcpy(spec.attr, v->node->attr, sizeof spec.attr);
     spec.attr[ATTR_INDEX(rope, inverse)].i = !NODE_ATTR(v->node, rope, inverse).i;
     GRAD(0, graph_add(v->b.g, &spec, NULL));

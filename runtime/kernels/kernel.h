@@ -38,8 +38,9 @@
  *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
  *                      ids outside the table are skipped                 none
  *  rope                out[B, H, T, D] rows, x the same shape,           i0 = style (0 half, 1
- *                      positions i32[T]; out may be x; angle of pair j   interleaved), i1 = inverse;
- *                      = position * base^(-2j/D), computed in double     f0 = base
+ *                      positions i32[T], [factors f32[D/2]]; out may     interleaved), i1 = inverse;
+ *                      be x; angle of pair j = position *                f0 = base
+ *                      base^(-2j/D) / factor[j], computed in double
  *  cross_entropy       loss[..] any, lse[..] any, logits[.., V] rows,    i0 = ignored id
  *                      targets i32[..]; loss = lse - logit[target], 0 where ignored; a target
  *                      outside 0..V-1 that is not the ignored id gives NaN

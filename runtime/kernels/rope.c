@@ -7,7 +7,9 @@ enum { GRAIN = 16384 };
 
 static bool check(const Call *call, Error *err)
 {
-    if (!operand_check_count(call, 3, err) ||
+    if (call->n_operands > 3 && !operand_check(call, 3, DTYPE_f32, 1, err))
+        return false;
+    if (
         !operand_check_rows(call, 0, DTYPE_f32, 4, err) ||
         !operand_check_rows(call, 1, DTYPE_f32, 4, err) ||
         !operand_check(call, 2, DTYPE_i32, 1, err) ||
@@ -19,6 +21,9 @@ static bool check(const Call *call, Error *err)
                          (long long)x->dim[2]);
     if (x->dim[3] % 2 != 0)
         return error_set(err, "a head of %lld elements has no pairs", (long long)x->dim[3]);
+    if (call->n_operands > 3 && call->operand[3].dim[0] != x->dim[3] / 2)
+        return error_set(err, "%lld factors for %lld pairs", (long long)call->operand[3].dim[0],
+                         (long long)x->dim[3] / 2);
     if (call->i[0] < 0 || call->i[0] > 1 || call->i[1] < 0 || call->i[1] > 1)
         return error_set(err, "unknown style or direction");
     if (!isfinite(call->f[0]) || call->f[0] <= 0)
@@ -48,4 +53,4 @@ static KernelCost cost(const Call *call)
     return (KernelCost){ .flops = 3 * n, .bytes = 8 * n };
 }
 
-const KernelFamily family_rope = { "rope", 3, 3, check, prepare, scratch, cost };
+const KernelFamily family_rope = { "rope", 3, 4, check, prepare, scratch, cost };

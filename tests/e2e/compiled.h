@@ -8,7 +8,7 @@
 /* Which model at which sizes. */
 typedef struct ModelSpec {
     const char *name;                   /* models/NAME.smg */
-    const char *defines[8];             /* up to the first NULL */
+    const char *defines[24];            /* up to the first NULL */
 } ModelSpec;
 
 typedef struct Compiled {

@@ -12,7 +12,7 @@
 
 typedef struct ModelCase {
     const char *path;
-    const char *defines[8];
+    const char *defines[16];
     uint32_t n_defines;
     int64_t sequence;                   /* 0: the model has none */
 } ModelCase;
@@ -26,6 +26,17 @@ static const ModelCase cases[] = {
     { SOURCE_DIR "/models/llama.smg",
       { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "kv_heads=2", "hidden=48" }, 7,
       17 },
+    { SOURCE_DIR "/models/llama.smg",
+      { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "kv_heads=2", "hidden=48",
+        "rope_scaling=llama3", "rope_factor=8.0", "rope_trained=8", "head=12", "qk_norm=true",
+        "qkv_bias=true", "window=5", "nope_every=2", "tied=true" }, 16, 17 },
+    { SOURCE_DIR "/models/gemma.smg",
+      { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "kv_heads=2", "head=12",
+        "hidden=48", "four_norms=true", "qk_norm=true", "score_cap=20.0", "logit_cap=10.0",
+        "window=5", "global_every=2", "local_base=100.0", "rope_factor=8.0" }, 16, 17 },
+    { SOURCE_DIR "/models/phi3.smg",
+      { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "kv_heads=2", "rotary=6",
+        "hidden=48", "rope_scaling=given", "rope_magnitude=1.2" }, 10, 17 },
     { SOURCE_DIR "/models/chargpt.smg",
       { "vocab=67", "context=24", "width=32", "depth=2" }, 4, 24 },
     { SOURCE_DIR "/models/profile.smg",

@@ -40,6 +40,7 @@ static const Case cases[] = {
     { "output o = m[0, 0] + min(3, 4) * max(3, 4) + abs(0 - 5)", WANT(17) },
     { "output o = m[0, 0] + width / heads", WANT(4) },
     { "output o = m[0, 0] + exp(0) + log(1) + 7 - 2 - 1", WANT(5) },
+    { "output o = m[0, 0] + 7 % 4 * 10 + (0 - 1) % 4", WANT(33) },
     /* broadcasting and precedence */
     { "output o = t * 2 + 1", WANT(1, 3, 5) },
     { "output o = 1 - t", WANT(1, 0, -1) },
@@ -109,6 +110,9 @@ static const Case cases[] = {
       "output o = attention(z, z, reshape(t, [1, 1, T, 1]), causal = false)", WANT(1, 1, 1) },
     { "z = reshape(t * 0, [1, 1, T, 1])\n"
       "output o = attention(z, z, reshape(t, [1, 1, T, 1]), window = 2)", WANT(0, 0.5, 1.5) },
+    { "z = reshape(concat(reshape(t, [T, 1]), reshape(t * 0, [T, 1]), 1), [1, 1, T, 2])\n"
+      "output o = rope(z, positions(T), factors = broadcast(1e9, [1]))",
+      WANT(0, 0, 1, 1e-9, 2, 4e-9) },
 };
 
 static void fill(Eval *e)

@@ -330,6 +330,9 @@ static void sample_rope(Sample *s, OpId op)
     attr(&n, "style")->i = STYLE_interleaved;
     attr(&n, "inverse")->i = 1;
     add(s, &n);
+    ValueId stretched[] = { in[0], in[1], f32_in(s, DIMS(C(4))) };
+    n = spec(s, op, stretched, 3);
+    add(s, &n);
 }
 
 static void sample_causal_mask(Sample *s, OpId op)

@@ -13,14 +13,18 @@ static void test_rope(void **state)
         { 2, 0, 3, 4 }, { 1, 2, 0, 4 }, { 1, 2, 3, 0 }, { 3, 2, 7, 30 },
     };
     for (size_t s = 0; s < COUNT_OF(shapes); s++)
-        for (int way = 0; way < 4; way++) {
+        for (int way = 0; way < 8; way++) {
             const int64_t *dim = shapes[s];
             int64_t pairs = dim[3] / 2;
-            bool interleaved = way & 1, inverse = way & 2;
+            bool interleaved = way & 1, inverse = way & 2, stretched = way & 4;
             Case c = case_new(KERNEL_rope);
             case_add(&c, DTYPE_f32, 4, dim, ROWS);
             case_add(&c, DTYPE_f32, 4, dim, ROWS);
             case_add(&c, DTYPE_i32, 1, &dim[2], ANY);
+            if (stretched)
+                case_add(&c, DTYPE_f32, 1, &pairs, ANY);
+            for (int64_t j = 0; stretched && j < pairs; j++)
+                *element(&c, 3, j) = 1 + (float)draw(64) / 8;
             c.call.i[0] = interleaved;
             c.call.i[1] = inverse;
             c.call.f[0] = draw(2) ? 10000 : 500000;
@@ -33,7 +37,8 @@ static void test_rope(void **state)
                     int64_t j = interleaved ? e / 2 : e % pairs;
                     int64_t a_at = interleaved ? 2 * j : j, b_at = interleaved ? 2 * j + 1 : j + pairs;
                     double angle = *element_i32(&c, 2, t) *
-                                   pow(c.call.f[0], -2.0 * (double)j / (double)dim[3]);
+                                   pow(c.call.f[0], -2.0 * (double)j / (double)dim[3]) /
+                                   (stretched ? *element(&c, 3, j) : 1);
                     double co = cos(angle), si = inverse ? -sin(angle) : sin(angle);
                     double a = *element(&c, 1, row * dim[3] + a_at);
                     double b = *element(&c, 1, row * dim[3] + b_at);
@@ -102,12 +107,33 @@ static void test_check(void **state)
     case_free(&c);
 }
 
+static void test_check_factors(void **state)
+{
+    (void)state;
+    const int64_t dim[] = { 2, 3, 4, 6 }, pairs = 3;
+    Case c = case_new(KERNEL_rope);
+    case_add(&c, DTYPE_f32, 4, dim, ROWS);
+    case_add(&c, DTYPE_f32, 4, dim, ROWS);
+    case_add(&c, DTYPE_i32, 1, &dim[2], ANY);
+    case_add(&c, DTYPE_f32, 1, &pairs, ANY);
+    c.call.f[0] = 10000;
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[3].dim[0] = 6;
+    case_expect_illegal(&c);
+    c.operand[3].dim[0] = 3;
+    c.operand[3].dtype = DTYPE_i32;
+    case_expect_illegal(&c);
+    case_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_check_factors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,8 @@ static void need_graph(Lab *l, Graph *g, const char *name)
 void lab_model(Lab *l, const char *path, const char *const *defines, uint32_t n_defines)
 {
     lab_begin(l);
-    FrontendOptions options = { .defines = defines, .n_defines = n_defines };
+    FrontendOptions options = { .defines = defines, .n_defines = n_defines,
+                                .library_dir = SOURCE_DIR "/models/lib" };
     need_graph(l, frontend_read(path, &options, &l->arena, &l->diags), path);
 }
 

@@ -321,6 +321,15 @@ static ValueId case_rope(Lab *l) { return rope(l, STYLE_half, false); }
 static ValueId case_rope_interleaved(Lab *l) { return rope(l, STYLE_interleaved, false); }
 static ValueId case_rope_inverse(Lab *l) { return rope(l, STYLE_half, true); }
 
+static ValueId case_rope_factors(Lab *l)
+{
+    ValueId in[3] = { param(l, "x", -2, 2, SHAPE(B, N(2), T, N(6))) };
+    in[1] = ids(l, "positions", 50, SHAPE(T));
+    in[2] = lab_tensor(l, STORAGE_INPUT, "factors", DTYPE_f32, 0.5, 8, SHAPE(N(3)));
+    NodeSpec spec = node_spec(OP_rope, in, 3, (Span){ 0 }, "");
+    return add_spec(l, &spec);
+}
+
 static NodeSpec attention(Lab *l, ValueId in[4], Dim queries, Dim keys, unsigned n)
 {
     in[0] = param(l, "q", -1, 1, SHAPE(B, N(4), queries, N(3)));
@@ -396,7 +405,7 @@ const OpCase op_cases[] = {
     ALONE(matmul), CASE(matmul, ta), CASE(matmul, tb), CASE(matmul, tab), CASE(matmul, rows),
     CASE(matmul, rows_tb), CASE(matmul, rows_tab), CASE(matmul, batched),
     CASE(matmul, shared_left), CASE(matmul, stretched), CASE(matmul, itself),
-    ALONE(rope), CASE(rope, interleaved), CASE(rope, inverse),
+    ALONE(rope), CASE(rope, interleaved), CASE(rope, inverse), CASE(rope, factors),
     ALONE(attention), CASE(attention, window), CASE(attention, all), CASE(attention, drop),
     ALONE(cross_entropy),
 };
