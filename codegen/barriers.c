@@ -25,12 +25,13 @@ static Range operand_range(const PlanBuilder *b, const PlanProgram *p, uint32_t 
 {
     const PlanOperand *o = &b->operands[operand];
     Operand bound;
-    int64_t start, last = 0;
+    int64_t start, bytes, last = 0;
     bool ok = plan_bind_operand(o, p->max, &bound, &start);
-    CHECK(ok, "a size of the program does not fit");
     for (int a = 0; a < bound.rank; a++)
         last += (bound.dim[a] - 1) * bound.stride[a];
-    return (Range){ o->storage, start, start + (last + 1) * 4, write };
+    ok = ok && dtype_offset(bound.dtype, last + 1, &bytes);
+    CHECK(ok, "a size of the program does not fit");
+    return (Range){ o->storage, start, start + bytes, write };
 }
 
 /* Results stand first; a row program says itself what it writes. */

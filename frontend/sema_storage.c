@@ -146,11 +146,18 @@ bool sema_init(Sema *s, Expr *e, Storage *out)
 
 static bool input_type(Sema *s, const Stmt *stmt, DType *out)
 {
-    if (dtype_from_name(stmt->type, out))
-        return true;
     Nearest near = nearest_of(stmt->type);
+    if (dtype_from_name(stmt->type, out)) {
+        if (dtype_is_lane(*out))
+            return true;
+        sema_error(s, stmt->type_span, DIAG_E0203, "%s is a type of storage, not of inputs",
+                   stmt->type);
+        sema_label(s, "f32, i32 or bool");
+        return false;
+    }
     for (int i = 0; i < N_DTYPES; i++)
-        nearest_try(&near, dtype_name((DType)i));
+        if (dtype_is_lane((DType)i))
+            nearest_try(&near, dtype_name((DType)i));
     sema_error(s, stmt->type_span, DIAG_E0316, "unknown element type `%s`", stmt->type);
     if (near.found)
         sema_suggest(s, &near);

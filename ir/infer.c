@@ -12,6 +12,16 @@ InferFn *const infer_rules[N_OPS] = {
 #include "ir/ops.def"
 };
 
+/* Programs compute in lanes; what is stored otherwise is read where the op can read it. */
+static bool need_lane(Infer *in, unsigned i)
+{
+    const DType t = input_type(in, i)->dtype;
+    if (dtype_is_lane(t) || op_reads_stored(in->spec->op, i))
+        return true;
+    return mistake(in, DIAG_E0203, "%s is stored as %s, which it does not read",
+                   input_name(in, i).text, dtype_name(t));
+}
+
 bool infer_types(const Graph *g, const NodeSpec *spec, AttrValue attr[MAX_ATTRS],
                  Type out[MAX_OUTPUTS], DiagSink *diags)
 {
@@ -25,6 +35,9 @@ bool infer_types(const Graph *g, const NodeSpec *spec, AttrValue attr[MAX_ATTRS]
         return mistake(&in, DIAG_E0200, "takes %u to %u inputs, not %u", info->min_inputs,
                        info->max_inputs, spec->n_inputs);
     }
+    for (unsigned i = 0; i < spec->n_inputs; i++)
+        if (!need_lane(&in, i))
+            return false;
     if (!infer_rules[spec->op](&in))
         return false;
     Dim count;
@@ -73,6 +86,9 @@ static bool need_dtype_attr(Infer *in, int attr)
 {
     int64_t dtype = in->attr[attr].i;
     CHECK(dtype >= 0 && dtype < N_DTYPES, "dtype %lld", (long long)dtype);
+    if (!dtype_is_lane((DType)dtype))
+        return mistake(in, DIAG_E0203, "a result is f32, i32 or bool; %s is a type of storage",
+                       dtype_name((DType)dtype));
     return true;
 }
 

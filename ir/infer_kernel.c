@@ -33,15 +33,24 @@ static bool inner_mistake(Infer *in, bool ta, bool tb)
     return false;
 }
 
+/* f32, or what stands for it in storage. */
+static bool need_weights(Infer *in, unsigned i)
+{
+    return !dtype_is_lane(input_type(in, i)->dtype) || need_dtype(in, i, DTYPE_f32);
+}
+
 bool infer_matmul(Infer *in)
 {
     AttrValue *ta = &in->attr[ATTR_INDEX(matmul, transpose_a)];
     AttrValue *tb = &in->attr[ATTR_INDEX(matmul, transpose_b)];
     ta->i = ta->i != 0;
     tb->i = tb->i != 0;
-    for (unsigned i = 0; i < 2; i++)
-        if (!need_dtype(in, i, DTYPE_f32) || !need_rank(in, i, 2, MAX_RANK))
-            return false;
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, MAX_RANK) ||
+        !need_weights(in, 1) || !need_rank(in, 1, 2, MAX_RANK))
+        return false;
+    if (dtype_block(input_type(in, 1)->dtype) > 1 && (!tb->i || input_shape(in, 1)->rank != 2))
+        return mistake(in, DIAG_E0203, "blocks of %s are read along the rows of one matrix w'",
+                       dtype_name(input_type(in, 1)->dtype));
     if (!dim_equal(product_dim(in, 0, ta->i, true), product_dim(in, 1, tb->i, false)))
         return inner_mistake(in, ta->i, tb->i);
 
@@ -62,7 +71,7 @@ bool infer_matmul(Infer *in)
 
 bool infer_embedding(Infer *in)
 {
-    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, 2) ||
+    if (!need_weights(in, 0) || !need_rank(in, 0, 2, 2) ||
         !need_dtype(in, 1, DTYPE_i32) || !need_rank(in, 1, 0, MAX_RANK - 1))
         return false;
     Shape r = *input_shape(in, 1);

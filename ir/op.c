@@ -49,6 +49,11 @@ bool op_from_name(const char *name, OpId *out)
     return false;
 }
 
+bool op_reads_stored(OpId op, unsigned input)
+{
+    return (op == OP_matmul && input == 1) || (op == OP_embedding && input == 0);
+}
+
 int op_attr(OpId op, const char *name)
 {
     const OpInfo *info = op_info(op);

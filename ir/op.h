@@ -58,6 +58,8 @@ typedef struct OpInfo {
 
 const OpInfo *op_info(OpId op);
 bool op_from_name(const char *name, OpId *out);
+/* May input `input` be of an element type that programs only store (bf16, blocks)? */
+bool op_reads_stored(OpId op, unsigned input);
 /* Index of an attribute, -1 when the op has none of that name. */
 int op_attr(OpId op, const char *name);
 

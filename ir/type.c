@@ -114,6 +114,13 @@ bool shape_equal(const Shape *a, const Shape *b)
     return true;
 }
 
+bool type_has_blocks(const Type *t)
+{
+    const int64_t block = dtype_block(t->dtype);
+    return block == 1 ||
+           (t->shape.rank > 0 && t->shape.dim[t->shape.rank - 1].coef % block == 0);
+}
+
 bool type_equal(const Type *a, const Type *b)
 {
     return a->dtype == b->dtype && shape_equal(&a->shape, &b->shape);

@@ -44,6 +44,8 @@ typedef struct Type {
     Shape shape;
 } Type;
 
+/* Are its rows whole blocks of its element type? */
+bool type_has_blocks(const Type *t);
 bool shape_equal(const Shape *a, const Shape *b);
 bool type_equal(const Type *a, const Type *b);
 bool shape_count(const Shape *s, Dim *out);             /* product of the dims */

@@ -36,7 +36,7 @@ static bool verify_type(const Graph *g, const Type *t)
         if (!verify_dim(g, &t->shape.dim[i], 1))
             return false;
     Dim count;
-    return shape_count(&t->shape, &count);
+    return type_has_blocks(t) && shape_count(&t->shape, &count);
 }
 
 static bool verify_span(const Graph *g, Span s)
@@ -86,6 +86,9 @@ static bool verify_header(const Verify *v)
             !verify_type(g, &s->type) || !verify_span(g, s->span))
             return error_set(v->err, "storage %u (%s) has an unknown class, type or place", i,
                              s->name ? s->name : "");
+        if (s->class == STORAGE_INPUT && !dtype_is_lane(s->type.dtype))
+            return error_set(v->err, "\"%s\" is an input of %s", s->name,
+                             dtype_name(s->type.dtype));
     }
     return verify_unique(v, symbols, g->n_symbols, "symbol") &&
            verify_unique(v, names, g->n_storages, "storage");

@@ -77,16 +77,17 @@ static bool verify_buffer(Places *p, BufferId id)
     const Graph *g = p->v.g;
     const Buffer *b = &g->buffers[id];
     int64_t elements, bytes;
+    if (b->storage != NO_STORAGE && b->storage >= g->n_storages)
+        return error_set(p->v.err, "b%u: storage %u of %u", id, b->storage, g->n_storages);
+    const DType dtype = b->storage == NO_STORAGE ? DTYPE_f32 : g->storages[b->storage].type.dtype;
     if (!verify_dim(g, &b->elements, 0) || !dim_eval(b->elements, p->sizes, &elements) ||
-        !i64_mul(elements, 4, &bytes))
+        !dtype_offset(dtype, elements, &bytes))
         return error_set(p->v.err, "b%u: its number of elements is none", id);
     if (b->bytes < bytes || b->bytes % 64 != 0)
         return error_set(p->v.err, "b%u: %lld bytes, but its elements need %lld, in whole 64s", id,
                          (long long)b->bytes, (long long)bytes);
     if (b->storage == NO_STORAGE)
         return true;
-    if (b->storage >= g->n_storages)
-        return error_set(p->v.err, "b%u: storage %u of %u", id, b->storage, g->n_storages);
     if (p->buffer_of[b->storage] != NO_BUFFER)
         return error_set(p->v.err, "b%u and b%u both hold \"%s\"", p->buffer_of[b->storage], id,
                          g->storages[b->storage].name);

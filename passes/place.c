@@ -101,14 +101,14 @@ static void find_last_uses(Placing *p)
 
 /* ---- buffers ---------------------------------------------------------------------------------- */
 
-static BufferId add_buffer(Placing *p, StorageId storage, Dim elements)
+static BufferId add_buffer(Placing *p, StorageId storage, DType dtype, Dim elements)
 {
     Graph *g = p->g;
     Buffer b = { .storage = storage, .elements = elements, .offset = -1 };
     int64_t sizes[MAX_SYMBOLS], count;
     for (int s = 0; s < MAX_SYMBOLS; s++)
         sizes[s] = s < (int)g->n_symbols ? g->symbol[s].max : 1;
-    bool fits = dim_eval(elements, sizes, &count) && i64_mul(count, 4, &b.bytes)
+    bool fits = dim_eval(elements, sizes, &count) && dtype_offset(dtype, count, &b.bytes)
         && i64_add(b.bytes, 63, &b.bytes);
     CHECK(fits, "a tensor of more bytes than can be counted");
     b.bytes &= ~(int64_t)63;
@@ -137,12 +137,13 @@ static void put(Placing *p, ValueId v, BufferId buffer, const Strided *s)
 
 static void put_fresh(Placing *p, ValueId v, StorageId storage)
 {
-    const Shape *shape = &value_type(p->g, v)->shape;
+    const Type *type = value_type(p->g, v);
+    const Shape *shape = &type->shape;
     Strided dense = strided_dense(shape);
     Dim count;
     bool fits = shape_count(shape, &count);
     CHECK(fits, "a tensor of more elements than can be counted");
-    put(p, v, add_buffer(p, storage, count), &dense);
+    put(p, v, add_buffer(p, storage, type->dtype, count), &dense);
 }
 
 /* ---- backwards: results computed where they are wanted ---------------------------------------- */

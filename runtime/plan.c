@@ -96,15 +96,14 @@ bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, 
     size_t most = 0;
     for (uint32_t i = 0; i < p->n_programs; i++) {
         uint32_t bit = 1u << p->programs[i].kind;
-        int64_t count;
-        size_t bytes;
+        int64_t count, bytes;
         if (!(s->programs & programs & bit))
             continue;
         if (!plan_storage_count(s, p->programs[i].max, &count)
-            || !size_mul((size_t)count, dtype_size((DType)s->dtype), &bytes))
+            || !dtype_offset((DType)s->dtype, count, &bytes))
             return false;
-        if (bytes > most)
-            most = bytes;
+        if ((size_t)bytes > most)
+            most = (size_t)bytes;
     }
     *out = most;
     return true;
@@ -120,6 +119,6 @@ bool plan_bind_operand(const PlanOperand *o, const int64_t sizes[MAX_SYMBOLS], O
             || !plan_dim(&o->stride[a], sizes, &out->stride[a]))
             return false;
     return plan_dim(&o->offset, sizes, &elements)
-        && i64_mul(elements, (int64_t)dtype_size((DType)o->dtype), &elements)
+        && dtype_offset((DType)o->dtype, elements, &elements)
         && i64_add(elements, o->byte_offset, byte_start);
 }

@@ -154,8 +154,13 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
     if (s->index_limit < 0 || s->index_limit > INT32_MAX
         || (s->index_limit > 0 && s->dtype != DTYPE_i32))
         return error_set(err, "index limit %" PRId64, s->index_limit);
-    if (s->class == PLAN_PARAM && s->dtype != DTYPE_f32)
-        return error_set(err, "a parameter of %s", dtype_name((DType)s->dtype));
+    const DType dtype = (DType)s->dtype;
+    const bool whole = s->class == PLAN_PARAM && dtype_is_lane(dtype) && dtype != DTYPE_f32;
+    if (whole || (s->class == PLAN_INPUT && !dtype_is_lane(dtype)))
+        return error_set(err, "%s of %s", whole ? "a parameter" : "an input", dtype_name(dtype));
+    const int64_t block = dtype_block(dtype);
+    if (block > 1 && (s->rank == 0 || s->dim[s->rank - 1].coef % block))
+        return error_set(err, "its rows are no whole blocks of %" PRId64, block);
     for (uint32_t a = 0; a < s->rank; a++) {
         if (!check_dim(p, &s->dim[a], 1, err))
             return false;
@@ -233,7 +238,22 @@ static bool check_programs(const Plan *p, Error *err)
     return true;
 }
 
-/* Bytes [start, end) that an operand touches, for elements of 4 bytes and strides >= 0. */
+/* Whole blocks can be addressed, and nothing in between: rows of them at multiples of a block. */
+static bool check_blocks(const PlanOperand *o, Error *err)
+{
+    const int64_t block = dtype_block((DType)o->dtype);
+    if (block == 1)
+        return true;
+    const uint32_t last = o->rank - 1;
+    bool ok = o->rank > 0 && o->dim[last].coef % block == 0 && o->offset.coef % block == 0
+        && o->stride[last].coef == 1 && dim_is_constant(&o->stride[last]);
+    for (uint32_t a = 0; a < last && ok; a++)
+        ok = o->stride[a].coef % block == 0;
+    return ok || error_set(err, "a view of %s that cuts blocks of %" PRId64,
+                           dtype_name((DType)o->dtype), block);
+}
+
+/* Bytes [start, end) that an operand touches, for strides >= 0. */
 static bool operand_end(const Operand *o, int64_t start, int64_t *end)
 {
     int64_t last = 0, step;
@@ -245,8 +265,8 @@ static bool operand_end(const Operand *o, int64_t start, int64_t *end)
         if (!i64_mul(o->dim[a] - 1, o->stride[a], &step) || !i64_add(last, step, &last))
             return false;
     }
-    int64_t size = (int64_t)dtype_size(o->dtype);
-    return i64_add(last, 1, &last) && i64_mul(last, size, &last) && i64_add(start, last, end);
+    return i64_add(last, 1, &last) && dtype_offset(o->dtype, last, &last)
+        && i64_add(start, last, end);
 }
 
 static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand *o, Operand *bound,
@@ -271,9 +291,13 @@ static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand
             return error_set(err, "a %s view of storage %s of %s", dtype_name((DType)o->dtype),
                              plan_string(p, s->name), dtype_name((DType)s->dtype));
         if (o->byte_offset != 0 || !plan_storage_count(s, g->max, &count)
-            || !i64_mul(count, (int64_t)dtype_size((DType)s->dtype), &room))
+            || !dtype_offset((DType)s->dtype, count, &room))
             return error_set(err, "bad view of storage %s", plan_string(p, s->name));
+    } else if (!dtype_is_lane((DType)o->dtype)) {
+        return error_set(err, "%s outside of storages", dtype_name((DType)o->dtype));
     }
+    if (!check_blocks(o, err))
+        return false;
     if (o->byte_offset < 0 || o->byte_offset % (int64_t)sizeof(float)
         || !plan_bind_operand(o, g->max, bound, &start) || !operand_end(bound, start, &end)
         || end > room)
@@ -384,6 +408,9 @@ static bool check_outputs(const Plan *p, const PlanProgram *g, Error *err)
             || !check_operand(p, g, &p->operands[o->operand], &bound, err)
             || !check_count(&bound, err))
             return error_prefix(err, "output %s", plan_string(p, o->name));
+        if (!dtype_is_lane(bound.dtype))
+            return error_set(err, "output %s is of %s", plan_string(p, o->name),
+                             dtype_name(bound.dtype));
     }
     return true;
 }

@@ -20,9 +20,10 @@ typedef struct Ranges {
 
 static Range range_of(const Operand *o)
 {
-    const double size = (double)dtype_size(o->dtype);
+    const uintptr_t block = (uintptr_t)dtype_block(o->dtype);
+    const size_t block_bytes = dtype_block_bytes(o->dtype);
     uintptr_t last = 0;
-    Range r = { .from = (uintptr_t)o->data, .bytes = size };
+    Range r = { .from = (uintptr_t)o->data, .bytes = (double)block_bytes / (double)block };
     for (int32_t a = 0; a < o->rank; a++) {
         if (o->dim[a] <= 0)
             return (Range){ .from = r.from, .to = r.from };
@@ -30,7 +31,7 @@ static Range range_of(const Operand *o)
         if (o->stride[a] != 0)
             r.bytes *= (double)o->dim[a];
     }
-    r.to = r.from + (last + 1) * dtype_size(o->dtype);
+    r.to = r.from + (last / block + 1) * block_bytes;
     return r;
 }
 

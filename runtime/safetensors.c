@@ -2,6 +2,7 @@
 #include "runtime/safetensors.h"
 
 #include "base/check.h"
+#include "base/float_convert.h"
 #include "base/hash.h"
 #include "runtime/safetensors_hash.h"
 
@@ -268,6 +269,14 @@ static bool read_bools(const SafeTensor *t, int64_t first, int64_t count, float 
     return true;
 }
 
+static bool float_type(StType t, DType *out)
+{
+    if (t != ST_F32 && t != ST_BF16 && t != ST_F16)
+        return false;
+    *out = t == ST_F32 ? DTYPE_f32 : t == ST_BF16 ? DTYPE_bf16 : DTYPE_f16;
+    return true;
+}
+
 bool safetensors_read(const SafeTensor *t, DType to, int64_t first, int64_t count, void *dst,
                       Error *err)
 {
@@ -277,11 +286,18 @@ bool safetensors_read(const SafeTensor *t, DType to, int64_t first, int64_t coun
         return read_bools(t, first, count, dst, err);
     if (t->type == ST_I64 && to == DTYPE_i32)
         return narrow_i64(t, first, count, dst, err);
-    if ((t->type == ST_F32 && to == DTYPE_f32) || (t->type == ST_I32 && to == DTYPE_i32)) {
+    if (t->type == ST_I32 && to == DTYPE_i32) {
         if (count)
             memcpy(dst, t->data + first * 4, (size_t)count * 4);
         return true;
     }
+    DType from;
+    if (float_type(t->type, &from) && (to == DTYPE_f32 || to == DTYPE_bf16 || to == DTYPE_f16)) {
+        float_convert(from, t->data + first * (int64_t)dtype_size(from), to, dst, count);
+        return true;
+    }
     return error_set(err, "tensor %s holds %s; expected %s", t->name, st_types[t->type].name,
-                     to == DTYPE_i32 ? "I32 or I64" : to == DTYPE_bool ? "BOOL" : "F32");
+                     to == DTYPE_i32 ? "I32 or I64" : to == DTYPE_bool ? "BOOL"
+                     : dtype_is_lane(to) || dtype_block(to) == 1 ? "F32, BF16 or F16"
+                     : "what a GGUF file holds");
 }

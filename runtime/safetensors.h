@@ -55,8 +55,9 @@ void safetensors_close(SafeTensors *st);
 
 const SafeTensor *safetensors_find(const SafeTensors *st, const char *name);    /* or NULL */
 
-/* Elements [first, first + count) as lanes of `to`.  Taken as they are: F32 as f32; I32 and I64 (when
- * it fits) as i32; BOOL as bool.  Anything else is an error that names both types. */
+/* Elements [first, first + count) as elements of `to`: F32, BF16 and F16 as any of f32, bf16 and f16,
+ * rounded to nearest, ties to even, where the new type is narrower; I32 and I64 (when it fits) as
+ * i32; BOOL as bool.  Anything else is an error that names both types. */
 bool safetensors_read(const SafeTensor *t, DType to, int64_t first, int64_t count, void *dst,
                       Error *err);
 

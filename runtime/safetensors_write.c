@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static StType type_of_entry(const SafeEntry *e)
+static bool type_of_entry(const SafeEntry *e, StType *out, Error *err)
 {
-    switch (e->type) {
-    case DTYPE_f32:  return ST_F32;
-    case DTYPE_i32:  return ST_I32;
-    case DTYPE_bool: return ST_BOOL;
-    case N_DTYPES:   break;
-    }
-    CHECK(false, "dtype %d", (int)e->type);
-    return ST_F32;
+    const char *name = dtype_safetensors(e->type);
+    for (int k = 0; name && k < N_ST_TYPES; k++)
+        if (strcmp(st_type_name((StType)k), name) == 0) {
+            *out = (StType)k;
+            return true;
+        }
+    return error_set(err, "tensor %s is stored as %s, which safetensors files do not have; GGUF "
+                     "files do", e->name, dtype_name(e->type));
 }
 
 static size_t element_count(const SafeEntry *e)
@@ -35,7 +35,7 @@ static size_t element_count(const SafeEntry *e)
 
 static size_t file_bytes(const SafeEntry *e)
 {
-    return element_count(e) * (e->type == DTYPE_bool ? 1 : 4);
+    return element_count(e) * (e->type == DTYPE_bool ? 1 : dtype_size(e->type));
 }
 
 /* The bytes of bools as a file holds them; NULL when memory ran out. */
@@ -54,10 +54,13 @@ static bool hash_entries(const SafeEntry *entries, size_t n, uint64_t *hash, Err
     *hash = 0;
     for (size_t i = 0; i < n; i++) {
         const SafeEntry *e = &entries[i];
+        StType type = ST_F32;
+        if (!type_of_entry(e, &type, err))
+            return false;
         uint8_t *bools = e->type == DTYPE_bool ? narrow_bools(e) : NULL;
         if (e->type == DTYPE_bool && !bools)
             return error_set(err, "out of memory");
-        *hash = safetensors_hash(*hash, e->name, type_of_entry(e), e->rank, e->dim);
+        *hash = safetensors_hash(*hash, e->name, type, e->rank, e->dim);
         *hash = hash_seeded(bools ? bools : e->data, file_bytes(e), *hash);
         free(bools);
     }
@@ -69,9 +72,8 @@ static json_t *entry_info(const SafeEntry *e, size_t begin)
     json_t *shape = json_array();
     for (uint32_t a = 0; a < e->rank; a++)
         json_array_append_new(shape, json_integer(e->dim[a]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_type_name(type_of_entry(e)), "shape",
-                     shape, "data_offsets", (json_int_t)begin,
-                     (json_int_t)(begin + file_bytes(e)));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_safetensors(e->type), "shape", shape,
+                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + file_bytes(e)));
 }
 
 /* The header's JSON, owned by the caller; NULL when memory ran out. */

@@ -25,7 +25,7 @@ static void constant_shape(const PlanStorage *st, int64_t dim[MAX_RANK], int64_t
 
 void weights_count(const Plan *p, int64_t *count, int64_t *bytes, uint32_t *n_tensors)
 {
-    int64_t dim[MAX_RANK], n;
+    int64_t dim[MAX_RANK], n, size = 0;
     *count = *bytes = 0;
     *n_tensors = 0;
     for (uint32_t i = 0; i < p->n_storages; i++) {
@@ -33,7 +33,9 @@ void weights_count(const Plan *p, int64_t *count, int64_t *bytes, uint32_t *n_te
             continue;
         constant_shape(&p->storages[i], dim, &n);
         *count += n;
-        *bytes += n * (int64_t)dtype_size((DType)p->storages[i].dtype);
+        bool ok = dtype_offset((DType)p->storages[i].dtype, n, &size);
+        CHECK(ok, "checked when the plan was opened");
+        *bytes += size;
         ++*n_tensors;
     }
 }

@@ -12,6 +12,8 @@ static bool check(const Call *call, Error *err)
     if (!operand_check_count(call, 2, err))
         return false;
     DType t = call->operand[0].dtype;
+    if (!dtype_is_lane(t))
+        return error_set(err, "operand 0: type %s, expected 4-byte elements", dtype_name(t));
     return operand_check(call, 0, t, RANK_ANY, err) && operand_check(call, 1, t, RANK_ANY, err) &&
            operand_check_same(call, 0, 1, err) && operand_check_output(call, 0, err);
 }

@@ -21,6 +21,13 @@
  *  gemm                C[.., M, N] rows, A[.., M, K], B[.., K, N];       f0 = alpha, i0 = accumulate
  *                      C = alpha A B (+ C); leading axes of A and B broadcast by stride 0;
  *                      a transposed operand is one whose strides say so; any strides
+ *  gemm_q              C[.., M, N] rows, A[.., M, K] rows, B[N, K]       f0 = alpha
+ *                      rows of blocks (q8_0 .. q6_k, base/dtypes.def); C = alpha Q(A) B'.
+ *                      Q rounds each row of A in blocks as long as B's (32, or 256): in float,
+ *                      d = max |x| / 127 and q = x * (1 / d) to the nearest whole number, ties to
+ *                      even; x becomes d q.  A block whose d is below 2^-126 becomes zeros, one
+ *                      that holds NaN or an infinity becomes NaN.  Products of decoded numbers,
+ *                      sums in float in any fixed order
  *  attention           out[B, H, T, E] rows, lse[B, H, T] any,           i0 = causal, i1 = window (0:
  *                      q[B, H, T, D] rows, k[B, G, S, D] rows,           none), i2 = has past, i3 =
  *                      v[B, G, S, E] rows, [past i32[]], [seed i32[2]]   site, i4 = has seed; f0 =

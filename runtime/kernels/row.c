@@ -119,7 +119,7 @@ static bool check_seed(const Checker *c, int32_t i)
 static bool check_operand(const Checker *c, int32_t i)
 {
     const Operand *o = &c->call->operand[i];
-    if ((unsigned)o->dtype >= N_DTYPES || dtype_size(o->dtype) != sizeof(float))
+    if ((unsigned)o->dtype >= N_DTYPES || !dtype_is_lane(o->dtype))
         return error_set(c->err, "operand %d: not of 4-byte elements", i);
     if (c->seeds >> i & 1)
         return check_seed(c, i);

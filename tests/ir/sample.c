@@ -173,6 +173,8 @@ static void sample_cast(Sample *s, OpId op)
 {
     for (int to = 0; to < N_DTYPES; to++)
         for (int from = 0; from < N_DTYPES; from++) {
+            if (!dtype_is_lane((DType)to) || !dtype_is_lane((DType)from))
+                continue;
             ValueId x = sample_input(s, (DType)from, DIMS(s->B));
             NodeSpec n = spec(s, op, &x, 1);
             attr(&n, "dtype")->i = to;

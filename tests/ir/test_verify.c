@@ -297,7 +297,9 @@ static Place *place(Parts *p, ValueId v)
     X(axes_swapped, (def(p, p->t)->attr[0].i = 1, def(p, p->t)->attr[1].i = 0),                    \
       "a is not in its normal form")                                                               \
     X(no_bool, def(p, p->product)->attr[0].i = 2, "transpose_a has no such value")                 \
-    X(no_dtype_attr, def(p, p->one)->attr[1].i = 9, "dtype has no such value")                     \
+    X(no_dtype_attr, def(p, p->one)->attr[1].i = N_DTYPES, "dtype has no such value")              \
+    X(stored_dtype_attr, def(p, p->one)->attr[1].i = DTYPE_bf16, "bf16 is a type of storage")      \
+    X(stored_input, p->g->storages[0].type.dtype = DTYPE_bf16, "is an input of bf16")              \
     X(no_axes, def(p, p->loss)->attr[0].i = 0, "axes has no such value")                           \
     X(span_in_no_file, def(p, p->y)->span.file = 2, "its span is in file 2 of 2")                  \
     X(no_storage, def(p, p->x)->attr[0].i = 3, "storage 3 of 3")                                   \

@@ -17,7 +17,7 @@ static void test_copy(void **state)
     (void)state;
     for (size_t s = 0; s < COUNT_OF(shapes); s++)
         for (int round = 0; round < 12; round++) {
-            DType t = (DType)(round % N_DTYPES);
+            DType t = (const DType[]){ DTYPE_f32, DTYPE_i32, DTYPE_bool }[round % 3];
             Case c = case_new(KERNEL_copy);
             case_add(&c, t, shapes[s].rank, shapes[s].dim, ANY);
             case_add(&c, t, shapes[s].rank, shapes[s].dim, ANY);

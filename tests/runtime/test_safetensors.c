@@ -149,7 +149,7 @@ static void reads_what_it_wrote(void **state)
                                  &err));
     assert_memory_equal(lanes, weights + 2, 12);
     assert_false(safetensors_read(safetensors_find(&st, "ids"), DTYPE_f32, 0, 2, lanes, &err));
-    assert_non_null(strstr(err.text, "holds I32; expected F32"));
+    assert_non_null(strstr(err.text, "holds I32; expected F32, BF16 or F16"));
     assert_null(safetensors_find(&st, "layer"));
     safetensors_close(&st);
 }
@@ -173,6 +173,43 @@ static void narrows_i64_only_when_it_fits(void **state)
     assert_false(safetensors_read(&st.tensors[0], DTYPE_i32, 0, 2, out, &err));
     assert_non_null(strstr(err.text, "element 1 is 2147483648"));
     safetensors_close(&st);
+}
+
+/* Halves widen exactly, floats round to nearest even, and blocks are not for these files. */
+static void converts_floats(void **state)
+{
+    (void)state;
+    const float x[3] = { 1.00390625f, -2.5f, 65504 };   /* the first: half way between two bf16 */
+    uint16_t halves[3], back[3];
+    float wide[3];
+    SafeTensors st;
+    Error err;
+    SafeEntry entry = { .name = "x", .type = DTYPE_f32, .rank = 1, .dim = { 3 }, .data = x };
+    assert_true(safetensors_write("f32", &entry, 1, &err));
+    assert_true(safetensors_open("f32", &st, &err));
+    assert_true(safetensors_read(&st.tensors[0], DTYPE_bf16, 0, 3, halves, &err));
+    const uint16_t bf16[3] = { 0x3f80, 0xc020, 0x4780 };
+    assert_memory_equal(halves, bf16, sizeof bf16);
+    assert_true(safetensors_read(&st.tensors[0], DTYPE_f16, 0, 3, back, &err));
+    const uint16_t f16[3] = { 0x3c04, 0xc100, 0x7bff };
+    assert_memory_equal(back, f16, sizeof f16);
+    assert_false(safetensors_read(&st.tensors[0], DTYPE_q8_0, 0, 3, wide, &err));
+    assert_non_null(strstr(err.text, "holds F32; expected what a GGUF file holds"));
+    safetensors_close(&st);
+
+    entry = (SafeEntry){ .name = "x", .type = DTYPE_bf16, .rank = 1, .dim = { 3 }, .data = bf16 };
+    assert_true(safetensors_write("bf16", &entry, 1, &err));
+    assert_true(safetensors_open("bf16", &st, &err));
+    assert_int_equal(st.tensors[0].type, ST_BF16);
+    assert_true(safetensors_read(&st.tensors[0], DTYPE_f32, 1, 2, wide, &err));
+    assert_true(wide[0] == -2.5f && wide[1] == 65536);
+    assert_true(safetensors_read(&st.tensors[0], DTYPE_bf16, 0, 3, back, &err));
+    assert_memory_equal(back, bf16, sizeof bf16);
+    safetensors_close(&st);
+
+    entry.type = DTYPE_q8_0;
+    assert_false(safetensors_write("q8_0", &entry, 1, &err));
+    assert_non_null(strstr(err.text, "stored as q8_0, which safetensors files do not have"));
 }
 
 static size_t slurp(const char *path, uint8_t *out, size_t cap)
@@ -229,6 +266,7 @@ int main(void)
         cmocka_unit_test(bounds_the_header),
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(narrows_i64_only_when_it_fits),
+        cmocka_unit_test(converts_floats),
         cmocka_unit_test(writes_the_same_bytes),
         cmocka_unit_test(notices_every_changed_byte_of_data),
     };
