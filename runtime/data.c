@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "runtime/tokenizer/house.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static int64_t train_part(int64_t n, double fraction)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
-bool data_read_text(const char *const *paths, size_t n, TokenizerKind kind, Buf *out, Error *err)
+bool data_read_text(const char *const *paths, size_t n, bool any_bytes, Buf *out, Error *err)
 {
     for (size_t i = 0; i < n; i++) {
         const size_t before = out->len;
@@ -45,31 +46,32 @@ bool data_read_text(const char *const *paths, size_t n, TokenizerKind kind, Buf 
             return false;
         if (out->len == before)
             return error_set(err, "%s: the file is empty; expected text", paths[i]);
-        if (kind == TOKENIZER_CHAR
-            && !tokenizer_check_text(out->data + before, out->len - before, err))
+        if (!any_bytes
+            && !house_check_text(out->data + before, out->len - before, err))
             return error_prefix(err, "%s", paths[i]);
     }
     return true;
 }
 
-bool data_open_text(const Plan *p, const TextModel *m, const Tokenizer *t, const Buf *text,
+bool data_open_text(const Plan *p, const TextModel *m, const HfTokenizer *t, const Buf *text,
                     int64_t batch, int64_t seq, double val_fraction, Data *out, Error *err)
 {
-    size_t n = 0;
+    TokenIds ids = { 0 };
     *out = (Data){ .plan = p, .is_text = true, .model = *m, .batch = batch };
     plan_largest_sizes(p, PLAN_train, out->sizes);
     out->sizes[m->batch] = batch;
     out->sizes[m->sequence] = seq;
-    out->ids = malloc((text->len + 1) * sizeof *out->ids);
-    bool ok = out->ids || error_set(err, "out of memory: %zu bytes of text", text->len);
-    ok = ok && tokenizer_encode(t, text->data, text->len, out->ids, &n, err);
+    HfEncoder *e = hf_encoder_new(t, err);
+    const bool ok = e && hf_encode(e, text->data, text->len, 0, &ids, err);
+    hf_encoder_free(e);
+    out->ids = ids.id;
     if (!ok) {
         data_close(out);
         return false;
     }
-    out->n = (int64_t)n;
+    out->n = (int64_t)ids.n;
     out->n_train = train_part(out->n, val_fraction);
-    out->hash = hash_bytes(out->ids, n * sizeof *out->ids);
+    out->hash = hash_bytes(ids.id, ids.n * sizeof *ids.id);
     return true;
 }
 

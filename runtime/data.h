@@ -18,7 +18,7 @@
 #include "runtime/safetensors.h"
 #include "runtime/session.h"
 #include "runtime/text_model.h"
-#include "runtime/tokenizer.h"
+#include "runtime/tokenizer/hf_tokenizer.h"
 
 #define DATA_ORDERS(X) X(random) X(sequential)
 typedef enum DataOrder {
@@ -50,12 +50,12 @@ typedef struct Data {
     uint32_t n_inputs;
 } Data;
 
-/* The files' text, one after the other; none may be empty, nor, for a tokenizer of characters, hold
+/* The files' text, one after the other; none may be empty, nor, unless any bytes will do, hold
  * anything but characters. */
-bool data_read_text(const char *const *paths, size_t n, TokenizerKind kind, Buf *out, Error *err);
+bool data_read_text(const char *const *paths, size_t n, bool any_bytes, Buf *out, Error *err);
 
 /* Text as ids.  `batch` and `seq` are at most what the plan's programs allow. */
-bool data_open_text(const Plan *p, const TextModel *m, const Tokenizer *t, const Buf *text,
+bool data_open_text(const Plan *p, const TextModel *m, const HfTokenizer *t, const Buf *text,
                     int64_t batch, int64_t seq, double val_fraction, Data *out, Error *err);
 
 /* Every input that one of `programs` (bits) reads must be in the file, with a fitting shape.  `batch`

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "runtime/progress.h"
+#include "runtime/stop_ids.h"
 #include "runtime/weights.h"
 
 #include <ctype.h>
@@ -14,7 +15,7 @@
 
 const char *generate_end_name(GenerateEnd e)
 {
-    static const char *const names[] = { "length", "stop", "context", "interrupted" };
+    static const char *const names[] = { "length", "stop", "eos", "context", "interrupted" };
     return names[e];
 }
 
@@ -28,11 +29,11 @@ void generate_result_free(GenerateResult *r)
 typedef struct Generation {
     const GenerateOptions *options;
     GenerateResult *result;
-    Tokenizer tokenizer;
-    bool has_tokenizer;
+    HfTokenizer *tokenizer;             /* NULL: ids in and out */
+    HfDecoder *decoder;
+    StopIds eos;
     Generator generator;
     Sampler sampler;
-    TextStream characters;
     size_t streamed;                    /* bytes of result->text that went out */
 } Generation;
 
@@ -42,31 +43,38 @@ static bool open_tokenizer(Generation *g, Error *err)
 {
     const GenerateOptions *o = g->options;
     char path[CHECKPOINT_PATH];
-    g->has_tokenizer = weights_beside(o->weights, "tokenizer.json", path);
-    if (g->has_tokenizer)
-        return tokenizer_open(path, &g->tokenizer, err)
+    if (weights_beside(o->weights, "tokenizer.json", path))
+        return (g->tokenizer = hf_tokenizer_open(path, err)) != NULL
+            && (g->decoder = hf_decoder_new(g->tokenizer, true, err)) != NULL
             && text_model_fits(g->generator.plan, o->plan_path, &g->generator.model,
-                               g->tokenizer.n, err);
+                               hf_tokenizer_size(g->tokenizer), false, err);
     if (o->prompt_tokens && o->print_tokens && o->n_stop == 0)
         return true;
     return error_set(err, "%s: there is no tokenizer.json beside the weights; without one, give "
                      "--prompt-tokens and --print-tokens", o->weights);
 }
 
-/* Room for `n` ids of prompt and those to generate. */
-static bool take_ids(Generation *g, size_t n, Error *err)
+/* The prompt, with room behind it for what is generated. */
+static bool take_prompt(Generation *g, TokenIds *prompt, Error *err)
 {
+    GenerateResult *r = g->result;
     const size_t most = (size_t)g->generator.context + 1;
-    g->result->ids = calloc(n + most, sizeof *g->result->ids);
-    return g->result->ids != NULL || error_set(err, "out of memory");
+    r->ids = realloc(prompt->id, (prompt->n + most) * sizeof *r->ids);
+    if (!r->ids) {
+        free(prompt->id);
+        return error_set(err, "out of memory");
+    }
+    r->n_prompt = (int64_t)prompt->n;
+    return true;
 }
 
-static bool parse_ids(Generation *g, const char *text, Error *err)
+static bool parse_ids(const Generation *g, const char *text, TokenIds *out, Error *err)
 {
     const int64_t vocab = g->generator.model.vocab;
     const char *at = text;
-    if (!take_ids(g, strlen(text), err))
-        return false;
+    out->id = malloc((strlen(text) + 1) * sizeof *out->id);
+    if (!out->id)
+        return error_set(err, "out of memory");
     while (*(at += strspn(at, ", \t\n"))) {
         char word[32];
         int64_t id;
@@ -75,40 +83,52 @@ static bool parse_ids(Generation *g, const char *text, Error *err)
         if (!str_to_i64(word, 0, vocab - 1, &id))
             return error_set(err, "--prompt-tokens: \"%s\" is no id of the model, 0 to %" PRId64, word,
                              vocab - 1);
-        g->result->ids[g->result->n_prompt++] = (int32_t)id;
+        out->id[out->n++] = (int32_t)id;
         at += n;
     }
-    return g->result->n_prompt > 0 || error_set(err, "--prompt-tokens holds no ids");
+    return out->n > 0 || error_set(err, "--prompt-tokens holds no ids");
 }
 
-/* A new text begins as one does behind another: with a new line, where the model knows it. */
-static bool begin_text(Generation *g, Error *err)
+static bool encode(const Generation *g, const char *text, int flags, TokenIds *out, Error *err)
 {
-    size_t n = 0;
+    HfEncoder *e = hf_encoder_new(g->tokenizer, err);
+    const bool ok = e && hf_encode(e, text, strlen(text), flags, out, err);
+    hf_encoder_free(e);
+    return ok;
+}
+
+/* A new text begins as the tokenizer says that texts begin; or else as one does behind another: with
+ * what ends a text, with a new line, where the model knows it. */
+static bool begin_text(const Generation *g, TokenIds *out, Error *err)
+{
     Error unknown;
-    if (!take_ids(g, 1, err))
+    if (!encode(g, "", HF_ADD_SPECIAL, out, err))
         return false;
-    if (!g->has_tokenizer
-        || !tokenizer_encode(&g->tokenizer, "\n", 1, g->result->ids, &n, &unknown))
-        g->result->ids[0] = 0;
-    g->result->n_prompt = 1;
+    if (out->n > 0)
+        return true;
+    const int32_t bos = hf_tokenizer_role(g->tokenizer, HF_BOS);
+    if (bos < 0 && g->eos.n == 0 && encode(g, "\n", HF_PLAIN, out, &unknown) && out->n > 0)
+        return true;
+    out->id[0] = bos >= 0 ? bos : g->eos.n > 0 ? g->eos.id[0] : 0;
+    out->n = 1;
     return true;
 }
 
 static bool read_prompt(Generation *g, Error *err)
 {
     const GenerateOptions *o = g->options;
-    GenerateResult *r = g->result;
-    size_t n = 0;
+    TokenIds ids = { 0 };
+    const int flags = HF_ADD_SPECIAL | (o->special ? 0 : HF_PLAIN);
+    bool ok;
     if (o->prompt_tokens)
-        return parse_ids(g, o->prompt_tokens, err);
-    if (!o->prompt || !*o->prompt)
-        return begin_text(g, err);
-    if (!take_ids(g, strlen(o->prompt), err)
-        || !tokenizer_encode(&g->tokenizer, o->prompt, strlen(o->prompt), r->ids, &n, err))
-        return error_prefix(err, "--prompt");
-    r->n_prompt = (int64_t)n;
-    return true;
+        ok = parse_ids(g, o->prompt_tokens, &ids, err);
+    else if (!o->prompt || !*o->prompt)
+        ok = begin_text(g, &ids, err);
+    else
+        ok = encode(g, o->prompt, flags, &ids, err) || error_prefix(err, "--prompt");
+    if (!ok)
+        free(ids.id);
+    return ok && take_prompt(g, &ids, err);
 }
 
 static bool check_prompt(const Generation *g, Error *err)
@@ -181,14 +201,13 @@ static bool send_text(Generation *g, bool last, bool *stopped, Error *err)
 
 static bool send_generated(Generation *g, int32_t id, bool *stopped, Error *err)
 {
-    char piece[4];
     *stopped = false;
     if (g->options->print_tokens && !send_id(g, id, err))
         return false;
-    if (!g->has_tokenizer)
+    if (!g->tokenizer)
         return true;
-    text_stream_add(&g->characters, piece, tokenizer_piece(&g->tokenizer, id, piece),
-                    &g->result->text);
+    if (!hf_decoder_add(g->decoder, id, &g->result->text, err))
+        return false;
     return send_text(g, false, stopped, err);
 }
 
@@ -203,7 +222,8 @@ static bool open_generation(Generation *g, const Plan *p, Error *err)
     g->result->context = g->generator.context;
     return weights_path(o->weights, path, err)
         && weights_load(g->generator.session, WEIGHTS_PARAMS, path, false, err)
-        && open_tokenizer(g, err) && read_prompt(g, err) && check_prompt(g, err)
+        && open_tokenizer(g, err) && stop_ids_open(o->weights, g->tokenizer, &g->eos, err)
+        && read_prompt(g, err) && check_prompt(g, err)
         && sampler_open(&g->sampler, &o->sample, g->generator.model.vocab, err);
 }
 
@@ -248,13 +268,18 @@ static bool decode(Generation *g, Error *err)
         ok = send_generated(g, id, &stopped, err);
         if (stopped)
             r->end = GENERATE_STOP;
+        if (!stopped && !g->options->ignore_eos && stop_ids_has(&g->eos, id)) {
+            r->end = GENERATE_EOS;
+            break;
+        }
         if (!ok || stopped || ended(g))
             break;
         generator_feed(&g->generator, &id, 1);
         r->n_decoded++;
     }
     r->decode_seconds = clock_seconds() - began;
-    text_stream_end(&g->characters, &r->text);
+    if (ok && !stopped && g->tokenizer)
+        ok = hf_decoder_end(g->decoder, &r->text, err);
     return ok && (stopped || send_text(g, true, &stopped, err));
 }
 
@@ -281,6 +306,7 @@ bool generate(const Plan *p, const GenerateOptions *o, GenerateResult *out, Erro
         ok = error_set(err, "out of memory");
     sampler_close(&g.sampler);
     generator_close(&g.generator);
-    tokenizer_free(&g.tokenizer);
+    hf_decoder_free(g.decoder);
+    hf_tokenizer_free(g.tokenizer);
     return ok;
 }

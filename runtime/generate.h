@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "runtime/generator.h"
 #include "runtime/sample.h"
-#include "runtime/tokenizer.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,12 +13,14 @@ typedef struct GenerateOptions {
     const char *plan_path;              /* for messages */
     const char *weights;                /* a run's directory, or a .safetensors file */
     const char *prompt;                 /* NULL: a new text */
+    bool special;                       /* special tokens in the prompt are such, not text */
     const char *prompt_tokens;          /* ids instead, "12,5 7" */
     int64_t n;                          /* most ids to generate */
     GeneratorOptions run;
     SampleOptions sample;
     const char *const *stop;            /* texts that end it; they are not part of the result */
     size_t n_stop;
+    bool ignore_eos;                    /* go on behind an id that ends the text */
     bool print_tokens;                  /* ids instead of text */
     FILE *stream;                       /* gets prompt and text (or ids) as they come; NULL: nobody */
     const volatile sig_atomic_t *interrupted;
@@ -28,6 +29,7 @@ typedef struct GenerateOptions {
 typedef enum GenerateEnd {
     GENERATE_LENGTH,                    /* n ids */
     GENERATE_STOP,                      /* a stop text */
+    GENERATE_EOS,                       /* an id that ends the text, the last of `ids` */
     GENERATE_CONTEXT,                   /* the model's context is full */
     GENERATE_INTERRUPTED,
     N_GENERATE_ENDS

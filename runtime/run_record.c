@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_FORMAT = 1, MAX_RECORD = 1 << 20 };
+enum { RECORD_FORMAT = 2, MAX_RECORD = 1 << 20 };
 
 static json_t *hex_json(uint64_t x)
 {

@@ -88,10 +88,10 @@ void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *
 }
 
 bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, int64_t n_ids,
-                     Error *err)
+                     bool exact, Error *err)
 {
     char command[512];
-    if (n_ids == m->vocab)
+    if (n_ids == m->vocab || (n_ids < m->vocab && !exact))
         return true;
     text_model_mend(p, plan_path, n_ids, command, sizeof command);
     return error_set(err, "the tokenizer has %" PRId64 " ids, but %s was compiled for a vocabulary of "

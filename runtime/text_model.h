@@ -28,8 +28,8 @@ const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind
  * another vocabulary. */
 void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *out, size_t cap);
 
-/* Fails with that command where the tokenizer has another number of ids than the model. */
+/* Fails with that command where the tokenizer has more ids than the model, or, when `exact`, fewer. */
 bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, int64_t n_ids,
-                     Error *err);
+                     bool exact, Error *err);
 
 #endif

@@ -8,7 +8,6 @@
 #include "runtime/run_record.h"
 #include "runtime/schedule.h"
 #include "runtime/session.h"
-#include "runtime/tokenizer.h"
 #include "runtime/train.h"
 
 typedef struct Trainer {
@@ -16,7 +15,7 @@ typedef struct Trainer {
     const TrainOptions *options;
     bool is_text;
     TextModel model;                    /* text */
-    Tokenizer tokenizer;                /* text */
+    HfTokenizer *tokenizer;             /* text; owned */
     Data data;
     RunRecord record;                   /* with the step that is done and all hyperparameters */
     Schedule schedule;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "runtime/checkpoint.h"
 #include "runtime/text_model.h"
+#include "runtime/tokenizer/house.h"
 #include "runtime/weights.h"
 
 #include <inttypes.h>
@@ -103,37 +104,50 @@ static bool ends_with(const char *s, const char *end)
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-/* The run's own tokenizer, or that of a file; *fresh when one is to be made of the text. */
-static bool open_tokenizer(Trainer *t, bool *fresh, Error *err)
+/* What --tokenizer asks for; *out stays NULL where it is to be made of the text's characters. */
+static bool asked_tokenizer(const char *asked, HfTokenizer **out, Error *err)
+{
+    *out = NULL;
+    if (!asked || strcmp(asked, "char") == 0)
+        return true;
+    *out = strcmp(asked, "byte") == 0 ? house_bytes(err) : hf_tokenizer_open(asked, err);
+    return *out != NULL;
+}
+
+/* The run's own tokenizer, that of the weights it begins with, or the one asked for; NULL as above. */
+static bool open_tokenizer(Trainer *t, Error *err)
 {
     const TrainOptions *o = t->options;
     char path[CHECKPOINT_PATH];
-    const char *asked = o->tokenizer;
-    *fresh = false;
-    if (o->resume) {
-        if (!checkpoint_file(o->out, "tokenizer.json", path, err)
-            || !tokenizer_open(path, &t->tokenizer, err))
-            return false;
-        const char *kind = tokenizer_kind_name(t->tokenizer.kind);
-        if (!asked || strcmp(asked, kind) == 0)
-            return true;
-        return error_set(err, "--tokenizer is %s, but the run was begun with %s", asked, kind);
-    }
-    if (!asked && o->init && weights_beside(o->init, "tokenizer.json", path))
-        return tokenizer_open(path, &t->tokenizer, err);
-    *fresh = !asked || strcmp(asked, "char") == 0;
-    if (asked && strcmp(asked, "byte") == 0)
-        tokenizer_bytes(&t->tokenizer);
-    else if (!*fresh)
-        return tokenizer_open(asked, &t->tokenizer, err);
-    return true;
+    if (o->resume && !checkpoint_file(o->out, "tokenizer.json", path, err))
+        return false;
+    if (o->resume || (!o->tokenizer && o->init && weights_beside(o->init, "tokenizer.json", path)))
+        return (t->tokenizer = hf_tokenizer_open(path, err)) != NULL;
+    return asked_tokenizer(o->tokenizer, &t->tokenizer, err);
+}
+
+/* A run that goes on may be told again which tokenizer it has. */
+static bool check_asked(const Trainer *t, const Buf *text, Error *err)
+{
+    const char *asked = t->options->tokenizer;
+    HfTokenizer *other;
+    uint64_t hash = 0;
+    if (!t->options->resume || !asked)
+        return true;
+    if (!asked_tokenizer(asked, &other, err)
+        || (!other && !(other = house_characters(text->data, text->len, err))))
+        return false;
+    const bool ok = hf_tokenizer_hash(other, &hash, err);
+    hf_tokenizer_free(other);
+    return ok && (hash == t->record.tokenizer
+                  || error_set(err, "--tokenizer is %s, but the run was begun with another", asked));
 }
 
 static bool tokenize(Trainer *t, const Buf *text, Error *err)
 {
     const TrainOptions *o = t->options;
     const Hyper *h = &t->record.hyper;
-    if (data_open_text(t->plan, &t->model, &t->tokenizer, text, h->batch, h->seq, h->val_fraction,
+    if (data_open_text(t->plan, &t->model, t->tokenizer, text, h->batch, h->seq, h->val_fraction,
                        &t->data, err))
         return true;
     return error_prefix(err, o->resume ? "the data is not what the run was begun with" : "--data");
@@ -143,16 +157,23 @@ static bool open_text(Trainer *t, Error *err)
 {
     const TrainOptions *o = t->options;
     Buf text = { 0 };
-    bool fresh, ok = text_model_of(t->plan, &t->model, err);
+    const char *asked = o->tokenizer;
+    /* What is made of the text is made to fit; a published vocabulary may leave rows of a model free. */
+    const bool house = !o->resume && !o->init
+        && (!asked || strcmp(asked, "char") == 0 || strcmp(asked, "byte") == 0);
+    bool ok = text_model_of(t->plan, &t->model, err);
     if (ok && t->model.targets < 0)
         ok = error_set(err, "%s has no targets to train on", model_name(t->plan));
-    ok = ok && open_tokenizer(t, &fresh, err)
-        && data_read_text(o->data, o->n_data, t->tokenizer.kind, &text, err)
-        && (!fresh || tokenizer_chars(text.data, text.len, &t->tokenizer, err))
-        && text_model_fits(t->plan, o->plan_path, &t->model, t->tokenizer.n, err)
+    ok = ok && open_tokenizer(t, err)
+        && data_read_text(o->data, o->n_data,
+                          t->tokenizer && hf_tokenizer_takes_bytes(t->tokenizer), &text, err)
+        && (t->tokenizer || (t->tokenizer = house_characters(text.data, text.len, err)))
+        && hf_tokenizer_hash(t->tokenizer, &t->record.tokenizer, err)
+        && check_asked(t, &text, err)
+        && text_model_fits(t->plan, o->plan_path, &t->model, hf_tokenizer_size(t->tokenizer),
+                           house, err)
         && tokenize(t, &text, err);
     buf_free(&text);
-    t->record.tokenizer = t->tokenizer.hash;
     return ok;
 }
 
@@ -303,7 +324,7 @@ void trainer_close(Trainer *t)
     run_log_close(&t->log);
     session_close(t->session);
     data_close(&t->data);
-    tokenizer_free(&t->tokenizer);
+    hf_tokenizer_free(t->tokenizer);
 }
 
 bool trainer_checkpoint(Trainer *t, Error *err)
@@ -318,7 +339,7 @@ bool trainer_checkpoint(Trainer *t, Error *err)
         && checkpoint_next(dir, "trainer.json", record, err)
         && weights_save(t->session, WEIGHTS_PARAMS, model, err)
         && weights_save(t->session, WEIGHTS_OPTIMIZER, optimizer, err)
-        && (!t->is_text || tokenizer_save(&t->tokenizer, tokenizer, err))
+        && (!t->is_text || hf_tokenizer_save(t->tokenizer, tokenizer, err))
         && run_record_save(&t->record, record, err);
     if (ok)
         return checkpoint_commit(dir, err);

@@ -28,6 +28,8 @@ struct HfTokenizer {
 bool assemble(HfTokenizer *t, json_t *frame, Error *err);
 
 HfTokenizer *tokenizer_new(Error *err);
+/* From the content of a tokenizer.json, which it takes over; NULL with a message. */
+HfTokenizer *tokenizer_of_json(json_t *file, Error *err);
 bool workspace_init(Workspace *w, Error *err);
 void workspace_free(Workspace *w);
 

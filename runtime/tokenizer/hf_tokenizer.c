@@ -126,6 +126,12 @@ int32_t hf_tokenizer_size(const HfTokenizer *t)
     return t->size;
 }
 
+bool hf_tokenizer_takes_bytes(const HfTokenizer *t)
+{
+    return !t->normalizer && t->pretokenizer && pretokenizer_takes_bytes(t->pretokenizer) &&
+           added_count(t->added) == 0;
+}
+
 int32_t hf_tokenizer_id(const HfTokenizer *t, const char *token, size_t n)
 {
     for (size_t i = 0; i < added_count(t->added); i++) {
@@ -293,7 +299,7 @@ bool hf_encode(HfEncoder *e, const char *text, size_t n, int flags, TokenIds *ou
     /* From here on the array is never NULL, even where a text gives no id. */
     bool ok = ids_push(out, 0, err);
     out->n = before;
-    if (ok && !unicode_valid(text, n)) {
+    if (ok && !hf_tokenizer_takes_bytes(e->t) && !unicode_valid(text, n)) {
         buf_clear(&e->work.clean);
         unicode_clean(&e->work.clean, text, n);
         text = e->work.clean.data;

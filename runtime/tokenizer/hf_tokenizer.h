@@ -21,7 +21,8 @@
  *
  * An id that has no token decodes to nothing.
  *
- * Text may be any bytes: what is not UTF-8 becomes U+FFFD first, as Python's errors="replace" does.
+ * Text may be any bytes: what is not UTF-8 becomes U+FFFD first, as Python's errors="replace" does,
+ * unless the tokenizer takes bytes.
  * Time is linear in the text, and the stack's depth does not depend on it.
  *
  * A tokenizer is immutable and may serve any number of threads; each encodes with its own HfEncoder
@@ -57,8 +58,14 @@ void hf_tokenizer_free(HfTokenizer *t);
 bool hf_tokenizer_print(const HfTokenizer *t, Buf *out, Error *err);
 bool hf_tokenizer_save(const HfTokenizer *t, const char *path, Error *err);
 
+/* Of what hf_tokenizer_print writes: equal for equal tokenizers. */
+bool hf_tokenizer_hash(const HfTokenizer *t, uint64_t *out, Error *err);
+
 /* Ids are below this number; not every one need be used. */
 int32_t hf_tokenizer_size(const HfTokenizer *t);
+/* Does it take any bytes as they are?  So does one that is nothing but a byte-level vocabulary; every
+ * other takes text. */
+bool hf_tokenizer_takes_bytes(const HfTokenizer *t);
 /* Of a token as the vocabulary writes it ("\xc4\xa0the", "<0x0A>"), or -1. */
 int32_t hf_tokenizer_id(const HfTokenizer *t, const char *token, size_t n);
 /* NULL where there is no such id. */
@@ -67,7 +74,7 @@ bool hf_tokenizer_is_special(const HfTokenizer *t, int32_t id);
 
 /* What a GGUF file names.  A tokenizer.json does not, so there it is -1 (unknown: the model's
  * unk_token). */
-typedef enum HfRole { HF_BOS, HF_EOS, HF_UNK, HF_PAD, N_HF_ROLES } HfRole;
+typedef enum HfRole { HF_BOS, HF_EOS, HF_EOT, HF_UNK, HF_PAD, N_HF_ROLES } HfRole;
 int32_t hf_tokenizer_role(const HfTokenizer *t, HfRole role);
 
 HfEncoder *hf_encoder_new(const HfTokenizer *t, Error *err);    /* borrows t */

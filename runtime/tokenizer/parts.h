@@ -93,6 +93,8 @@ bool normalizer_run(const Normalizer *m, Workspace *w, Error *err);
 typedef struct PreTokenizer PreTokenizer;
 PreTokenizer *pretokenizer_read(const json_t *o, Error *err);
 void pretokenizer_free(PreTokenizer *p);
+/* Does it only write bytes as characters, whatever they are? */
+bool pretokenizer_takes_bytes(const PreTokenizer *p);
 /* Refines w->pieces[*at], by way of the other one; *at says where the result is.  `first` says that
  * the text begins the input. */
 bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, Error *err);

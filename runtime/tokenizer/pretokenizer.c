@@ -179,6 +179,11 @@ PreTokenizer *pretokenizer_read(const json_t *o, Error *err)
     return p;
 }
 
+bool pretokenizer_takes_bytes(const PreTokenizer *p)
+{
+    return p->kind == PRE_BYTE_LEVEL && !p->use_regex && !p->prefix_space;
+}
+
 void pretokenizer_free(PreTokenizer *p)
 {
     if (!p)

@@ -396,6 +396,7 @@ static bool read_roles(const Gguf *g, HfTokenizer *t, Error *err)
 {
     static const char *const keys[N_HF_ROLES] = {
         [HF_BOS] = "tokenizer.ggml.bos_token_id", [HF_EOS] = "tokenizer.ggml.eos_token_id",
+        [HF_EOT] = "tokenizer.ggml.eot_token_id",
         [HF_UNK] = "tokenizer.ggml.unknown_token_id", [HF_PAD] = "tokenizer.ggml.padding_token_id",
     };
     for (int r = 0; r < N_HF_ROLES; r++) {

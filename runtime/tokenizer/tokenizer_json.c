@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "runtime/tokenizer/unicode.h"
 
 #include <inttypes.h>
@@ -238,6 +239,11 @@ HfTokenizer *hf_tokenizer_parse(const char *json, size_t n, Error *err)
                   why.column, why.text);
         return NULL;
     }
+    return tokenizer_of_json(file, err);
+}
+
+HfTokenizer *tokenizer_of_json(json_t *file, Error *err)
+{
     HfTokenizer *t = tokenizer_new(err);
     json_t *model = json_object_get(file, "model");
     bool ok = t != NULL;
@@ -336,6 +342,15 @@ bool hf_tokenizer_print(const HfTokenizer *t, Buf *out, Error *err)
     }
     free(text);
     return (text && !out->failed) || error_set(err, "out of memory");
+}
+
+bool hf_tokenizer_hash(const HfTokenizer *t, uint64_t *out, Error *err)
+{
+    Buf text = { 0 };
+    const bool ok = hf_tokenizer_print(t, &text, err);
+    *out = ok ? hash_bytes(text.data, text.len) : 0;
+    buf_free(&text);
+    return ok;
 }
 
 bool hf_tokenizer_save(const HfTokenizer *t, const char *path, Error *err)

@@ -52,7 +52,7 @@ cut=${rest%%"$stop"*}
 generate --prompt "$prompt" -n 100 >/dev/null
 expect "$(cat stderr)" "context of 32 positions is full"
 
-refuses 1 "--prompt: the character U+00E9 \"é\" at byte 4" \
+refuses 1 "--prompt: the character U+00E9 \"é\" has no token" \
     "$smrun" generate tiny.smp --weights run --prompt "Onché"
 refuses 1 "the prompt has 40 tokens; tiny.smp computes at most 32" \
     "$smrun" generate tiny.smp --weights run --prompt "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
