@@ -43,6 +43,7 @@ int dump_fusion(Compilation *c, const Graph *model, const char *program,
 
 int command_expect(Compilation *c, int argc, char **argv);
 int command_pool(Compilation *c, int argc, char **argv);
+int command_report(Compilation *c, int argc, char **argv);
 int command_summary(Compilation *c, int argc, char **argv);
 
 #endif

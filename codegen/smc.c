@@ -486,6 +486,7 @@ static const Command commands[] = {
     { "fmt", "models into the canonical layout", command_fmt },
     { "explain", "an error code", command_explain },
     { "summary", "what a model is made of, in numbers", command_summary },
+    { "report", "everything about a compilation, as one page for a browser", command_report },
     { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
     { "pool", "plan the memory of a table of blocks", command_pool },
     { "opt", "run passes on graph text", command_opt },
