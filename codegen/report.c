@@ -173,9 +173,9 @@ void report_free(Report *r)
     buf_free(&r->text);
 }
 
-void report_add(Report *r, const Graph *g, Arena *scratch)
+void report_add(Report *r, const Graph *g, FusionSet fusions, Arena *scratch)
 {
-    json_array_append_new(r->programs, report_program(&r->strings, g, scratch));
+    json_array_append_new(r->programs, report_program(&r->strings, g, fusions, scratch));
 }
 
 bool report_profile(Report *r, const char *path, Error *err)

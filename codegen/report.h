@@ -2,7 +2,7 @@
  *
  *     Report *r = report_new(model, sources, arena);
  *     options.observer = report_observer(r);
- *     report_add(r, g, summary, scratch);     // every program, after every pass
+ *     report_add(r, g, fusions, scratch);     // every program, after every pass
  *     report_profile(r, "profile.json", &err);
  *     report_print(out, r, command);
  *     report_free(r);
@@ -28,7 +28,7 @@ void report_free(Report *r);
 /* Watches a compilation for what each pass changes. */
 PassObserver report_observer(Report *r);
 /* A program through every pass. */
-void report_add(Report *r, const Graph *g, Arena *scratch);
+void report_add(Report *r, const Graph *g, FusionSet fusions, Arena *scratch);
 /* What `smrun profile --json` measured of one of the programs. */
 bool report_profile(Report *r, const char *path, Error *err);
 /* False when memory ran out. */

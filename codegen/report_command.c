@@ -11,10 +11,10 @@ typedef struct Reporting {
     Summary summary;
 } Reporting;
 
-static int visit(void *arg, Compilation *c, const Graph *g)
+static int visit(void *arg, Compilation *c, const CompileOptions *options, const Graph *g)
 {
     Reporting *r = arg;
-    report_add(r->report, g, &c->scratch);
+    report_add(r->report, g, options->fusions, &c->scratch);
     summary_add(&r->summary, g, &c->scratch);
     return EXIT_DONE;
 }
@@ -56,7 +56,7 @@ int command_report(Compilation *c, int argc, char **argv)
 {
     CompileOptions v = { .level = 2 };
     ArgList defines = { 0 };
-    const char *out = NULL, *profile = NULL;
+    const char *out = NULL, *profile = NULL, *fusion = NULL;
     const Arg options[] = {
         { "-o", "FILE", ARG_STRING, &out, "where to write (default: MODEL.html here; - for "
           "standard output)", 0, 0, NULL },
@@ -65,6 +65,8 @@ int command_report(Compilation *c, int argc, char **argv)
         { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
           1e9, NULL },
         { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
+          NULL },
+        { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
           NULL },
         { "--profile", "FILE", ARG_STRING, &profile, "lay what `smrun profile --json` measured over "
           "the graph", 0, 0, NULL },
@@ -81,5 +83,7 @@ int command_report(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
         return usage_or_help(&a, parsed, &err);
+    if (fusion && !fusion_parse(fusion, &v.fusions, &err))
+        return fault("%s", err.text);
     return write_report(c, a.positional[0], &defines, &v, profile, out);
 }

@@ -17,7 +17,7 @@ json_t *report_string(ReportStrings *s, const char *text);
 json_t *report_line(Span span);
 
 /* One program: its units, buffers and figures. */
-json_t *report_program(ReportStrings *s, const Graph *g, Arena *scratch);
+json_t *report_program(ReportStrings *s, const Graph *g, FusionSet fusions, Arena *scratch);
 
 /* A unified diff with each kind of change once: a hunk that repeats an earlier one in all but its
  * numbers is only counted.  At most `limit` bytes and a line. */

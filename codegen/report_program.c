@@ -168,10 +168,10 @@ static json_t *buffers_json(const Facts *f)
     return out;
 }
 
-json_t *report_program(ReportStrings *s, const Graph *g, Arena *scratch)
+json_t *report_program(ReportStrings *s, const Graph *g, FusionSet fusions, Arena *scratch)
 {
     Facts f = { .strings = s, .g = g, .scratch = scratch,
-                .fusion = fusion_report(g, scratch, scratch) };
+                .fusion = fusion_report(g, fusions, scratch, scratch) };
     for (int i = 0; i < MAX_SYMBOLS; i++)
         f.sizes[i] = i < (int)g->n_symbols && g->symbol[i].max > 0 ? g->symbol[i].max : 1;
     plan_builder_init(&f.plan, scratch, g->name);

@@ -38,7 +38,7 @@ static void compile_page(Page *p, const char *model, CompileOptions options)
         const Graph *g = compile_program(p->lab.g, k, &options, &p->lab.arena, &p->lab.scratch,
                                          &p->lab.diags);
         assert_non_null(g);
-        report_add(p->report, g, &p->lab.scratch);
+        report_add(p->report, g, options.fusions, &p->lab.scratch);
         summary_add(&p->summary, g, &p->lab.scratch);
     }
 }
