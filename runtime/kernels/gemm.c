@@ -6,8 +6,21 @@
 
 enum { C, A, B };
 
+/* Immediates: i[..]. */
+enum { ACCUMULATE, HAS_BIAS, HAS_RESIDUAL, ACTIVATION };
+
+static const Operand *bias_of(const Call *call)
+{
+    return call->i[HAS_BIAS] ? &call->operand[B + 1] : NULL;
+}
+
+static const Operand *residual_of(const Call *call)
+{
+    return call->i[HAS_RESIDUAL] ? &call->operand[B + 1 + call->i[HAS_BIAS]] : NULL;
+}
+
 /* Slots of Call.derived. */
-enum { AT_M, AT_A_M, AT_C_M, AT_LEAD, AT_SWAPPED, AT_TILE_M, AT_TILE_N, AT_BLOCK_K, AT_BLOCK_N };
+enum { AT_M, AT_A_M, AT_C_M, AT_R_M, AT_LEAD, AT_SWAPPED, AT_TILE_M, AT_TILE_N, AT_BLOCK_K, AT_BLOCK_N };
 
 enum {
     TILE_M = 64, TILE_N = 128,      /* a task, where the product is large */
@@ -55,9 +68,39 @@ static bool check_distinct(const Operand *c, Error *err)
     return true;
 }
 
+static bool check_immediates(const Call *call, Error *err)
+{
+    static const char *const names[] = { "accumulate", "bias", "residual" };
+    for (int i = ACCUMULATE; i <= HAS_RESIDUAL; i++)
+        if (call->i[i] != 0 && call->i[i] != 1)
+            return error_set(err, "gemm: %s is %lld, expected 0 or 1", names[i],
+                             (long long)call->i[i]);
+    const int64_t act = call->i[ACTIVATION];
+    if (act < 0 || act >= N_ROW_OPS || row_op_kind((RowOp)act) != ROW_MAP1 ||
+        act == ROW_i32_neg || act == ROW_i32_to_f32 || act == ROW_f32_to_i32)
+        return error_set(err, "gemm: activation %lld is no operation on one float",
+                         (long long)act);
+    return true;
+}
+
+static bool check_epilogue(const Call *call, Error *err)
+{
+    const Operand *c = &call->operand[C];
+    const int32_t at = B + 1;
+    if (call->i[HAS_BIAS] && !operand_check_rows(call, at, DTYPE_f32, 1, err))
+        return false;
+    if (call->i[HAS_BIAS] && call->operand[at].dim[0] != dim(c, 0))
+        return error_set(err, "gemm: C has %lld columns, the bias has %lld", (long long)dim(c, 0),
+                         (long long)call->operand[at].dim[0]);
+    const int32_t residual = at + (int32_t)call->i[HAS_BIAS];
+    return !call->i[HAS_RESIDUAL] || (operand_check_rows(call, residual, DTYPE_f32, c->rank, err) &&
+                                      operand_check_same(call, C, residual, err));
+}
+
 static bool check(const Call *call, Error *err)
 {
-    if (!operand_check_count(call, 3, err))
+    if (!check_immediates(call, err) ||
+        !operand_check_count(call, 3 + (int32_t)(call->i[HAS_BIAS] + call->i[HAS_RESIDUAL]), err))
         return false;
     int32_t rank = call->operand[C].rank;
     if (rank < 2)
@@ -76,19 +119,19 @@ static bool check(const Call *call, Error *err)
     if (dim(a, 0) != dim(b, 1))
         return error_set(err, "gemm: A has %lld columns, B has %lld rows", (long long)dim(a, 0),
                          (long long)dim(b, 1));
-    if (call->i[0] != 0 && call->i[0] != 1)
-        return error_set(err, "gemm: accumulate is %lld, expected 0 or 1", (long long)call->i[0]);
-    return true;
+    return check_epilogue(call, err);
 }
 
-/* Rows of A and C, after leading axes joined them: those over which B is the same and the rows
- * of A and C go on at their stride.  Returns how many leading axes are left. */
-static int32_t fold_rows(const Call *call, int64_t *m, int64_t *a_m, int64_t *c_m)
+/* Rows of A, C and the residual, and their strides. */
+typedef struct Rows { int64_t m, a_m, c_m, r_m; } Rows;
+
+/* Leading axes join the rows where B is the same over them and the rows go on at their stride.
+ * Returns how many leading axes are left. */
+static int32_t fold_rows(const Call *call, Rows *rows)
 {
     const Operand *a = &call->operand[A], *b = &call->operand[B], *c = &call->operand[C];
-    *m = dim(c, 1);
-    *a_m = stride(a, 1);
-    *c_m = stride(c, 1);
+    const Operand *residual = residual_of(call), *r = residual ? residual : c;
+    *rows = (Rows){ dim(c, 1), stride(a, 1), stride(c, 1), stride(r, 1) };
     int32_t lead = c->rank - 2;
     for (; lead > 0; lead--) {
         int32_t i = lead - 1;
@@ -96,13 +139,15 @@ static int32_t fold_rows(const Call *call, int64_t *m, int64_t *a_m, int64_t *c_
             continue;
         if (b->stride[i] != 0)
             break;
-        if (*m == 1) {
-            *a_m = a->stride[i];
-            *c_m = c->stride[i];
-        } else if (a->stride[i] != *a_m * *m || c->stride[i] != *c_m * *m) {
+        if (rows->m == 1) {
+            rows->a_m = a->stride[i];
+            rows->c_m = c->stride[i];
+            rows->r_m = r->stride[i];
+        } else if (a->stride[i] != rows->a_m * rows->m || c->stride[i] != rows->c_m * rows->m ||
+                   r->stride[i] != rows->r_m * rows->m) {
             break;
         }
-        *m *= c->dim[i];
+        rows->m *= c->dim[i];
     }
     return lead;
 }
@@ -138,25 +183,33 @@ static void choose_tiles(int64_t batch, int64_t m, int64_t n, int64_t *tile_m, i
     *tile_n = round_up(ceil_div(n, columns), MIN_TILE_N);
 }
 
+static bool finishes(const Call *call)
+{
+    return call->i[HAS_BIAS] || call->i[HAS_RESIDUAL] || call->i[ACTIVATION] != ROW_copy;
+}
+
 static void prepare(Call *call)
 {
     const Operand *c = &call->operand[C], *a = &call->operand[A];
-    int64_t m, a_m, c_m, n = dim(c, 0), k = dim(a, 0);
+    int64_t n = dim(c, 0), k = dim(a, 0);
+    Rows folded;
     call->n_tasks = 0;
     if (count_elements(c) == 0)
         return;
-    int32_t lead = fold_rows(call, &m, &a_m, &c_m);
+    int32_t lead = fold_rows(call, &folded);
+    int64_t m = folded.m;
 
     /* A single column is the row of the transposed product. */
-    bool swapped = n == 1 && m > 1 && c_m == 1;
+    bool swapped = n == 1 && m > 1 && folded.c_m == 1 && !finishes(call);
     int64_t rows = swapped ? 1 : m, columns = swapped ? m : n;
     int64_t tile_m, tile_n, block_k, block_n;
     int64_t batch = count_leading(c, lead);
     choose_tiles(batch, rows, columns, &tile_m, &tile_n);
     choose_blocks(k, columns, &block_k, &block_n);
     call->derived[AT_M] = m;
-    call->derived[AT_A_M] = a_m;
-    call->derived[AT_C_M] = c_m;
+    call->derived[AT_A_M] = folded.a_m;
+    call->derived[AT_C_M] = folded.c_m;
+    call->derived[AT_R_M] = folded.r_m;
     call->derived[AT_LEAD] = lead;
     call->derived[AT_SWAPPED] = swapped;
     call->derived[AT_TILE_M] = tile_m;
@@ -176,7 +229,9 @@ Gemm gemm_bind(const Call *call)
         .tile_m = d[AT_TILE_M], .tile_n = d[AT_TILE_N],
         .block_k = d[AT_BLOCK_K], .block_n = d[AT_BLOCK_N],
         .lead = (int32_t)d[AT_LEAD], .ia = A, .ib = B,
-        .alpha = (float)call->f[0], .accumulate = call->i[0] != 0,
+        .alpha = (float)call->f[0], .accumulate = call->i[ACCUMULATE] != 0,
+        .bias = bias_of(call) ? bias_of(call)->data : NULL, .r_m = d[AT_R_M],
+        .finish = finishes(call), .activation = (RowOp)call->i[ACTIVATION],
     };
     if (d[AT_SWAPPED]) {
         g.n = g.m;
@@ -202,6 +257,9 @@ void gemm_seek(Gemm *g, const Call *call, int64_t batch)
     g->a = (const float *)o[g->ia].data + leading_offset(&o[C], &o[g->ia], g->lead, batch);
     g->b = (const float *)o[g->ib].data + leading_offset(&o[C], &o[g->ib], g->lead, batch);
     g->c = (float *)o[C].data + leading_offset(&o[C], &o[C], g->lead, batch);
+    const Operand *r = residual_of(call);
+    if (r)
+        g->residual = (const float *)r->data + leading_offset(&o[C], r, g->lead, batch);
 }
 
 /* A block of B and a panel of A, at their upper bounds for these sizes. */
@@ -227,11 +285,13 @@ static double n_stored(const Operand *o)
 static KernelCost cost(const Call *call)
 {
     const Operand *c = &call->operand[C], *a = &call->operand[A], *b = &call->operand[B];
+    const Operand *bias = bias_of(call), *r = residual_of(call);
     double n_c = (double)count_elements(c);
     return (KernelCost){
         .flops = 2 * n_c * (double)dim(a, 0),
-        .bytes = 4 * (n_stored(a) + n_stored(b) + (call->i[0] ? 2 : 1) * n_c),
+        .bytes = 4 * (n_stored(a) + n_stored(b) + (call->i[ACCUMULATE] ? 2 : 1) * n_c +
+                      (bias ? n_stored(bias) : 0) + (r ? n_stored(r) : 0)),
     };
 }
 
-const KernelFamily family_gemm = { "gemm", 3, 3, check, prepare, scratch, cost };
+const KernelFamily family_gemm = { "gemm", 3, 5, check, prepare, scratch, cost };

@@ -12,12 +12,15 @@
  *     panels     the micro-kernel's: a few rows of A by block_k in the first-level cache, times a
  *                panel of B, into registers.
  *
+ * A bias, an activation and a residual are applied to a tile of C when the last block of K has been
+ * added to it, while it lies in the first-level cache.
+ *
  * An element of C is one chain of fused multiply-adds over k from zero for each block of K, added
  * to C block by block; so its bits depend on the sizes, not on where the cuts of tiles fall. */
 #ifndef KERNELS_GEMM_H
 #define KERNELS_GEMM_H
 
-#include "runtime/kernels/kernel.h"
+#include "runtime/kernels/row.h"
 
 /* Upper bounds that scratch is made for; multiples of every instruction set's panel. */
 enum {
@@ -31,14 +34,17 @@ enum {
 typedef struct Gemm {
     const float *a, *b;
     float *c;
+    const float *bias, *residual;               /* NULL without */
     int64_t m, n, k;
-    int64_t a_m, a_k, b_k, b_n, c_m;            /* strides */
+    int64_t a_m, a_k, b_k, b_n, c_m, r_m;       /* strides; r: the residual */
     int64_t tile_m, tile_n, tiles_m, tiles_n;
     int64_t block_k, block_n;
     int32_t lead;                               /* leading axes of the operands that are batch */
     int32_t ia, ib;                             /* operands that play A and B */
     float alpha;
     bool accumulate;
+    bool finish;                                /* there is a bias, an activation or a residual */
+    RowOp activation;
     bool across;                                /* tasks run along rows of tiles */
 } Gemm;
 

@@ -18,9 +18,13 @@
  *
  *  family              operands (outputs first)                          immediates
  *  row                 see row.h: any number of inputs and outputs       the row program
- *  gemm                C[.., M, N] rows, A[.., M, K], B[.., K, N];       f0 = alpha, i0 = accumulate
- *                      C = alpha A B (+ C); leading axes of A and B broadcast by stride 0;
- *                      a transposed operand is one whose strides say so; any strides
+ *  gemm                C[.., M, N] rows, A[.., M, K], B[.., K, N],       f0 = alpha, i0 = accumulate,
+ *                      [bias[N] rows], [residual[.., M, N] rows];        i1 = has bias, i2 = has
+ *                      C = act(alpha A B (+ C) + bias) + residual;       residual, i3 = act, a RowOp
+ *                      leading axes of A and B broadcast by stride 0;    of one float input (ROW_copy:
+ *                      a transposed operand is one whose strides say     none)
+ *                      so; any strides.  What follows the product has the bits of the row program
+ *                      that would compute it from C; the residual shares no memory with C
  *  gemm_q              C[.., M, N] rows, A[.., M, K] rows, B[N, K]       f0 = alpha
  *                      rows of blocks (q8_0 .. q6_k, base/dtypes.def); C = alpha Q(A) B'.
  *                      Q rounds each row of A in blocks as long as B's (32, or 256): in float,
