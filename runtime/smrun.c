@@ -35,7 +35,7 @@ static void print_usage(FILE *to)
     fputs("smrun runs compiled models (smc makes them).\n\n"
           "usage: smrun COMMAND [PLAN.smp] [options]     smrun COMMAND --help\n\n", to);
     for (size_t i = 0; i < COUNT_OF(commands); i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+        fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].what);
     fputs("\nexit codes: 0 done; 1 a file, memory or data, with a message; 2 usage; 130 interrupted\n"
           "environment: SMG_CPU=scalar|avx2|avx512|... narrows the instructions that are used\n", to);
 }

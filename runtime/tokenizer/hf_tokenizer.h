@@ -48,7 +48,8 @@ typedef struct TokenIds {
     size_t n, cap;
 } TokenIds;
 
-/* A tokenizer.json or a .gguf, told apart by their first bytes.  NULL with a message. */
+/* A tokenizer.json, a folder with one, or a .gguf; files are told apart by their first bytes.  NULL
+ * with a message. */
 HfTokenizer *hf_tokenizer_open(const char *path, Error *err);
 HfTokenizer *hf_tokenizer_parse(const char *json, size_t n, Error *err);
 HfTokenizer *hf_tokenizer_of_gguf(const Gguf *g, Error *err);

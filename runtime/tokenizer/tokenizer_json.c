@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_FILE = 256 << 20, MAX_DEPTH = 64 };
 
@@ -275,10 +276,22 @@ static HfTokenizer *open_gguf(const char *path, Error *err)
     return t;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
 HfTokenizer *hf_tokenizer_open(const char *path, Error *err)
 {
     FileMap map;
     HfTokenizer *t = NULL;
+    char inside[4096];
+    if (is_folder(path)) {
+        if (!path_join(inside, sizeof inside, path, "tokenizer.json", err))
+            return NULL;
+        path = inside;
+    }
     if (!file_map(path, &map, err))
         return NULL;
     const bool gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
