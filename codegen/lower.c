@@ -164,7 +164,7 @@ static void lower_attention(Lower *l, NodeId n)
     }
 }
 
-static void swap_last_axes(PlanOperand *o)
+void lower_swap_last_axes(PlanOperand *o)
 {
     uint32_t a = o->rank - 2, b = o->rank - 1;
     PlanDim dim = o->dim[a], stride = o->stride[a];
@@ -202,9 +202,9 @@ static void lower_gemm(Lower *l, NodeId n)
     PlanOperand a = lower_operand(l, node_input(l->g, node, 0));
     PlanOperand b = lower_operand(l, node_input(l->g, node, 1));
     if (NODE_ATTR(node, matmul, transpose_a).i)
-        swap_last_axes(&a);
+        lower_swap_last_axes(&a);
     if (NODE_ATTR(node, matmul, transpose_b).i)
-        swap_last_axes(&b);
+        lower_swap_last_axes(&b);
     lower_begin(l, "gemm", node)->f[0] = NODE_ATTR(node, matmul, alpha).f;
     lower_add_operand(l, c);
     lower_add_operand(l, broadcast_leading(a, &c));
@@ -454,6 +454,7 @@ void lower_program(PlanBuilder *b, const Graph *g)
         p.max[s] = s < (int)g->n_symbols ? g->symbol[s].max : 1;
     for (StorageId s = 0; s < g->n_storages; s++)
         l.storage_of[s] = share_storage(&l, &g->storages[s]);
+    l.max = p.max;
     use_storages(&l);
     lower_nodes(&l);
     for (uint32_t i = 0; i < g->n_outputs; i++)

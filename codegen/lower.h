@@ -25,6 +25,7 @@ typedef struct Lower {
     const Graph *g;
     uint32_t *storage_of;               /* storage of the graph -> storage of the plan */
     uint32_t program;                   /* bit of its kind */
+    const int64_t *max;                 /* largest size of each symbol */
 } Lower;
 
 /* Where operand i of an instruction under construction stands. */
@@ -34,10 +35,14 @@ PlanOperand lower_operand(const Lower *l, ValueId v);
 PlanInstr *lower_begin(Lower *l, const char *kernel, const Node *n);
 void lower_add_operand(Lower *l, PlanOperand o);
 
+/* The last two axes of a matrix, the other way round. */
+void lower_swap_last_axes(PlanOperand *o);
+
 /* Nodes [first, last) as one row program. */
 void lower_rows(Lower *l, NodeId first, NodeId last);
 
 typedef void LowerFn(Lower *l, NodeId n);
+LowerFn lower_linear_cross_entropy;
 
 /* Marks where threads must meet; returns how many marks. */
 uint32_t mark_barriers(PlanBuilder *b, const PlanProgram *program);

@@ -254,3 +254,69 @@ void eval_cross_entropy_grad(EvalNode *n)
             n->out[0].data[i] = targets->data[r] == ignored ? 0 : slope * g->data[r];
         }
 }
+
+/* ---- the output matrix with the cross entropy -------------------------------------------------- */
+
+static double dot_column(const EvalNode *n, int64_t row, int64_t column, int64_t *step)
+{
+    const Tensor *x = n->in[0], *w = n->in[1];
+    const bool turned = EVAL_ATTR(n, linear_cross_entropy, transpose_w).i;
+    const double *a = x->data + row * x->dim[1];
+    const double *b = w->data + (turned ? column * w->dim[1] : column);
+    double sum = 0;
+    *step = turned ? 1 : w->dim[1];
+    for (int64_t k = 0; k < x->dim[1]; k++)
+        sum += a[k] * b[k * *step];
+    return EVAL_ATTR(n, linear_cross_entropy, alpha).f * sum;
+}
+
+static int64_t n_columns(const EvalNode *n)
+{
+    return n->in[1]->dim[EVAL_ATTR(n, linear_cross_entropy, transpose_w).i ? 0 : 1];
+}
+
+/* The loss and the log-sum-exp of a row of logits, by the definitions above. */
+static void linear_row(const EvalNode *n, int64_t row, double *loss, double *lse)
+{
+    const int64_t width = n_columns(n);
+    const double target = n->in[2]->data[row];
+    double max = -INFINITY, sum = 0, at_target = NAN;
+    int64_t step;
+    for (int64_t v = 0; v < width; v++)
+        max = fmax(max, dot_column(n, row, v, &step));
+    for (int64_t v = 0; v < width; v++) {
+        const double logit = dot_column(n, row, v, &step);
+        sum += exp(logit - max);
+        at_target = (double)v == target ? logit : at_target;
+    }
+    *lse = max + log(sum);
+    *loss = target == (double)EVAL_ATTR(n, linear_cross_entropy, ignore).i ? 0 : *lse - at_target;
+}
+
+void eval_linear_cross_entropy(EvalNode *n)
+{
+    for (int64_t r = 0; r < n->in[2]->count; r++)
+        linear_row(n, r, &n->out[0].data[r], &n->out[1].data[r]);
+}
+
+void eval_linear_cross_entropy_grad(EvalNode *n)
+{
+    const Tensor *x = n->in[0], *w = n->in[1], *targets = n->in[2];
+    const bool turned = EVAL_ATTR(n, linear_cross_entropy, transpose_w).i;
+    const double alpha = EVAL_ATTR(n, linear_cross_entropy, alpha).f;
+    const double ignored = (double)EVAL_ATTR(n, linear_cross_entropy, ignore).i;
+    for (int64_t r = 0; r < targets->count; r++) {
+        double *lse = &n->out[3].data[r];
+        linear_row(n, r, &n->out[2].data[r], lse);
+        for (int64_t v = 0; v < n_columns(n) && targets->data[r] != ignored; v++) {
+            int64_t step, at = turned ? v * w->dim[1] : v;
+            const double slope = exp(dot_column(n, r, v, &step) - *lse)
+                - ((double)v == targets->data[r]);
+            const double d = alpha * slope * n->in[3]->data[r];
+            for (int64_t k = 0; k < x->dim[1]; k++, at += step) {
+                n->out[0].data[r * x->dim[1] + k] += d * w->data[at];
+                n->out[1].data[at] += d * x->data[r * x->dim[1] + k];
+            }
+        }
+    }
+}

@@ -240,3 +240,47 @@ bool infer_cross_entropy_grad(Infer *in)
            need_same_shape(in, 1, 2) && need_same_shape(in, 3, 2) &&
            need_int(in, ATTR_INDEX(cross_entropy_grad, ignore), INT32_MIN, INT32_MAX);
 }
+
+/* Both rows have the same attributes in the same order. */
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, transpose_w);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, alpha);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, chunk);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, ignore);
+
+/* x [R, C], w [C, V] or [V, C], targets [R]; the last three results: loss, lse, room. */
+static bool linear_loss(Infer *in, Type *results)
+{
+    AttrValue *transpose = &in->attr[ATTR_INDEX(linear_cross_entropy, transpose_w)];
+    const double alpha = in->attr[ATTR_INDEX(linear_cross_entropy, alpha)].f;
+    transpose->i = transpose->i != 0;
+    const int inner = transpose->i ? 1 : 0;
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, 2) ||
+        !need_dtype(in, 1, DTYPE_f32) || !need_rank(in, 1, 2, 2) ||
+        !need_dtype(in, 2, DTYPE_i32) || !need_rank(in, 2, 1, 1) || !need_equal(in, 0, 0, 2, 0) ||
+        !need_equal(in, 0, 1, 1, inner) ||
+        !need_int(in, ATTR_INDEX(linear_cross_entropy, chunk), 1, INT32_MAX) ||
+        !need_int(in, ATTR_INDEX(linear_cross_entropy, ignore), INT32_MIN, INT32_MAX))
+        return false;
+    if (!isfinite(alpha))
+        return mistake(in, DIAG_E0206, "alpha must be a finite number, not %g", alpha);
+    const Dim chunk = dim_const(in->attr[ATTR_INDEX(linear_cross_entropy, chunk)].i);
+    const Dim room[] = { chunk, input_dim(in, 1, 1 - inner) };
+    results[0] = results[1] = (Type){ .dtype = DTYPE_f32, .shape = *input_shape(in, 2) };
+    results[2] = type_of(DTYPE_f32, 2, room);
+    return true;
+}
+
+bool infer_linear_cross_entropy(Infer *in)
+{
+    return linear_loss(in, in->out);
+}
+
+bool infer_linear_cross_entropy_grad(Infer *in)
+{
+    if (!linear_loss(in, in->out + 2) || !need_dtype(in, 3, DTYPE_f32) ||
+        !need_same_shape(in, 3, 2))
+        return false;
+    for (unsigned i = 0; i < 2; i++)
+        in->out[i] = *input_type(in, i);
+    return true;
+}

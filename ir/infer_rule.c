@@ -22,6 +22,8 @@ static const char *const input_names[N_OPS] = {
     [OP_attention_cached] = "q k v past",
     [OP_cross_entropy] = "logits targets",
     [OP_cross_entropy_grad] = "logits lse targets g",
+    [OP_linear_cross_entropy] = "x w targets",
+    [OP_linear_cross_entropy_grad] = "x w targets g",
     [OP_cache_write] = "cache new past",
     [OP_assign] = "old new",
 };

@@ -336,7 +336,7 @@ static bool works_in_place(const Graph *g, NodeId n, ValueId old)
         return true;
     case CLASS_KERNEL:
         if (node->op != OP_rope && node->op != OP_cross_entropy_grad &&
-            node->op != OP_embedding_grad)
+            node->op != OP_linear_cross_entropy_grad && node->op != OP_embedding_grad)
             return false;
         for (unsigned i = 1; i < node->n_inputs; i++)
             if (node_input(g, node, i) == old)

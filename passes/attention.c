@@ -8,6 +8,7 @@
  *               but the mask not within the tanh, which would make -inf a finite score
  *     result  = [dropout](softmax(scores, -1)) @ v */
 #include "ir/build.h"
+#include "passes/match.h"
 #include "passes/pass.h"
 
 #include <math.h>
@@ -18,35 +19,6 @@ typedef struct Pattern {
     double scale, cap, drop;
     int64_t site;
 } Pattern;
-
-/* The number that `v` is, in *out. */
-static bool is_number(const Graph *g, ValueId v, double *out)
-{
-    const Node *n = value_def(g, v);
-    if (n->op != OP_constant || value_type(g, v)->shape.rank != 0)
-        return false;
-    *out = NODE_ATTR(n, constant, value).f;
-    return true;
-}
-
-/* x, where `n` is x times a number; the factor in *f. */
-static bool scaled(const Graph *g, const Node *n, ValueId *x, double *f)
-{
-    double c;
-    if (n->op != OP_mul && n->op != OP_div)
-        return false;
-    if (is_number(g, node_input(g, n, 1), &c)) {
-        *x = node_input(g, n, 0);
-        *f = n->op == OP_mul ? c : 1 / c;
-        return true;
-    }
-    if (n->op == OP_mul && is_number(g, node_input(g, n, 0), &c)) {
-        *x = node_input(g, n, 1);
-        *f = c;
-        return true;
-    }
-    return false;
-}
 
 /* A product of [B, H, T, D] matrices with q's rows against k's. */
 static bool match_product(const Graph *g, const Node *n, Pattern *p)
@@ -77,7 +49,7 @@ static bool match_scores(const Graph *g, ValueId v, Pattern *p)
         if (n->op == OP_causal_mask && !p->causal && p->cap == 0) {
             p->causal = true;
             v = node_input(g, n, 0);
-        } else if (scaled(g, n, &v, &f)) {
+        } else if (match_scaled(g, n, &v, &f)) {
             if (f < 0 || !isfinite(f) || f == 0)
                 return false;
             p->scale *= f;

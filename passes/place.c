@@ -294,7 +294,7 @@ static bool read_before(const Placing *p, ValueId x, NodeId def)
 /* Kernels whose first result may be their first input. */
 static bool kernel_in_place(OpId op)
 {
-    return op == OP_rope || op == OP_cross_entropy_grad;
+    return op == OP_rope || op == OP_cross_entropy_grad || op == OP_linear_cross_entropy_grad;
 }
 
 static bool put_in_place(Placing *p, ValueId v)

@@ -78,3 +78,14 @@ void vjp_cross_entropy(Vjp *v)
     spec.attr[ATTR_INDEX(cross_entropy_grad, ignore)] = NODE_ATTR(v->node, cross_entropy, ignore);
     GRAD(0, graph_add(v->b.g, &spec, NULL));
 }
+
+/* Both rows have the same attributes in the same order. */
+void vjp_linear_cross_entropy(Vjp *v)
+{
+    ValueId in[] = { v->in[0], v->in[1], v->in[2], v->g };
+    NodeSpec spec = node_spec(OP_linear_cross_entropy_grad, in, 4, v->b.span, v->b.path);
+    memcpy(spec.attr, v->node->attr, sizeof spec.attr);
+    ValueId first = graph_add(v->b.g, &spec, NULL);
+    GRAD(0, first);
+    GRAD(1, first + 1);
+}

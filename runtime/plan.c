@@ -109,6 +109,16 @@ bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, 
     return true;
 }
 
+/* Cuts the axis, and moves *start (elements) to the first that is left. */
+static bool bind_cut(const PlanCut *c, Operand *o, int64_t *start)
+{
+    if (c->most == 0)
+        return true;
+    int64_t *dim = &o->dim[c->axis], moved;
+    *dim = *dim <= c->skip ? 0 : *dim - c->skip < c->most ? *dim - c->skip : c->most;
+    return i64_mul(c->from, o->stride[c->axis], &moved) && i64_add(*start, moved, start);
+}
+
 bool plan_bind_operand(const PlanOperand *o, const int64_t sizes[MAX_SYMBOLS], Operand *out,
                        int64_t *byte_start)
 {
@@ -118,7 +128,7 @@ bool plan_bind_operand(const PlanOperand *o, const int64_t sizes[MAX_SYMBOLS], O
         if (!plan_dim(&o->dim[a], sizes, &out->dim[a])
             || !plan_dim(&o->stride[a], sizes, &out->stride[a]))
             return false;
-    return plan_dim(&o->offset, sizes, &elements)
+    return plan_dim(&o->offset, sizes, &elements) && bind_cut(&o->cut, out, &elements)
         && dtype_offset((DType)o->dtype, elements, &elements)
         && i64_add(elements, o->byte_offset, byte_start);
 }

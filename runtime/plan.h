@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC "smgplan\n"
-enum { PLAN_VERSION = 1, PLAN_ALIGN = 64 };
+enum { PLAN_VERSION = 2, PLAN_ALIGN = 64 };
 
 /* Programs that a plan may hold, at most one of each. */
 #define PLAN_PROGRAMS(X) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)
@@ -100,6 +100,14 @@ typedef struct PlanProgram {
     int64_t pool_bound;                 /* the most bytes live at once */
 } PlanProgram;
 
+/* Of an axis of `size`, what is left: max(0, min(size - skip, most)) elements, the first of them at
+ * index `from`.  So a chunk of rows is what there is of it at the sizes of a run. */
+typedef struct PlanCut {
+    uint32_t axis;
+    uint32_t unused;
+    int64_t skip, most, from;           /* most 0: nothing is cut */
+} PlanCut;
+
 /* A view of a storage or of the pool. */
 typedef struct PlanOperand {
     int32_t storage;                    /* -1: the pool of the program */
@@ -110,6 +118,7 @@ typedef struct PlanOperand {
     PlanDim offset;                     /* and from there, in elements */
     PlanDim dim[MAX_RANK];
     PlanDim stride[MAX_RANK];
+    PlanCut cut;
 } PlanOperand;
 
 typedef struct PlanOutput {

@@ -269,6 +269,16 @@ static bool operand_end(const Operand *o, int64_t start, int64_t *end)
         && i64_add(start, last, end);
 }
 
+static bool check_cut(const PlanOperand *o, Error *err)
+{
+    const PlanCut *c = &o->cut;
+    if (c->most == 0 ? c->axis || c->skip || c->from
+                     : c->axis >= o->rank || c->most < 0 || c->most > MAX_ELEMENTS || c->skip < 0
+                       || c->skip > MAX_ELEMENTS || c->from < 0 || c->from > MAX_ELEMENTS)
+        return error_set(err, "a cut of axis %" PRIu32 " that is none", c->axis);
+    return true;
+}
+
 static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand *o, Operand *bound,
                           Error *err)
 {
@@ -280,6 +290,8 @@ static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand
     for (uint32_t a = 0; a < o->rank; a++)
         if (!check_dim(p, &o->dim[a], 1, err) || !check_dim(p, &o->stride[a], 0, err))
             return false;
+    if (!check_cut(o, err))
+        return false;
     int64_t start, end, room = g->pool_bytes;
     if (o->storage >= 0) {
         const PlanStorage *s = &p->storages[o->storage];

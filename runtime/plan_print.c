@@ -53,6 +53,9 @@ static void print_operand(Buf *out, const Plan *p, const PlanOperand *o)
     print_dim(out, p, &o->offset);
     buf_puts(out, " by ");
     print_dims(out, p, o->stride, o->rank);
+    if (o->cut.most)
+        buf_printf(out, " axis %" PRIu32 " from %" PRId64 " at most %" PRId64 " past %" PRId64,
+                   o->cut.axis, o->cut.from, o->cut.most, o->cut.skip);
 }
 
 static void print_row_reg(Buf *out, const PlanInstr *in, const PlanRow *r, uint32_t reg)

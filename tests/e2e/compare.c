@@ -233,6 +233,10 @@ static bool run_both(const Graph *ref, const Plan *plan, Program program, const 
     Error err;
     for (int i = 0; i < MAX_SYMBOLS; i++)
         sizes[i] = i < (int)ref->n_symbols ? ref->symbol[i].max : 1;
+    if (o->run_batch)
+        sizes[graph_batch(ref)] = o->run_batch;
+    if (o->run_sequence)
+        sizes[graph_sequence(ref)] = o->run_sequence;
     r.exact = run_reference(ref, o, sizes, NULL, arena);
     for (int k = 0; k < NOISY_RUNS; k++) {
         Noise noise = { .seed = 1000 + (uint64_t)k, .arena = arena };

@@ -12,6 +12,7 @@ typedef struct CompareOptions {
     int n_threads;
     const char *cpu;                    /* NULL: the best */
     int64_t batch, sequence;            /* sizes compiled for and run at */
+    int64_t run_batch, run_sequence;    /* run at these smaller ones instead; 0: as compiled */
     uint64_t seed;                      /* of weights and inputs */
 } CompareOptions;
 

@@ -66,6 +66,10 @@ static double kernel_units(const Eval *e, const Node *n)
     }
     case OP_softmax: case OP_logsumexp: case OP_cross_entropy: case OP_cross_entropy_grad:
         return 16 + (double)a->dim[a->rank - 1] + 4 * largest(a);
+    case OP_linear_cross_entropy: case OP_linear_cross_entropy_grad: {
+        const double logit = largest(a) * largest(b) * (double)a->dim[1];
+        return (double)(a->dim[0] + a->dim[1] + b->dim[0] + b->dim[1] + 16) * (1 + logit);
+    }
     case OP_embedding_grad:
         return (double)b->count + 4;
     default:

@@ -423,6 +423,36 @@ static void sample_cross_entropy_grad(Sample *s, OpId op)
     add(s, &n);
 }
 
+static void sample_linear_cross_entropy(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->T, C(8))), f32_in(s, DIMS(C(8), C(16))),
+        sample_input(s, DTYPE_i32, DIMS(s->T)),
+    };
+    NodeSpec n = spec(s, op, in, 3);
+    add(s, &n);
+    in[1] = f32_in(s, DIMS(C(16), C(8)));
+    attr(&n, "transpose_w")->i = 1;
+    attr(&n, "alpha")->f = 0.5;
+    attr(&n, "chunk")->i = 4;
+    attr(&n, "ignore")->i = 0;
+    add(s, &n);
+}
+
+static void sample_linear_cross_entropy_grad(Sample *s, OpId op)
+{
+    ValueId in[] = {
+        f32_in(s, DIMS(s->T, C(8))), f32_in(s, DIMS(C(16), C(8))),
+        sample_input(s, DTYPE_i32, DIMS(s->T)), f32_in(s, DIMS(s->T)),
+    };
+    NodeSpec n = spec(s, op, in, 4);
+    attr(&n, "transpose_w")->i = 1;
+    attr(&n, "alpha")->f = 0.5;
+    attr(&n, "chunk")->i = 4;
+    attr(&n, "ignore")->i = 0;
+    add(s, &n);
+}
+
 static void sample_cache_write(Sample *s, OpId op)
 {
     build3(&s->b, op, sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(8))),

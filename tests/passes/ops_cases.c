@@ -382,6 +382,31 @@ static ValueId case_cross_entropy(Lab *l)
     return with_int(l, OP_cross_entropy, in, 2, 0, 2);
 }
 
+/* In chunks of 4 of 6 rows. */
+static ValueId linear_cross_entropy(Lab *l, bool transpose)
+{
+    const Dim rows = { .coef = 1, .power = { 1, 1 } };
+    ValueId in[3] = { param(l, "x", -2, 2, SHAPE(rows, N(3))) };
+    in[1] = transpose ? param(l, "w", -1, 1, SHAPE(N(7), N(3))) : param(l, "w", -1, 1, SHAPE(N(3), N(7)));
+    in[2] = ids(l, "targets", 7, SHAPE(rows));
+    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, 3, l->b.span, l->b.path);
+    spec.attr[ATTR_INDEX(linear_cross_entropy, transpose_w)].i = transpose;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, alpha)].f = 0.7;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, chunk)].i = 4;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, ignore)].i = 2;
+    return add_spec(l, &spec);
+}
+
+static ValueId case_linear_cross_entropy(Lab *l)
+{
+    return linear_cross_entropy(l, false);
+}
+
+static ValueId case_linear_cross_entropy_tb(Lab *l)
+{
+    return linear_cross_entropy(l, true);
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 #define CASE(op, suffix) { OP_##op, #op " " #suffix, case_##op##_##suffix }
@@ -407,7 +432,7 @@ const OpCase op_cases[] = {
     CASE(matmul, shared_left), CASE(matmul, stretched), CASE(matmul, itself),
     ALONE(rope), CASE(rope, interleaved), CASE(rope, inverse), CASE(rope, factors),
     ALONE(attention), CASE(attention, window), CASE(attention, all), CASE(attention, drop),
-    ALONE(cross_entropy),
+    ALONE(cross_entropy), ALONE(linear_cross_entropy), CASE(linear_cross_entropy, tb),
 };
 const int n_op_cases = COUNT_OF(op_cases);
 

@@ -1,0 +1,184 @@
+/* The output matrix and the cross entropy behind it, without the logits between them.
+ *
+ * needs  symbols with their largest sizes
+ * keeps  order, meaning; the product stays where something else reads the logits
+ *
+ *     cross_entropy(c * (x @ w), targets)        becomes linear_cross_entropy
+ *     linear_cross_entropy and its gradient      become the gradient alone, which tells the loss on
+ *                                                its way, when what the gradient is multiplied with
+ *                                                does not depend on the loss
+ *
+ * The pass stands before autodiff, for the first, and behind it, for the second. */
+#include "ir/build.h"
+#include "passes/match.h"
+#include "passes/pass.h"
+
+#include "base/check.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Chunks of fewer rows would wait for the weights from memory; of fewer logits, for each other.
+ * Beyond MOST_CHUNKS there is nothing left to save. */
+enum { LEAST_ROWS = 256, LEAST_LOGITS = 1 << 20, MOST_CHUNKS = 64 };
+
+/* Rows of a chunk, for `rows` rows of `columns` logits at the largest sizes. */
+static int64_t chunk_rows(int64_t rows, int64_t columns)
+{
+    int64_t least = (LEAST_LOGITS + columns - 1) / columns;
+    if (least < LEAST_ROWS)
+        least = LEAST_ROWS;
+    int64_t chunks = rows / least;
+    if (chunks > MOST_CHUNKS)
+        chunks = MOST_CHUNKS;
+    return chunks > 1 ? (rows + chunks - 1) / chunks : rows;
+}
+
+/* ---- the product and the loss ----------------------------------------------------------------- */
+
+typedef struct Pattern {
+    ValueId x, w;
+    bool transpose_w;
+    double alpha;
+    Dim rows;                           /* all of them, as one axis */
+    int64_t chunk;
+} Pattern;
+
+static bool match_product(const Graph *g, const uint32_t *uses, ValueId logits, Pattern *p)
+{
+    double f;
+    p->alpha = 1;
+    for (ValueId inner; match_scaled(g, value_def(g, logits), &inner, &f); logits = inner) {
+        if (uses[logits] != 1)
+            return false;
+        p->alpha *= f;
+    }
+    const Node *n = value_def(g, logits);
+    if (n->op != OP_matmul || uses[logits] != 1 || NODE_ATTR(n, matmul, transpose_a).i)
+        return false;
+    p->x = node_input(g, n, 0);
+    p->w = node_input(g, n, 1);
+    p->transpose_w = NODE_ATTR(n, matmul, transpose_b).i;
+    p->alpha *= NODE_ATTR(n, matmul, alpha).f;
+    const Node *t = value_def(g, p->w);
+    if (t->op == OP_transpose && value_type(g, p->w)->shape.rank == 2) {
+        p->w = node_input(g, t, 0);
+        p->transpose_w = !p->transpose_w;
+    }
+    return isfinite(p->alpha) && value_type(g, p->w)->shape.rank == 2;
+}
+
+/* Are there rows enough to be cut? */
+static bool match_sizes(const Graph *g, const Node *loss, Pattern *p)
+{
+    const Shape *logits = &value_type(g, node_input(g, loss, 0))->shape;
+    const Dim columns = logits->dim[logits->rank - 1];
+    int64_t sizes[MAX_SYMBOLS], rows;
+    for (int s = 0; s < MAX_SYMBOLS; s++)
+        sizes[s] = s < (int)g->n_symbols ? g->symbol[s].max : 1;
+    if (!dim_is_const(columns) || !shape_count(&value_type(g, loss->first_output)->shape, &p->rows)
+        || !dim_eval(p->rows, sizes, &rows))
+        return false;
+    p->chunk = chunk_rows(rows, columns.coef);
+    return p->chunk < rows;
+}
+
+static ValueId as_rows(Builder *b, ValueId v, Dim rows, int columns)
+{
+    const Shape from = value_type(b->g, v)->shape;
+    Shape to = { .rank = (uint8_t)(1 + columns), .dim = { rows } };
+    if (columns)
+        to.dim[1] = from.dim[from.rank - 1];
+    return build_reshape(b, v, &to);
+}
+
+static bool fuse_product(Rewriter *rw, NodeId id, const uint32_t *uses)
+{
+    const Graph *g = rw->old;
+    const Node *n = &g->nodes[id];
+    Pattern p;
+    if (n->op != OP_cross_entropy || !match_product(g, uses, node_input(g, n, 0), &p)
+        || !match_sizes(g, n, &p))
+        return false;
+    Builder b = rewrite_builder(rw, id);
+    const Shape shape = value_type(g, n->first_output)->shape;
+    ValueId x = as_rows(&b, rewrite_of(rw, p.x), p.rows, 1);
+    ValueId targets = as_rows(&b, rewrite_of(rw, node_input(g, n, 1)), p.rows, 0);
+    ValueId in[] = { x, rewrite_of(rw, p.w), targets };
+    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, 3, b.span, b.path);
+    spec.attr[ATTR_INDEX(linear_cross_entropy, transpose_w)].i = p.transpose_w;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, alpha)].f = p.alpha;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, chunk)].i = p.chunk;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, ignore)] = NODE_ATTR(n, cross_entropy, ignore);
+    ValueId loss = graph_add(b.g, &spec, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        rw->map[n->first_output + i] = build_reshape(&b, loss + i, &shape);
+    return true;
+}
+
+/* ---- the loss and its gradient ---------------------------------------------------------------- */
+
+/* The gradient of node `id` that may take its place: the first that reads the same. */
+static NodeId find_gradient(const Graph *g, NodeId id)
+{
+    const Node *loss = &g->nodes[id];
+    for (NodeId n = id + 1; n < g->n_nodes; n++) {
+        const Node *grad = &g->nodes[n];
+        if (grad->op == OP_linear_cross_entropy_grad
+            && memcmp(node_inputs(g, grad), node_inputs(g, loss), 3 * sizeof(ValueId)) == 0
+            && memcmp(grad->attr, loss->attr, sizeof grad->attr) == 0)
+            return n;
+    }
+    return NO_NODE;
+}
+
+/* Marks in `needed` the nodes from `from` on that `v` is made of; false when `from` is one. */
+static bool find_cone(const Graph *g, ValueId v, NodeId from, bool *needed)
+{
+    needed[g->values[v].def] = true;
+    for (NodeId n = g->values[v].def + 1; n-- > from;)
+        for (unsigned i = 0; needed[n] && i < g->nodes[n].n_inputs; i++)
+            needed[g->values[node_input(g, &g->nodes[n], i)].def] = true;
+    return !needed[from];
+}
+
+typedef struct Merge {
+    Rewriter *rw;
+    bool *done;                         /* by node of the old graph: it has its copy */
+} Merge;
+
+static bool merge_gradient(Merge *m, NodeId id, Arena *scratch)
+{
+    Rewriter *rw = m->rw;
+    const Graph *g = rw->old;
+    if (g->nodes[id].op != OP_linear_cross_entropy)
+        return false;
+    const NodeId grad = find_gradient(g, id);
+    bool *needed = arena_array(scratch, g->n_nodes, sizeof *needed);
+    if (grad == NO_NODE || !find_cone(g, node_input(g, &g->nodes[grad], 3), id, needed))
+        return false;
+    for (NodeId n = id + 1; n < grad; n++)
+        if (needed[n] && !m->done[n]) {
+            rewrite_copy(rw, n);
+            m->done[n] = true;
+        }
+    rewrite_copy(rw, grad);
+    m->done[grad] = true;
+    for (unsigned i = 0; i < 2; i++)    /* loss and lse are its third and fourth result */
+        rw->map[g->nodes[id].first_output + i] = rw->map[g->nodes[grad].first_output + 2 + i];
+    return true;
+}
+
+bool pass_loss(Graph *g, PassContext *cx)
+{
+    if (!fusion_on(cx->options->fusions, FUSE_chunked_loss))
+        return true;
+    const uint32_t *uses = graph_uses(g, cx->scratch);
+    Rewriter rw = rewrite_begin(g, cx->scratch);
+    Merge m = { &rw, arena_array(cx->scratch, rw.old->n_nodes, sizeof(bool)) };
+    for (NodeId n = 0; n < rw.old->n_nodes; n++)
+        if (!m.done[n] && !fuse_product(&rw, n, uses) && !merge_gradient(&m, n, cx->scratch))
+            rewrite_copy(&rw, n);
+    rewrite_end(&rw);
+    return true;
+}
