@@ -3,6 +3,7 @@
 #ifndef TESTS_E2E_COMPARE_H
 #define TESTS_E2E_COMPARE_H
 
+#include "codegen/bisect/trial.h"
 #include "codegen/compile.h"
 #include "runtime/session.h"
 
@@ -15,11 +16,6 @@ typedef struct CompareOptions {
     int64_t run_batch, run_sequence;    /* run at these smaller ones instead; 0: as compiled */
     uint64_t seed;                      /* of weights and inputs */
 } CompareOptions;
-
-/* What differed, for messages. */
-typedef struct Difference {
-    char text[512];
-} Difference;
 
 /* Every output, and every storage after the run, within the bound of noise.h?  False with the tensor
  * that is farthest out. */

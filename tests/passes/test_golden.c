@@ -12,7 +12,7 @@
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "ir/verify.h"
-#include "memory.h"
+#include "codegen/bisect/placed.h"
 #include "passes/run.h"
 
 #include <dirent.h>
@@ -180,9 +180,10 @@ static void compare_tensor(const Golden *t, const char *name, const Tensor *a, c
 static void golden_evaluate(Golden *t)
 {
     Eval a = values(t, t->before), b = values(t, t->after);
+    Error err;
     eval_run(&a);
     if (t->after->n_buffers > 0)
-        memory_run(&b);
+        assert_true(placed_run(&b, &err));
     else
         eval_run(&b);
     if (t->before->n_outputs != t->after->n_outputs)

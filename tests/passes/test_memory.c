@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "ir/verify.h"
 #include "lab.h"
-#include "memory.h"
+#include "codegen/bisect/placed.h"
 #include "passes/specialize.h"
 #include "tests/e2e/random_graph.h"
 
@@ -46,6 +46,7 @@ static void check_program(Lab *l, Program p, int level, const char *what)
 {
     const PassOptions options = { .level = level, .program = p, .batch = 3, .chunk = 8 };
     Arena arena;
+    Error err;
     arena_init(&arena, NULL);
     Before before = { &arena, NULL };
     const PassObserver observer = { keep_unplaced, &before };
@@ -55,7 +56,7 @@ static void check_program(Lab *l, Program p, int level, const char *what)
     } else {
         Eval want = values(l, before.g, &arena), got = values(l, g, &arena);
         eval_run(&want);
-        memory_run(&got);
+        assert_true(placed_run(&got, &err));
         for (uint32_t i = 0; i < g->n_outputs; i++)
             lab_compare(&got.values[g->outputs[i].value],
                         &want.values[before.g->outputs[i].value], 0, what);

@@ -1,12 +1,10 @@
-/* Random errors of the size that float arithmetic may make, op by op. */
-#include "tests/e2e/noise.h"
+/* Random errors of the size that arithmetic may make, op by op. */
+#include "codegen/bisect/noise.h"
 
 #include "base/random.h"
 
 #include <math.h>
 #include <string.h>
-
-static const double unit = 0x1p-24;     /* of float */
 
 static double largest(const Tensor *t)
 {
@@ -122,7 +120,7 @@ void noise_after(Eval *e, NodeId id, void *arg)
             const double units = sum ? (terms(e, n) + 2) * total.data[i]
                 : map ? map_units(n->op) * fabs(t->data[i]) : flat;
             if (isfinite(t->data[i]))
-                t->data[i] += jitter(noise, v, i) * unit * units;
+                t->data[i] += jitter(noise, v, i) * noise->unit * units;
         }
     }
 }

@@ -1,25 +1,24 @@
 /* A placed graph evaluated in its memory. */
-#include "memory.h"
+#include "codegen/bisect/placed.h"
 
 #include "base/check.h"
 #include "ir/eval_rule.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 
 typedef struct Memory {
     Eval *e;
     double **data;                      /* by buffer */
     int64_t *count;
+    ValueId outside;                    /* a value whose place is not in its buffer, or NO_VALUE */
+    double nowhere;                     /* what such a value reads and writes */
 } Memory;
 
 static int64_t number(const Memory *m, Dim d)
 {
     int64_t n;
-    assert_true(dim_eval(d, m->e->sizes, &n));
+    const bool fits = dim_eval(d, m->e->sizes, &n);
+    CHECK(fits, "a size too large to evaluate");
     return n;
 }
 
@@ -35,7 +34,8 @@ static Memory memory_begin(Eval *e)
 {
     const Graph *g = e->g;
     Memory m = { .e = e, .data = arena_array(e->arena, g->n_buffers, sizeof *m.data),
-                 .count = arena_array(e->arena, g->n_buffers, sizeof *m.count) };
+                 .count = arena_array(e->arena, g->n_buffers, sizeof *m.count),
+                 .outside = NO_VALUE, .nowhere = NAN };
     double *pool = g->pool_bytes >= 0 ? nothing(e->arena, g->pool_bytes / 4) : NULL;
     for (BufferId b = 0; b < g->n_buffers; b++) {
         const Buffer *buffer = &g->buffers[b];
@@ -47,14 +47,16 @@ static Memory memory_begin(Eval *e)
 }
 
 /* The element of memory that holds position `at` of value v. */
-static double *element(const Memory *m, ValueId v, const Index *at)
+static double *element(Memory *m, ValueId v, const Index *at)
 {
     const Value *value = &m->e->g->values[v];
     int64_t i = number(m, value->place.offset);
     for (int a = 0; a < value->type.shape.rank; a++)
         i += at->i[a] * number(m, value->place.stride[a]);
-    if (i < 0 || i >= m->count[value->place.buffer])
-        fail_msg("%%%u lies outside of its buffer", v);
+    if (i < 0 || i >= m->count[value->place.buffer]) {
+        m->outside = v;
+        return &m->nowhere;
+    }
     return &m->data[value->place.buffer][i];
 }
 
@@ -63,7 +65,7 @@ static bool placed(const Memory *m, ValueId v)
     return m->e->g->values[v].place.buffer != NO_BUFFER;
 }
 
-static void load(const Memory *m, ValueId v, Tensor *x)
+static void load(Memory *m, ValueId v, Tensor *x)
 {
     Index at = { 0 };
     for (int64_t i = 0; i < x->count; i++) {
@@ -72,7 +74,7 @@ static void load(const Memory *m, ValueId v, Tensor *x)
     }
 }
 
-static void store(const Memory *m, ValueId v, const Tensor *x)
+static void store(Memory *m, ValueId v, const Tensor *x)
 {
     Index at = { 0 };
     for (int64_t i = 0; i < x->count; i++) {
@@ -93,7 +95,7 @@ static Tensor tensor_of(const Memory *m, ValueId v)
 }
 
 /* A view of what has a place computes nothing: its place is where it is. */
-static void run_node(const Memory *m, const Node *n)
+static void run_node(Memory *m, const Node *n)
 {
     Eval *e = m->e;
     const OpClass class = op_info(n->op)->class;
@@ -116,14 +118,18 @@ static void run_node(const Memory *m, const Node *n)
             store(m, n->first_output + i, &e->values[n->first_output + i]);
 }
 
-void memory_run(Eval *e)
+bool placed_run(Eval *e, Error *err)
 {
-    const Memory m = memory_begin(e);
+    Memory m = memory_begin(e);
     const Graph *g = e->g;
     for (NodeId n = 0; n < g->n_nodes; n++)
         run_node(&m, &g->nodes[n]);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        assert_true(placed(&m, g->outputs[i].value));
-        load(&m, g->outputs[i].value, &e->values[g->outputs[i].value]);
+        const ValueId v = g->outputs[i].value;
+        if (!placed(&m, v))
+            return error_set(err, "output %s has no place in memory", g->outputs[i].name);
+        load(&m, v, &e->values[v]);
     }
+    return m.outside == NO_VALUE
+        || error_set(err, "%%%u lies outside of its buffer", m.outside);
 }

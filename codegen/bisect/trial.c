@@ -1,0 +1,182 @@
+/* Graphs on repeatable numbers, and how far two ways of computing them may be apart. */
+#include "codegen/bisect/trial.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what goes in ----------------------------------------------------------------------------- */
+
+void trial_largest(const Graph *g, int64_t sizes[MAX_SYMBOLS])
+{
+    for (int i = 0; i < MAX_SYMBOLS; i++)
+        sizes[i] = i < (int)g->n_symbols && g->symbol[i].max > 0 ? g->symbol[i].max : 1;
+}
+
+static uint64_t stream_of(const char *name)
+{
+    uint64_t stream = 0;
+    for (const char *c = name; *c; c++)
+        stream = stream * 131 + (unsigned char)*c;
+    return stream;
+}
+
+static double value_at(const Storage *s, const TrialInputs *in, uint64_t stream, int64_t i)
+{
+    if (strcmp(s->name, "$lr") == 0)
+        return (float)1e-2;
+    if (strcmp(s->name, "$clip") == 0 || strcmp(s->name, "$scale") == 0)
+        return (float)0.5;
+    if (strcmp(s->name, "$step") == 0)
+        return 3;
+    if (strcmp(s->name, "$past") == 0)
+        return (double)in->past;
+    if (s->type.dtype == DTYPE_i32)
+        return (double)(random_u32(in->seed, stream, (uint64_t)i)
+                        % (uint32_t)(s->index_limit ? s->index_limit : 1000));
+    const double x = random_normal(in->seed, stream, (uint64_t)i);
+    if (s->class == STORAGE_STATE)      /* second moments are not negative */
+        return (float)(strstr(s->name, ".v.") ? 1e-2 * x * x : 1e-2 * x);
+    return (float)(s->class == STORAGE_PARAM ? 0.1 * x + (s->init == INIT_ones) : x);
+}
+
+double trial_value(const Storage *s, const TrialInputs *in, int64_t i)
+{
+    return value_at(s, in, stream_of(s->name), i);
+}
+
+void trial_fill(Eval *e, const TrialInputs *in)
+{
+    for (StorageId s = 0; s < e->g->n_storages; s++) {
+        const Storage *storage = &e->g->storages[s];
+        const uint64_t stream = stream_of(storage->name);
+        for (int64_t i = 0; i < e->storages[s].count; i++)
+            e->storages[s].data[i] = value_at(storage, in, stream, i);
+    }
+}
+
+/* ---- running ---------------------------------------------------------------------------------- */
+
+static Eval run(const Graph *g, const TrialInputs *in, Noise *noise, Arena *arena)
+{
+    Eval e = eval_begin(g, arena, in->sizes);
+    trial_fill(&e, in);
+    if (noise) {
+        e.after = noise_after;
+        e.arg = noise;
+    }
+    eval_run(&e);
+    return e;
+}
+
+Trial trial_run(const Graph *g, const TrialInputs *in, double unit, Arena *arena)
+{
+    Trial t = { .exact = run(g, in, NULL, arena), .unit = unit };
+    for (int k = 0; k < TRIAL_RUNS; k++) {
+        Noise noise = { .seed = 1000 + (uint64_t)k, .unit = unit, .arena = arena };
+        t.noisy[k] = run(g, in, &noise, arena);
+    }
+    return t;
+}
+
+/* ---- comparing -------------------------------------------------------------------------------- */
+
+/* The largest of a few random draws stands for a bound: errors that conspire reach some times it. */
+static const double slack = 8;
+
+static double stray(const Tensor *want, const Tensor *const noisy[TRIAL_RUNS], int64_t i)
+{
+    double most = 0;
+    for (int k = 0; k < TRIAL_RUNS; k++)
+        if (isfinite(noisy[k]->data[i]))
+            most = fmax(most, fabs(noisy[k]->data[i] - want->data[i]));
+    return most;
+}
+
+/* Root mean square of the strays: what a single element's few draws may have missed. */
+static double typical_stray(const Tensor *want, const Tensor *const noisy[TRIAL_RUNS])
+{
+    double sum = 0;
+    for (int64_t i = 0; i < want->count; i++)
+        if (isfinite(want->data[i]))
+            sum += pow(stray(want, noisy, i), 2);
+    return want->count ? sqrt(sum / (double)want->count) : 0;
+}
+
+static bool same_special(double x, double want)
+{
+    return (isnan(x) && isnan(want)) || (isinf(want) && x == want);
+}
+
+static bool same_shape(const Tensor *a, const Tensor *b)
+{
+    bool same = a->rank == b->rank;
+    for (int i = 0; i < a->rank && same; i++)
+        same = a->dim[i] == b->dim[i];
+    return same;
+}
+
+static bool within(const char *name, const Tensor *want, const Tensor *const noisy[TRIAL_RUNS],
+                   double unit, const Tensor *got, Difference *difference)
+{
+    const double typical = typical_stray(want, noisy);
+    if (!same_shape(want, got)) {
+        snprintf(difference->text, sizeof difference->text, "%s has another shape", name);
+        return false;
+    }
+    for (int64_t i = 0; i < want->count; i++) {
+        const double x = got->data[i], w = want->data[i];
+        const double bound = slack * fmax(stray(want, noisy, i), typical) + 2 * unit * fabs(w)
+            + 0x1p-140;
+        if (!same_special(x, w) && !(fabs(x - w) <= bound)) {
+            snprintf(difference->text, sizeof difference->text,
+                     "%s, element %lld: %.9g, not %.9g; off by %.3g where %.3g is allowed", name,
+                     (long long)i, x, w, fabs(x - w), bound);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool trial_value_is(const Trial *t, const char *name, ValueId v, const Tensor *got,
+                    Difference *difference)
+{
+    const Tensor *noisy[TRIAL_RUNS];
+    for (int k = 0; k < TRIAL_RUNS; k++)
+        noisy[k] = &t->noisy[k].values[v];
+    return within(name, &t->exact.values[v], noisy, t->unit, got, difference);
+}
+
+bool trial_output(const Trial *t, const Output *o, const Tensor *got, Difference *difference)
+{
+    return trial_value_is(t, o->name, o->value, got, difference);
+}
+
+bool trial_storage(const Trial *t, StorageId s, const Tensor *got, Difference *difference)
+{
+    const Tensor *noisy[TRIAL_RUNS];
+    for (int k = 0; k < TRIAL_RUNS; k++)
+        noisy[k] = &t->noisy[k].storages[s];
+    return within(t->exact.g->storages[s].name, &t->exact.storages[s], noisy, t->unit, got,
+                  difference);
+}
+
+bool trial_same(const Trial *t, Eval *e, Difference *difference)
+{
+    const Graph *g = t->exact.g;
+    bool same = true;
+    for (uint32_t i = 0; i < g->n_outputs && same; i++) {
+        const Tensor *got = eval_output(e, g->outputs[i].name);
+        if (!got)
+            snprintf(difference->text, sizeof difference->text, "output %s is gone",
+                     g->outputs[i].name);
+        same = got && trial_output(t, &g->outputs[i], got, difference);
+    }
+    for (StorageId s = 0; s < g->n_storages && same; s++) {
+        const Tensor *got = eval_storage(e, g->storages[s].name);
+        same = !got || trial_storage(t, s, got, difference);
+    }
+    return same;
+}
