@@ -1,3 +1,4 @@
+/* Small questions about what a value is. */
 #include "passes/match.h"
 
 bool match_number(const Graph *g, ValueId v, double *out)

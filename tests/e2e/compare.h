@@ -3,7 +3,7 @@
 #ifndef TESTS_E2E_COMPARE_H
 #define TESTS_E2E_COMPARE_H
 
-#include "codegen/bisect/trial.h"
+#include "bisect/trial.h"
 #include "codegen/compile.h"
 #include "runtime/session.h"
 

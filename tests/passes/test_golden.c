@@ -12,7 +12,7 @@
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "ir/verify.h"
-#include "codegen/bisect/placed.h"
+#include "bisect/placed.h"
 #include "passes/run.h"
 
 #include <dirent.h>

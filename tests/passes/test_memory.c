@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "ir/verify.h"
 #include "lab.h"
-#include "codegen/bisect/placed.h"
+#include "bisect/placed.h"
 #include "passes/specialize.h"
 #include "tests/e2e/random_graph.h"
 

@@ -3,7 +3,7 @@
 #ifndef BISECT_TRIAL_H
 #define BISECT_TRIAL_H
 
-#include "codegen/bisect/noise.h"
+#include "bisect/noise.h"
 
 enum { TRIAL_RUNS = 4 };
 

@@ -1,5 +1,5 @@
 /* Graphs on repeatable numbers, and how far two ways of computing them may be apart. */
-#include "codegen/bisect/trial.h"
+#include "bisect/trial.h"
 
 #include "base/random.h"
 

@@ -1,5 +1,5 @@
 /* A placed graph evaluated in its memory. */
-#include "codegen/bisect/placed.h"
+#include "bisect/placed.h"
 
 #include "base/check.h"
 #include "ir/eval_rule.h"

@@ -1,5 +1,5 @@
 /* Random errors of the size that arithmetic may make, op by op. */
-#include "codegen/bisect/noise.h"
+#include "bisect/noise.h"
 
 #include "base/random.h"
 
