@@ -60,7 +60,7 @@ static bool set_number(const Arg *o, const char *value, Error *err)
     int64_t i;
     if (o->kind == ARG_BYTES) {
         if (!str_to_bytes(value, o->target))
-            return error_set(err, "%s takes bytes, such as 700M or 2G, not \"%s\"", o->name, value);
+            return error_set(err, "%s takes bytes, such as 700M or 1.5G, not \"%s\"", o->name, value);
         return true;
     }
     if (o->kind == ARG_INT) {

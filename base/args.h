@@ -23,7 +23,7 @@ typedef enum ArgKind {
     ARG_REST,                           /* ArgList: takes every argument up to the next option */
     ARG_INT,                            /* int64_t within [lo, hi] */
     ARG_DOUBLE,                         /* double within [lo, hi] */
-    ARG_BYTES,                          /* uint64_t: 700M, 2G */
+    ARG_BYTES,                          /* uint64_t: 700M, 1.5G */
     ARG_CHOICE,                         /* const char *: one of the words of `choices` */
 } ArgKind;
 

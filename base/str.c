@@ -155,19 +155,39 @@ bool str_to_double(const char *s, double *out)
     return true;
 }
 
+/* ".5" as parts of `unit`, rounded down; digits beyond the ninth are not looked at. */
+static uint64_t take_fraction(const char **s, uint64_t unit)
+{
+    uint64_t part = 0, scale = 1;
+    for (; **s >= '0' && **s <= '9'; (*s)++) {
+        if (scale == UINT64_C(1000000000))
+            continue;
+        part = 10 * part + (uint64_t)(**s - '0');
+        scale *= 10;
+    }
+    return part * unit / scale;
+}
+
 bool str_to_bytes(const char *s, uint64_t *out)
 {
-    uint64_t v;
+    uint64_t v, part = 0;
     if (!take_u64(&s, &v))
         return false;
+    const char *fraction = *s == '.' ? s + 1 : NULL;
+    if (fraction)
+        s = fraction + strspn(fraction, "0123456789");
     uint64_t unit = 1;
     switch (*s) {
     case 'K': case 'k': unit = UINT64_C(1) << 10; break;
     case 'M': case 'm': unit = UINT64_C(1) << 20; break;
     case 'G': case 'g': unit = UINT64_C(1) << 30; break;
     }
+    if (fraction && (unit == 1 || s == fraction))
+        return false;
+    if (fraction)
+        part = take_fraction(&fraction, unit);
     s += unit > 1;
-    if (*s || __builtin_mul_overflow(v, unit, &v))
+    if (*s || __builtin_mul_overflow(v, unit, &v) || __builtin_add_overflow(v, part, &v))
         return false;
     *out = v;
     return true;

@@ -9,7 +9,8 @@ Graph *compile_program(const Graph *model, Program program, const CompileOptions
 {
     const PassOptions pass = { .level = options->level, .batch = options->batch,
                                .sequence = options->sequence, .chunk = options->chunk,
-                               .program = program, .fusions = options->fusions };
+                               .memory_limit = options->memory_limit, .program = program,
+                               .fusions = options->fusions };
     Graph *g = graph_clone(model, arena);
     const PassObserver *observer = options->observer.after ? &options->observer : NULL;
     return passes_run(g, &pass, diags, scratch, observer) ? g : NULL;

@@ -9,6 +9,7 @@
 typedef struct CompileOptions {
     int level;                          /* 0 or 2 */
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the defaults of `specialize` */
+    int64_t memory_limit;               /* see passes/pass.h */
     uint32_t programs;                  /* bit per Program; 0: all that the model supports */
     FusionSet fusions;
     const char *command;                /* kept in the plan, for messages; NULL: not known */

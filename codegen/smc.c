@@ -101,6 +101,12 @@ int deliver(Buf *out, const char *path)
     return code;
 }
 
+int64_t memory_limit(uint64_t asked)
+{
+    return asked == NO_MEMORY_LIMIT ? 0 : asked == 0 ? 1 : asked > INT64_MAX ? INT64_MAX
+        : (int64_t)asked;
+}
+
 /* model.smg -> model.smp */
 static const char *plan_path(Arena *a, const char *model)
 {
@@ -132,6 +138,7 @@ typedef struct CompileArgs {
     const char *out, *emit, *after, *dump, *program;
     ArgList defines;
     int64_t batch, seq, chunk;
+    uint64_t memory_limit;
     const char *level, *fusion;
     bool json;
 } CompileArgs;
@@ -181,7 +188,8 @@ static const char *command_line(Arena *arena, const char *path, const CompileArg
 {
     Buf out = { 0 };
     const struct { const char *option; int64_t value; } sizes[] = {
-        { "--batch", a->batch }, { "--seq", a->seq }, { "--chunk", a->chunk } };
+        { "--batch", a->batch }, { "--seq", a->seq }, { "--chunk", a->chunk },
+        { "--memory-limit", memory_limit(a->memory_limit) } };
     buf_puts(&out, "smc compile");
     add_word(&out, path);
     for (uint32_t i = 0; i < a->defines.n; i++) {
@@ -244,7 +252,8 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
     Dump dump = { .dir = fusion ? NULL : a->dump, .after = a->after, .arena = &c->arena };
     CompileOptions options = { .level = a->level[0] - '0', .batch = a->batch, .sequence = a->seq,
-                               .chunk = a->chunk };
+                               .chunk = a->chunk,
+                               .memory_limit = memory_limit(a->memory_limit) };
     Error err;
     if (a->after && !pass_find(a->after))
         return fault("no pass is called %s; smc passes lists them", a->after);
@@ -289,7 +298,7 @@ int usage_or_help(Args *a, bool parsed, const Error *err)
 
 static int command_compile(Compilation *c, int argc, char **argv)
 {
-    CompileArgs v = { .level = "2" };
+    CompileArgs v = { .level = "2", .memory_limit = NO_MEMORY_LIMIT };
     const Arg options[] = {
         { "-o", "FILE", ARG_STRING, &v.out, "where to write (default: MODEL.smp here)", 0, 0, NULL },
         { "-D", "NAME=VALUE", ARG_LIST, &v.defines, "replace the value of a config", 0, 0, NULL },
@@ -298,6 +307,7 @@ static int command_compile(Compilation *c, int argc, char **argv)
           NULL },
         { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation (default "
           "64)", 1, 1e6, NULL },
+        MEMORY_LIMIT_ARG(&v.memory_limit),
         { "-O", "LEVEL", ARG_CHOICE, &v.level, "0: only what is needed; 2: everything (default)",
           0, 0, "0|2" },
         { "--fusion", "LIST", ARG_STRING, &v.fusion, "fusions to switch, --fusion=-name,+name; smc "

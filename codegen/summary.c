@@ -2,7 +2,10 @@
 #include "codegen/summary.h"
 
 #include "codegen/lower.h"
+#include "codegen/show.h"
+#include "passes/flops.h"
 #include "passes/fusion_report.h"
+#include "passes/peak.h"
 
 #include "base/check.h"
 
@@ -149,6 +152,27 @@ static void add_state(Summary *s, const Graph *g)
         s->optimizer_bytes = bytes;
 }
 
+static void add_peak(Summary *s, ProgramSum *p, const Graph *g, Arena *scratch)
+{
+    const Peak peak = peak_find(g, scratch, scratch);
+    const PeakGroup *groups = peak_groups(g, &peak, scratch, &p->n_peak);
+    const Node *at = &g->nodes[peak.node];
+    p->peak_line = show_line(s->arena, g, at);
+    p->peak_path = arena_strdup(s->arena, at->path);
+    p->peak_op = op_info(at->op)->name;
+    if (p->n_peak > N_PEAK_LINES)
+        p->n_peak = N_PEAK_LINES;
+    for (uint32_t i = 0; i < p->n_peak; i++) {
+        const Node *n = &g->nodes[groups[i].node];
+        p->peak[i] = (PeakLine){ .bytes = groups[i].bytes, .tensors = groups[i].n,
+                                 .op = op_info(n->op)->name,
+                                 .type = show_type(s->arena, g, n->first_output),
+                                 .line = show_line(s->arena, g, n),
+                                 .path = groups[i].n > 1 ? show_pattern(s->arena, n->path)
+                                                         : arena_strdup(s->arena, n->path) };
+    }
+}
+
 static void add_program(Summary *s, const Graph *g, Arena *scratch)
 {
     ProgramSum *p = &s->programs[s->n_programs++];
@@ -166,6 +190,7 @@ static void add_program(Summary *s, const Graph *g, Arena *scratch)
     p->instructions = plan.n_instrs;
     p->barriers = plan.programs[0].n_barriers;
     plan_builder_free(&plan);
+    add_peak(s, p, g, scratch);
 }
 
 void summary_add(Summary *s, const Graph *g, Arena *scratch)

@@ -26,6 +26,14 @@ typedef struct Block {
     uint32_t child, sibling;            /* indices; 0: none.  In order of first appearance */
 } Block;
 
+/* Of what is alive when most is; see passes/peak.h. */
+typedef struct PeakLine {
+    int64_t bytes;
+    uint32_t tensors;
+    const char *op, *type, *line, *path;
+} PeakLine;
+enum { N_PEAK_LINES = 10 };
+
 typedef struct ProgramSum {
     Program program;
     double flops;
@@ -33,6 +41,9 @@ typedef struct ProgramSum {
     int64_t plain;                      /* bytes when no two tensors share any */
     int64_t traffic;                    /* bytes read and written */
     uint32_t instructions, barriers;
+    const char *peak_line, *peak_path, *peak_op;    /* where in the program the peak is */
+    PeakLine peak[N_PEAK_LINES];        /* the most bytes first */
+    uint32_t n_peak;
 } ProgramSum;
 
 typedef struct Summary {
@@ -55,9 +66,5 @@ void summary_add(Summary *s, const Graph *g, Arena *scratch);
 void summary_print(Buf *out, const Summary *s);
 /* One object: model, sizes, blocks (every instance, with its path), programs, memory. */
 void summary_json(Buf *out, const Summary *s);
-
-/* Floating-point operations of a node at these sizes; an element-wise op counts one an element, a
- * product two for each multiplication. */
-double node_flops(const Graph *g, const Node *n, const int64_t sizes[MAX_SYMBOLS]);
 
 #endif

@@ -146,6 +146,31 @@ static void print_programs(Buf *out, const Summary *s)
     buf_puts(out, ".\n");
 }
 
+static const char *place(Arena *arena, const char *op, const char *line, const char *path)
+{
+    return arena_printf(arena, "%s%s%s%s%s", op, *line ? " " : "", line, *path ? " " : "", path);
+}
+
+/* Of training, where there is any: else of the program with the largest pool. */
+static void print_peak(Buf *out, const Summary *s)
+{
+    const ProgramSum *p = s->programs;
+    for (uint32_t i = 1; i < s->n_programs && p->program != PROGRAM_train; i++)
+        if (s->programs[i].program == PROGRAM_train || s->programs[i].pool > p->pool)
+            p = &s->programs[i];
+    if (s->n_programs == 0 || p->n_peak == 0)
+        return;
+    Table t = { .arena = s->arena, .columns = "rrlll" };
+    for (uint32_t i = 0; i < p->n_peak; i++) {
+        const PeakLine *l = &p->peak[i];
+        TABLE_ROW(&t, show_bytes(s->arena, l->bytes), arena_printf(s->arena, "%u x", l->tensors),
+                  l->type, l->op, place(s->arena, l->line, "", l->path));
+    }
+    buf_printf(out, "\nMost is alive in program %s at %s; the largest then:\n\n",
+               program_name(p->program), place(s->arena, p->peak_op, p->peak_line, p->peak_path));
+    table_print(out, &t, 2);
+}
+
 void summary_print(Buf *out, const Summary *s)
 {
     buf_puts(out, s->model->name);
@@ -155,6 +180,7 @@ void summary_print(Buf *out, const Summary *s)
     print_blocks(out, s);
     buf_putc(out, '\n');
     print_programs(out, s);
+    print_peak(out, s);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------- */
@@ -168,13 +194,30 @@ static void json_block(Buf *out, const Block *b)
                b->sum.activations, b->sum.cache);
 }
 
+static void json_peak(Buf *out, const ProgramSum *p)
+{
+    for (uint32_t i = 0; i < p->n_peak; i++) {
+        const PeakLine *l = &p->peak[i];
+        buf_printf(out, "%s{\"bytes\": %" PRId64 ", \"tensors\": %u, \"op\": \"%s\", \"type\": ",
+                   i ? ", " : "", l->bytes, l->tensors, l->op);
+        show_json_string(out, l->type);
+        buf_puts(out, ", \"line\": ");
+        show_json_string(out, l->line);
+        buf_puts(out, ", \"path\": ");
+        show_json_string(out, l->path);
+        buf_putc(out, '}');
+    }
+}
+
 static void json_program(Buf *out, const ProgramSum *p)
 {
     buf_printf(out, "{\"program\": \"%s\", \"pool_bytes\": %" PRId64 ", \"bound_bytes\": %" PRId64
                ", \"ratio\": %.6f, \"plain_bytes\": %" PRId64 ", \"traffic_bytes\": %" PRId64
-               ", \"flops\": %.0f, \"instructions\": %u, \"barriers\": %u}",
+               ", \"flops\": %.0f, \"instructions\": %u, \"barriers\": %u, \"peak\": [",
                program_name(p->program), p->pool, p->bound, ratio(p), p->plain, p->traffic,
                p->flops, p->instructions, p->barriers);
+    json_peak(out, p);
+    buf_puts(out, "]}");
 }
 
 void summary_json(Buf *out, const Summary *s)

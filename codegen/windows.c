@@ -176,6 +176,7 @@ static int expect_report(const Expecting *x)
 int command_expect(Compilation *c, int argc, char **argv)
 {
     CompileOptions v = { .level = 2 };
+    uint64_t limit = NO_MEMORY_LIMIT;
     ArgList defines = { 0 };
     const char *file = NULL, *fusion = NULL;
     const Arg options[] = {
@@ -183,6 +184,7 @@ int command_expect(Compilation *c, int argc, char **argv)
         { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
         { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
           1e9, NULL },
+        MEMORY_LIMIT_ARG(&limit),
         { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
           NULL },
         { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
@@ -219,6 +221,7 @@ int command_expect(Compilation *c, int argc, char **argv)
         ok = expect_add(&x, c, a.positional[i]);
     if (!ok)
         return EXIT_USAGE;
+    v.memory_limit = memory_limit(limit);
     const Graph *model = read_model(c, a.positional[0], &defines);
     if (!model)
         return report(c, false);
@@ -238,6 +241,7 @@ static int visit_summary(void *arg, Compilation *c, const CompileOptions *option
 int command_summary(Compilation *c, int argc, char **argv)
 {
     CompileOptions v = { .level = 2 };
+    uint64_t limit = NO_MEMORY_LIMIT;
     ArgList defines = { 0 };
     bool json = false;
     const Arg options[] = {
@@ -245,6 +249,7 @@ int command_summary(Compilation *c, int argc, char **argv)
         { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
         { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
           1e9, NULL },
+        MEMORY_LIMIT_ARG(&limit),
         { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
           NULL },
         { "--json", NULL, ARG_FLAG, &json, "as one JSON object", 0, 0, NULL },
@@ -260,6 +265,7 @@ int command_summary(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
         return usage_or_help(&a, parsed, &err);
+    v.memory_limit = memory_limit(limit);
     const Graph *model = read_model(c, a.positional[0], &defines);
     if (!model)
         return report(c, false);

@@ -193,6 +193,8 @@ static inline ValueId node_input(const Graph *g, const Node *n, unsigned i)
 {
     return g->edges[n->first_input + i];
 }
+/* Does the node only wait for this input, and read nothing of it? */
+static inline bool node_waits(const Node *n, unsigned i) { return n->op == OP_after && i == 1; }
 static inline const Type *value_type(const Graph *g, ValueId v) { return &g->values[v].type; }
 static inline const Node *value_def(const Graph *g, ValueId v)
 {

@@ -160,6 +160,11 @@ bool infer_copy(Infer *in)
     return true;
 }
 
+bool infer_after(Infer *in)
+{
+    return infer_copy(in);
+}
+
 bool infer_cache_write(Infer *in)
 {
     for (unsigned i = 0; i < 2; i++)

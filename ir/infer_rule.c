@@ -11,6 +11,7 @@
 
 static const char *const input_names[N_OPS] = {
     [OP_positions] = "past",
+    [OP_after] = "x y",
     [OP_where] = "condition x y",
     [OP_dropout] = "x seed",
     [OP_matmul] = "x w",

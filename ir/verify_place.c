@@ -56,7 +56,7 @@ static void find_uses(Places *p)
     p->bare = arena_array(p->v.scratch, g->n_values, sizeof *p->bare);
     for (NodeId n = 0; n < g->n_nodes; n++) {
         const Node *node = &g->nodes[n];
-        for (unsigned i = 0; i < node->n_inputs; i++)
+        for (unsigned i = 0; i < node->n_inputs && !node_waits(node, i); i++)
             p->last_use[node_input(g, node, i)] = n;
         for (unsigned i = 0; i < node->n_outputs; i++)
             p->last_use[node->first_output + i] = n;
@@ -139,7 +139,7 @@ static bool verify_needed(const Places *p)
     const Graph *g = p->v.g;
     for (NodeId n = 0; n < g->n_nodes; n++) {
         const Node *node = &g->nodes[n];
-        for (unsigned i = 0; i < node->n_inputs; i++) {
+        for (unsigned i = 0; i < node->n_inputs && !node_waits(node, i); i++) {
             ValueId in = node_input(g, node, i);
             bool inside = node->group && node->group == value_def(g, in)->group;
             if (!inside && !p->bare[in] && !is_placed(p, in))

@@ -307,7 +307,7 @@ static void find_readers(Fuse *f)
     f->readers = arena_array(f->scratch, g->n_values, sizeof *f->readers);
     f->n_readers = arena_array(f->scratch, g->n_values, sizeof *f->n_readers);
     for (NodeId n = 0; n < g->n_nodes; n++)
-        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+        for (unsigned i = 0; i < g->nodes[n].n_inputs && !node_waits(&g->nodes[n], i); i++) {
             const ValueId v = node_input(g, &g->nodes[n], i);
             ARENA_PUSH(f->scratch, f->readers[v], f->n_readers[v], cap[v], n);
         }

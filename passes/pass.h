@@ -12,6 +12,8 @@
 typedef struct PassOptions {
     int level;                          /* 0: only what is needed; 2: everything */
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the pass's default */
+    int64_t memory_limit;               /* most bytes of the pool of a program with a backward pass;
+                                           0: none is given, INT64_MAX: and nothing is recomputed */
     Program program;                    /* what `specialize` makes of a model */
     FusionSet fusions;
 } PassOptions;

@@ -61,7 +61,7 @@ static void find_readers(Placing *p)
     const Graph *g = p->g;
     const uint32_t *uses = graph_uses(g, p->scratch);
     for (NodeId n = 0; n < g->n_nodes; n++)
-        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+        for (unsigned i = 0; i < g->nodes[n].n_inputs && !node_waits(&g->nodes[n], i); i++) {
             const ValueId v = node_input(g, &g->nodes[n], i);
             if (!p->readers[v])
                 p->readers[v] = arena_array(p->scratch, uses[v], sizeof **p->readers);
@@ -86,7 +86,7 @@ static void find_last_uses(Placing *p)
     }
     for (NodeId n = g->n_nodes; n-- > 0;) {
         const Node *node = &g->nodes[n];
-        for (unsigned i = 0; i < node->n_inputs; i++) {
+        for (unsigned i = 0; i < node->n_inputs && !node_waits(node, i); i++) {
             const ValueId v = node_input(g, node, i);
             p->last[v] = later(p->last[v], p->unit_last[n]);
             if (p->unit_first[n] != p->unit_first[g->values[v].def])

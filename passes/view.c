@@ -155,6 +155,10 @@ bool strided_view(const Graph *g, const Node *n, const Strided *in, Strided *out
         swap_axes(in, (int)NODE_ATTR(n, transpose, a).i, (int)NODE_ATTR(n, transpose, b).i, out);
         return true;
     }
+    if (n->op == OP_after) {
+        *out = *in;
+        return true;
+    }
     if (n->op == OP_slice) {
         int axis = (int)NODE_ATTR(n, slice, axis).i;
         return strided_part(in, axis, NODE_ATTR(n, slice, start).i, shape->dim[axis], out);
@@ -169,6 +173,10 @@ bool strided_unview(const Graph *g, const Node *n, const Strided *out, Strided *
 {
     if (n->op == OP_transpose) {
         swap_axes(out, (int)NODE_ATTR(n, transpose, a).i, (int)NODE_ATTR(n, transpose, b).i, in);
+        return true;
+    }
+    if (n->op == OP_after) {
+        *in = *out;
         return true;
     }
     if (n->op == OP_reshape)

@@ -173,7 +173,7 @@ static void byte_counts(void **state)
     (void)state;
     uint64_t v = 7;
     static const char *const wrong[] = {
-        "", "K", "-1", "1KB", "1T", "1 K", "1.5G", "18446744073709551616", "17179869184G",
+        "", "K", "-1", "1KB", "1T", "1 K", "1.5", ".5G", "1.G", "1.5GB", "1.5.5G", "18446744073709551616", "17179869184G",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (str_to_bytes(wrong[i], &v))
@@ -182,6 +182,9 @@ static void byte_counts(void **state)
     assert_true(str_to_bytes("512", &v) && v == 512);
     assert_true(str_to_bytes("64K", &v) && v == 65536);
     assert_true(str_to_bytes("3m", &v) && v == 3145728);
+    assert_true(str_to_bytes("1.5G", &v) && v == UINT64_C(3) << 29);
+    assert_true(str_to_bytes("0.25k", &v) && v == 256);
+    assert_true(str_to_bytes("1.0000000009999K", &v) && v == 1024);
     assert_true(str_to_bytes("17179869183G", &v) && v == UINT64_C(17179869183) << 30);
 }
 

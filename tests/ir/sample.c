@@ -294,6 +294,11 @@ static void sample_copy(Sample *s, OpId op)
     build1(&s->b, op, f32_in(s, DIMS(s->B, s->T)));
 }
 
+static void sample_after(Sample *s, OpId op)
+{
+    build2(&s->b, op, f32_in(s, DIMS(s->B, s->T)), f32_in(s, DIMS(C(8))));
+}
+
 static void sample_matmul(Sample *s, OpId op)
 {
     ValueId in[] = { f32_in(s, DIMS(s->B, C(2), s->T, C(8))), f32_in(s, DIMS(C(8), C(4))) };
@@ -543,7 +548,7 @@ static void place_view(const Node *n, const Value *in, Value *out)
     out->place.buffer = in->place.buffer;
     out->place.offset = in->place.offset;
     CHECK(shape_strides(&out->type.shape, stride), "a sample is small");
-    if (n->op == OP_reshape)
+    if (n->op == OP_reshape || n->op == OP_after)
         return;
     int added = out->type.shape.rank - in->type.shape.rank;
     for (int i = 0; i < out->type.shape.rank; i++)

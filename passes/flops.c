@@ -1,5 +1,5 @@
 /* What nodes cost in operations. */
-#include "codegen/summary.h"
+#include "passes/flops.h"
 
 static double elements(const Graph *g, ValueId v, const int64_t sizes[MAX_SYMBOLS])
 {

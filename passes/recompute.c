@@ -1,0 +1,253 @@
+/* Recomputation: compute again, behind the forward pass, what would otherwise be kept for it.
+ *
+ * needs  an output `loss`; decomposed, no buffers; no cse behind it
+ * keeps  every bit of what the program computes: a copy is the same node on the same bits
+ *
+ * Without a limit, row ops are computed again as long as that is nearly free.  With one, the least
+ * work that meets it is looked for among the choices of two numbers: how many narrow places of the
+ * forward pass lie between two that are kept (the segments of Chen et al. 2016), and the price of
+ * work in bytes, for which recompute_cut knows the best choice; then, between the last choice that
+ * did not meet the limit and the first that did, how much of the forward pass follows the second.
+ * Every choice is measured by running the passes that follow on a copy of the graph, so what is
+ * promised is what the pool's planner delivers.  (Jain et al. 2020, "Checkmate", search the same
+ * choices with exact lifetimes as an integer program.) */
+#include "passes/recompute.h"
+
+#include "passes/pass.h"
+#include "passes/peak.h"
+
+#include "base/check.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Row ops are computed again without being asked for where that is at most this part of all work. */
+static const double FREE_WORK = 0.02;
+
+typedef struct Choose {
+    Recompute *r;
+    PassContext *cx;
+    Arena trial;                        /* reset after each */
+    bool *keep;                         /* the choice that is tried */
+    bool *best;                         /* the least work that meets the limit */
+    double best_work;                   /* INFINITY: none does */
+    bool *least;                        /* the choice of the smallest pool */
+    int64_t least_pool;
+    bool *loose, *tight;                /* between which the last step looks */
+} Choose;
+
+static bool *new_choice(const Choose *c)
+{
+    return arena_array(c->cx->scratch, c->r->g->n_values, sizeof(bool));
+}
+
+static void copy_choice(const Choose *c, bool *to, const bool *from)
+{
+    memcpy(to, from, c->r->g->n_values * sizeof *to);
+}
+
+/* ---- trying ----------------------------------------------------------------------------------- */
+
+/* The passes behind this one, on a copy of the graph with this choice. */
+static Graph *finish(Choose *c, const bool *keep, double *work)
+{
+    Arena *scratch = arena_alloc(&c->trial, sizeof *scratch);
+    Graph *g = graph_clone(c->r->g, &c->trial);
+    int row = 0;
+    arena_init(scratch, c->cx->scratch->on_out_of_memory);
+    while (strcmp(pass_table[row].name, "recompute") != 0)
+        row++;
+    *work = recompute_apply(c->r, keep, g, scratch);
+    for (row++; row < n_passes; row++) {
+        const PassInfo *pass = &pass_table[row];
+        PassContext cx = { .options = c->cx->options, .scratch = scratch, .diags = c->cx->diags };
+        if (!(pass->programs & 1u << c->cx->options->program) || pass->level > cx.options->level)
+            continue;
+        arena_reset(scratch);
+        const bool done = pass->run(g, &cx);
+        CHECK(done, "pass %s reports mistakes after recompute", pass->name);
+    }
+    arena_free(scratch);
+    return g;
+}
+
+/* Does the choice in c->keep meet the limit? */
+static bool meets(Choose *c)
+{
+    double work;
+    const Graph *g = finish(c, c->keep, &work);
+    const int64_t pool = g->pool_bytes;
+    arena_reset(&c->trial);
+    if (pool < c->least_pool) {
+        c->least_pool = pool;
+        copy_choice(c, c->least, c->keep);
+    }
+    if (pool > c->cx->options->memory_limit)
+        return false;
+    if (work < c->best_work) {
+        c->best_work = work;
+        copy_choice(c, c->best, c->keep);
+    }
+    return true;
+}
+
+/* ---- segments --------------------------------------------------------------------------------- */
+
+/* Keeps what crosses every `step`-th narrow place, counted from the last. */
+static void force_segments(const Recompute *r, uint32_t step, bool *forced)
+{
+    const Graph *g = r->g;
+    memset(forced, 0, g->n_values * sizeof *forced);
+    for (NodeId n = 0; n < g->n_nodes; n++) {
+        if (r->stage[n] != STAGE_FORWARD)
+            continue;
+        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+            const ValueId v = r->base[node_input(g, &g->nodes[n], i)];
+            for (uint32_t k = r->n_narrow; k > 0; k = k > step ? k - step : 0)
+                forced[v] = forced[v] || (g->values[v].def <= r->narrow[k - 1]
+                                          && n > r->narrow[k - 1]);
+        }
+    }
+}
+
+/* ---- the search ------------------------------------------------------------------------------- */
+
+enum { LOWEST_PRICE = -14, HIGHEST_PRICE = 8, N_HALVINGS = 6 };     /* powers of two */
+
+static bool try_price(Choose *c, const bool *forced, double power)
+{
+    const CutOptions o = { .price = exp2(power), .forced = forced };
+    recompute_cut(c->r, &o, c->keep);
+    return meets(c);
+}
+
+/* The part of the forward pass that follows the tight choice, halved as often as pays. */
+static void try_parts(Choose *c)
+{
+    const Graph *g = c->r->g;
+    NodeId low = 0, high = c->r->root;
+    for (int k = 0; k < N_HALVINGS && high - low > 1; k++) {
+        const NodeId middle = low + (high - low) / 2;
+        for (ValueId v = 0; v < g->n_values; v++)
+            c->keep[v] = g->values[v].def < middle ? c->tight[v] : c->loose[v];
+        if (meets(c))
+            high = middle;
+        else
+            low = middle;
+    }
+}
+
+static void try_segments(Choose *c, const bool *forced)
+{
+    double low = LOWEST_PRICE, high = HIGHEST_PRICE;
+    if (!try_price(c, forced, low))
+        return;
+    copy_choice(c, c->tight, c->keep);
+    memset(c->loose, true, c->r->g->n_values * sizeof *c->loose);
+    for (int k = 0; k < N_HALVINGS; k++) {
+        const double middle = (low + high) / 2;
+        if (try_price(c, forced, middle)) {
+            low = middle;
+            copy_choice(c, c->tight, c->keep);
+        } else {
+            high = middle;
+            copy_choice(c, c->loose, c->keep);
+        }
+    }
+    try_parts(c);
+}
+
+/* Every price on a grid: where halving finds nothing. */
+static void try_all_prices(Choose *c, const bool *forced)
+{
+    for (int power = HIGHEST_PRICE; power >= LOWEST_PRICE; power -= 2)
+        try_price(c, forced, power);
+}
+
+static void search(Choose *c)
+{
+    bool *forced = new_choice(c);
+    const uint32_t most = c->r->n_narrow > 0 ? c->r->n_narrow : 1;
+    memset(c->keep, true, c->r->g->n_values * sizeof *c->keep);
+    if (meets(c))
+        return;
+    for (uint32_t step = 1; step <= most; step += step / 2 + 1) {
+        force_segments(c->r, step, forced);
+        try_segments(c, forced);
+    }
+    for (uint32_t step = 1; step <= most && isinf(c->best_work); step += step / 2 + 1) {
+        force_segments(c->r, step, forced);
+        try_all_prices(c, forced);
+    }
+}
+
+/* ---- without a limit -------------------------------------------------------------------------- */
+
+static void choose_free(Choose *c)
+{
+    CutOptions o = { .price = 1, .rows_only = true };
+    for (double work = INFINITY; work > FREE_WORK * c->r->total_work; o.price *= 2) {
+        recompute_cut(c->r, &o, c->best);
+        Graph *g = graph_clone(c->r->g, &c->trial);
+        work = recompute_apply(c->r, c->best, g, &c->trial);
+        arena_reset(&c->trial);
+    }
+}
+
+/* ---- the pass --------------------------------------------------------------------------------- */
+
+/* What is alive at the peak of the smallest pool, the most first. */
+static void note_what_dominates(Choose *c, const Graph *g)
+{
+    enum { MOST = 5 };
+    const Peak peak = peak_find(g, &c->trial, &c->trial);
+    uint32_t n;
+    const PeakGroup *groups = peak_groups(g, &peak, &c->trial, &n);
+    for (uint32_t i = 0; i < n && i < MOST; i++) {
+        const Node *node = &g->nodes[groups[i].node];
+        char bytes[32];
+        str_bytes(bytes, sizeof bytes, (uint64_t)groups[i].bytes);
+        diag_note(c->cx->diags, node->span, "%s in %u tensor%s of %s%s%s", bytes, groups[i].n,
+                  groups[i].n == 1 ? "" : "s", op_info(node->op)->name, *node->path ? " in " : "",
+                  node->path);
+    }
+}
+
+static bool refuse(Choose *c)
+{
+    const PassOptions *o = c->cx->options;
+    double work;
+    const Graph *g = finish(c, c->least, &work);
+    diag_error(c->cx->diags, (Span){ 0 }, DIAG_E0433,
+               "program %s cannot do with %lld bytes of pool; the least it can be given is %lld",
+               program_name(o->program), (long long)o->memory_limit, (long long)c->least_pool);
+    note_what_dominates(c, g);
+    return false;
+}
+
+bool pass_recompute(Graph *g, PassContext *cx)
+{
+    const PassOptions *o = cx->options;
+    Recompute r = recompute_facts(g, cx->scratch);
+    Choose c = { .r = &r, .cx = cx, .best_work = INFINITY, .least_pool = INT64_MAX };
+    bool done = true;
+    c.keep = new_choice(&c);
+    c.best = new_choice(&c);
+    c.least = new_choice(&c);
+    c.loose = new_choice(&c);
+    c.tight = new_choice(&c);
+    if (o->memory_limit == INT64_MAX)
+        memset(c.best, true, g->n_values * sizeof *c.best);
+    arena_init(&c.trial, cx->scratch->on_out_of_memory);
+    if (o->memory_limit == 0)
+        choose_free(&c);
+    else if (o->memory_limit < INT64_MAX)
+        search(&c);
+    if (o->memory_limit > 0 && o->memory_limit < INT64_MAX && isinf(c.best_work))
+        done = refuse(&c);
+    arena_free(&c.trial);
+    if (done)
+        recompute_apply(&r, c.best, g, cx->scratch);
+    return done;
+}
