@@ -3,6 +3,7 @@
 #include "codegen/report_parts.h"
 
 #include "codegen/lower.h"
+#include "passes/flops.h"
 #include "passes/fusion_report.h"
 
 typedef struct Facts {
