@@ -7,7 +7,7 @@
 enum { C, A, B };
 
 /* Immediates: i[..]. */
-enum { ACCUMULATE, HAS_BIAS, HAS_RESIDUAL, ACTIVATION };
+enum { ACCUMULATE, HAS_BIAS, HAS_RESIDUAL, ACTIVATION, PRECISION };
 
 static const Operand *bias_of(const Call *call)
 {
@@ -75,6 +75,9 @@ static bool check_immediates(const Call *call, Error *err)
         if (call->i[i] != 0 && call->i[i] != 1)
             return error_set(err, "gemm: %s is %lld, expected 0 or 1", names[i],
                              (long long)call->i[i]);
+    if (call->i[PRECISION] != 0 && call->i[PRECISION] != 1)
+        return error_set(err, "gemm: precision is %lld, expected 0 (float) or 1 (bf16)",
+                         (long long)call->i[PRECISION]);
     const int64_t act = call->i[ACTIVATION];
     if (act < 0 || act >= N_ROW_OPS || row_op_kind((RowOp)act) != ROW_MAP1 ||
         act == ROW_i32_neg || act == ROW_i32_to_f32 || act == ROW_f32_to_i32)
@@ -97,6 +100,12 @@ static bool check_epilogue(const Call *call, Error *err)
                                       operand_check_same(call, C, residual, err));
 }
 
+static bool check_factor(const Call *call, int32_t i, int32_t rank, Error *err)
+{
+    DType t = call->operand[i].dtype;
+    return operand_check(call, i, t == DTYPE_bf16 ? t : DTYPE_f32, rank, err);
+}
+
 static bool check(const Call *call, Error *err)
 {
     if (!check_immediates(call, err) ||
@@ -106,8 +115,7 @@ static bool check(const Call *call, Error *err)
     if (rank < 2)
         return error_set(err, "gemm: rank %d, expected at least 2", rank);
     if (!operand_check_rows(call, C, DTYPE_f32, rank, err) ||
-        !operand_check(call, A, DTYPE_f32, rank, err) ||
-        !operand_check(call, B, DTYPE_f32, rank, err) ||
+        !check_factor(call, A, rank, err) || !check_factor(call, B, rank, err) ||
         !operand_check_leading(call, C, A, rank - 1, err) ||
         !operand_check_leading(call, C, B, rank - 2, err) ||
         !check_distinct(&call->operand[C], err))
@@ -219,6 +227,13 @@ static void prepare(Call *call)
     call->n_tasks = batch * ceil_div(rows, tile_m) * ceil_div(columns, tile_n);
 }
 
+static GemmKind kind(const Call *call, int32_t i)
+{
+    if (call->operand[i].dtype == DTYPE_bf16)
+        return GEMM_WIDENED;
+    return call->i[PRECISION] ? GEMM_ROUNDED : GEMM_FLOAT;
+}
+
 Gemm gemm_bind(const Call *call)
 {
     const int64_t *d = call->derived;
@@ -232,6 +247,8 @@ Gemm gemm_bind(const Call *call)
         .alpha = (float)call->f[0], .accumulate = call->i[ACCUMULATE] != 0,
         .bias = bias_of(call) ? bias_of(call)->data : NULL, .r_m = d[AT_R_M],
         .finish = finishes(call), .activation = (RowOp)call->i[ACTIVATION],
+        .rounds = call->i[PRECISION] != 0,
+        .a_kind = kind(call, A), .b_kind = kind(call, B),
     };
     if (d[AT_SWAPPED]) {
         g.n = g.m;
@@ -244,6 +261,8 @@ Gemm gemm_bind(const Call *call)
         g.c_m = 0;
         g.ia = B;
         g.ib = A;
+        g.a_kind = kind(call, B);
+        g.b_kind = kind(call, A);
     }
     g.tiles_m = ceil_div(g.m, g.tile_m);
     g.tiles_n = ceil_div(g.n, g.tile_n);
@@ -251,15 +270,31 @@ Gemm gemm_bind(const Call *call)
     return g;
 }
 
-void gemm_seek(Gemm *g, const Call *call, int64_t batch)
+/* g with a, b and c at matrix `batch` of the leading axes. */
+static void seek(Gemm *g, const Call *call, int64_t batch)
 {
     const Operand *o = call->operand;
-    g->a = (const float *)o[g->ia].data + leading_offset(&o[C], &o[g->ia], g->lead, batch);
-    g->b = (const float *)o[g->ib].data + leading_offset(&o[C], &o[g->ib], g->lead, batch);
+    g->a = gemm_at(o[g->ia].data, g->a_kind, leading_offset(&o[C], &o[g->ia], g->lead, batch));
+    g->b = gemm_at(o[g->ib].data, g->b_kind, leading_offset(&o[C], &o[g->ib], g->lead, batch));
     g->c = (float *)o[C].data + leading_offset(&o[C], &o[C], g->lead, batch);
     const Operand *r = residual_of(call);
     if (r)
         g->residual = (const float *)r->data + leading_offset(&o[C], r, g->lead, batch);
+}
+
+int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r)
+{
+    int64_t inner = g->across ? g->tiles_n : g->tiles_m, outer = g->across ? g->tiles_m : g->tiles_n;
+    int64_t i = first % inner, o = first / inner % outer, n_i = min_i64(inner - i, last - first);
+    int64_t n_o = n_i == inner ? min_i64((last - first) / inner, outer - o) : 1;
+    int64_t tile_m = g->across ? o : i, down = g->across ? n_o : n_i;
+    int64_t tile_n = g->across ? i : o, along = g->across ? n_i : n_o;
+    *r = (GemmRect){
+        .m0 = tile_m * g->tile_m, .m1 = min_i64((tile_m + down) * g->tile_m, g->m),
+        .n0 = tile_n * g->tile_n, .n1 = min_i64((tile_n + along) * g->tile_n, g->n),
+    };
+    seek(g, call, first / (inner * outer));
+    return n_i * n_o;
 }
 
 /* A block of B and a panel of A, at their upper bounds for these sizes. */
@@ -269,13 +304,18 @@ static size_t scratch(const Call *call)
     int64_t k = min_i64(dim(&call->operand[A], 0), GEMM_BLOCK_K);
     int64_t n = dim(c, 0) == 1 ? count_elements(c) : dim(c, 0);
     n = min_i64(round_up(max_i64(n, 1), GEMM_PANEL_N), GEMM_BLOCK_N);
-    return sizeof(float) * (size_t)(k * (n + GEMM_PANEL_M));
+    size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_PANEL_M));
+    if (call->i[PRECISION] == 0)
+        return floats;
+    k = min_i64(round_up(dim(&call->operand[A], 0), GEMM16_STEP), GEMM16_BLOCK_K);
+    size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + k * (n + GEMM16_CHUNK_M));
+    return halves > floats ? halves : floats;
 }
 
-/* Elements in memory: an axis of stride 0 repeats what is there. */
-static double n_stored(const Operand *o)
+/* Bytes in memory: an axis of stride 0 repeats what is there. */
+static double bytes_stored(const Operand *o)
 {
-    double n = 1;
+    double n = (double)dtype_size(o->dtype);
     for (int32_t i = 0; i < o->rank; i++)
         if (o->stride[i] != 0 || o->dim[i] == 0)
             n *= (double)o->dim[i];
@@ -289,8 +329,8 @@ static KernelCost cost(const Call *call)
     double n_c = (double)count_elements(c);
     return (KernelCost){
         .flops = 2 * n_c * (double)dim(a, 0),
-        .bytes = 4 * (n_stored(a) + n_stored(b) + (call->i[ACCUMULATE] ? 2 : 1) * n_c +
-                      (bias ? n_stored(bias) : 0) + (r ? n_stored(r) : 0)),
+        .bytes = bytes_stored(a) + bytes_stored(b) + (call->i[ACCUMULATE] ? 8 : 4) * n_c +
+                 (bias ? bytes_stored(bias) : 0) + (r ? bytes_stored(r) : 0),
     };
 }
 

@@ -15,6 +15,9 @@
  * A bias, an activation and a residual are applied to a tile of C when the last block of K has been
  * added to it, while it lies in the first-level cache.
  *
+ * Operands of two bytes, and precision 1, are a matter of packing alone: it widens, rounds, or both.
+ * Sets that multiply bf16 pack that instead of floats (gemm_bf16.inc).
+ *
  * An element of C is one chain of fused multiply-adds over k from zero for each block of K, added
  * to C block by block; so its bits depend on the sizes, not on where the cuts of tiles fall. */
 #ifndef KERNELS_GEMM_H
@@ -30,11 +33,29 @@ enum {
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */
 };
 
+/* The same for products of bf16 (gemm_bf16.inc): packed in squares of SIDE items by STEP of K. */
+enum {
+    GEMM16_STEP = 32, GEMM16_SIDE = 16,
+    GEMM16_SQUARE = GEMM16_STEP * GEMM16_SIDE,
+    GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
+    GEMM16_BLOCK_K = 2 * GEMM_BLOCK_K,      /* of the same bytes as floats */
+    GEMM16_CHUNK_M = 128,                   /* rows of A packed at a time, at most */
+    GEMM16_SPARE = 2 * 4 * 16 * 16,         /* elements for a set's tiles, before the packed operands */
+};
+
+/* What an element of an operand is, and becomes. */
+typedef enum GemmKind {
+    GEMM_FLOAT,                 /* a float */
+    GEMM_WIDENED,               /* bf16, exact as a float */
+    GEMM_ROUNDED,               /* a float that is rounded to bf16 first */
+} GemmKind;
+
 /* The product of a prepared call; leading axes that remain are a batch. */
 typedef struct Gemm {
-    const float *a, *b;
+    const void *a, *b;
     float *c;
     const float *bias, *residual;               /* NULL without */
+    GemmKind a_kind, b_kind;
     int64_t m, n, k;
     int64_t a_m, a_k, b_k, b_n, c_m, r_m;       /* strides; r: the residual */
     int64_t tile_m, tile_n, tiles_m, tiles_n;
@@ -45,12 +66,23 @@ typedef struct Gemm {
     bool accumulate;
     bool finish;                                /* there is a bias, an activation or a residual */
     RowOp activation;
+    bool rounds;                                /* precision 1: both operands are bf16, or become it */
     bool across;                                /* tasks run along rows of tiles */
 } Gemm;
 
 Gemm gemm_bind(const Call *call);
 
-/* g with a, b and c at matrix `batch` of the leading axes. */
-void gemm_seek(Gemm *g, const Call *call, int64_t batch);
+/* A part of C: rows [m0, m1), columns [n0, n1). */
+typedef struct GemmRect { int64_t m0, m1, n0, n1; } GemmRect;
+
+/* The largest rectangle that tasks [first, last) begin with; g's a, b and c are set to its matrix of
+ * the leading axes.  Returns how many tasks it is. */
+int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r);
+
+/* Where element `i` of an operand lies. */
+static inline const void *gemm_at(const void *p, GemmKind kind, int64_t i)
+{
+    return (const char *)p + i * (kind == GEMM_WIDENED ? 2 : 4);
+}
 
 #endif

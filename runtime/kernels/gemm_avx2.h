@@ -12,14 +12,37 @@ static inline vf g_fma(vf a, vf b, vf c)
     return v_fma(a, b, c);
 }
 
+static inline vf g_load_bf16(const uint16_t *p)
+{
+    __m256i x = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16));
+}
+
+static inline vf g_load_bf16_n(const uint16_t *p, size_t n)
+{
+    uint16_t x[VL] = { 0 };
+    memcpy(x, p, n * sizeof *x);
+    return g_load_bf16(x);
+}
+
+/* Four elements of a row. */
+static inline __attribute__((always_inline)) __m128 g_load4(bool bf16, const void *row, int64_t k)
+{
+    if (!bf16)
+        return _mm_loadu_ps((const float *)row + k);
+    __m128i half = _mm_loadl_epi64((const void *)((const uint16_t *)row + k));
+    return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), half));
+}
+
 /* Half-rows i and i + 4 share a register, so that no shuffle crosses its halves. */
-static inline void g_transpose_block(const float *const *row, int64_t k, float *dst, int64_t dst_ld)
+static inline __attribute__((always_inline)) void
+g_transpose(bool bf16, const void *const *row, int64_t k, float *dst, int64_t dst_ld)
 {
     for (int j = 0; j < VL; j += 4) {
         vf x[4];
         for (int i = 0; i < 4; i++)
-            x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i] + k + j)),
-                                        _mm_loadu_ps(row[i + 4] + k + j), 1);
+            x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(g_load4(bf16, row[i], k + j)),
+                                        g_load4(bf16, row[i + 4], k + j), 1);
         vf a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
         vf c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
         v_store(dst + (j + 0) * dst_ld, _mm256_shuffle_ps(a, c, 0x44));

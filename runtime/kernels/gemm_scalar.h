@@ -5,7 +5,9 @@
  *  GEMM_WIDE(X)            X(rows, nv): tiles for few rows, where B is streamed from memory
  *  GEMM_DOT(X)             X(rows, columns): tiles of dot products, likewise
  *  g_fma(a, b, c)          a b + c as fast as the machine has it; here rounded twice
- *  g_transpose_block       dst[j * dst_ld + i] = row[i][k + j] for i and j below VL */
+ *  g_load_bf16(p)          VL numbers of bf16 as floats; g_load_bf16_n(p, n): n, the rest zero
+ *  g_transpose       dst[j * dst_ld + i] = row[i][k + j] for i and j below VL; rows of floats,
+ *                          or of bf16 */
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
@@ -19,11 +21,26 @@ static inline vf g_fma(vf a, vf b, vf c)
     return v_add(v_mul(a, b), c);
 }
 
-static inline void g_transpose_block(const float *const *row, int64_t k, float *dst, int64_t dst_ld)
+static inline vf g_load_bf16_n(const uint16_t *p, size_t n)
+{
+    float x[VL] = { 0 };
+    for (size_t i = 0; i < n; i++)
+        x[i] = f32_of_bf16(p[i]);
+    return v_load(x);
+}
+
+static inline vf g_load_bf16(const uint16_t *p)
+{
+    return g_load_bf16_n(p, VL);
+}
+
+static inline void g_transpose(bool bf16, const void *const *row, int64_t k, float *dst,
+                                     int64_t dst_ld)
 {
     for (int64_t i = 0; i < VL; i++)
         for (int64_t j = 0; j < VL; j++)
-            dst[j * dst_ld + i] = row[i][k + j];
+            dst[j * dst_ld + i] = bf16 ? f32_of_bf16(((const uint16_t *)row[i])[k + j])
+                                       : ((const float *)row[i])[k + j];
 }
 
 #endif

@@ -1,4 +1,14 @@
 /* The kernels that gain from AMX: tiles of bf16 and of bytes; the others are those of weaker sets. */
 #include "runtime/kernels/select.h"
+#include "runtime/kernels/simd_avx512.h"
 
-const KernelTable kernels_own_amx = { .isa = ISA_amx };
+
+#define K(name) k_##name##_amx
+#define GEMM16_TILES "runtime/kernels/gemm_amx.inc"
+#define GEMM_TABLE kernels_own_avx512
+#include "runtime/kernels/gemm_bf16.inc"
+
+const KernelTable kernels_own_amx = {
+    .isa = ISA_amx,
+    .run = { [KERNEL_gemm] = K(gemm) },
+};

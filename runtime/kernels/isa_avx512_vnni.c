@@ -1,4 +1,15 @@
 /* The kernels that gain from AVX-512 with VNNI and BF16; the others are those of weaker sets. */
 #include "runtime/kernels/select.h"
+#include "runtime/kernels/simd_avx512.h"
 
-const KernelTable kernels_own_avx512_vnni = { .isa = ISA_avx512_vnni };
+#include <string.h>
+
+#define K(name) k_##name##_avx512_vnni
+#define GEMM16_TILES "runtime/kernels/gemm_avx512_vnni.inc"
+#define GEMM_TABLE kernels_own_avx512
+#include "runtime/kernels/gemm_bf16.inc"
+
+const KernelTable kernels_own_avx512_vnni = {
+    .isa = ISA_avx512_vnni,
+    .run = { [KERNEL_gemm] = K(gemm) },
+};

@@ -22,9 +22,15 @@
  *                      [bias[N] rows], [residual[.., M, N] rows];        i1 = has bias, i2 = has
  *                      C = act(alpha A B (+ C) + bias) + residual;       residual, i3 = act, a RowOp
  *                      leading axes of A and B broadcast by stride 0;    of one float input (ROW_copy:
- *                      a transposed operand is one whose strides say     none)
+ *                      a transposed operand is one whose strides say     none), i4 = precision
  *                      so; any strides.  What follows the product has the bits of the row program
- *                      that would compute it from C; the residual shares no memory with C
+ *                      that would compute it from C; the residual shares no memory with C.
+ *                      A and B are f32 or bf16 each, all else is f32.  Precision 0: products of
+ *                      floats, bf16 widened exactly.  Precision 1: floats of A and B are rounded to
+ *                      bf16 (nearest, ties to even), and products, exact in float, are summed in
+ *                      float; subnormal numbers, given or met on the way, may count as zero.  An
+ *                      element is within (K + 4) 2^-24 of its sum of magnitudes either way; the order
+ *                      of its sum depends on sizes, strides and instruction set alone (gemm.h)
  *  gemm_q              C[.., M, N] rows, A[.., M, K] rows, B[N, K]       f0 = alpha
  *                      rows of blocks (q8_0 .. q6_k, base/dtypes.def); C = alpha Q(A) B'.
  *                      Q rounds each row of A in blocks as long as B's (32, or 256): in float,

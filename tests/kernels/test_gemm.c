@@ -2,7 +2,9 @@
  *
  * Tolerance: a float sum of K products in any order, then scaled and added to C, is off by at most
  * gamma = (K + 3) u / (1 - (K + 3) u) of the sum of magnitudes, u = 2^-24 (Higham, "Accuracy and
- * Stability of Numerical Algorithms", 3.1); products rounded apart from sums cost one u more.
+ * Stability of Numerical Algorithms", 3.1); products rounded apart from sums cost one u more.  At
+ * precision 1 the same holds of operands rounded to bf16, and each of K steps may flush what is below
+ * the smallest normal number.
  *
  * Operands end where a page that may not be touched begins, scratch is filled with NaN, and every
  * element of C's memory that is not C's must keep its value. */
@@ -14,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/half.h"
 #include "base/random.h"
 #include "runtime/kernels/select.h"
 
@@ -102,11 +105,15 @@ static int64_t at(const Operand *o, int64_t index)
 static void fill(Product *p)
 {
     for (int i = 0; i < 3; i++) {
-        size_t n = (size_t)extent(&p->operand[i]);
-        p->memory[i] = guarded(n * sizeof(float));
-        p->operand[i].data = p->memory[i].p;
+        Operand *o = &p->operand[i];
+        size_t n = (size_t)extent(o);
+        p->memory[i] = guarded(n * dtype_size(o->dtype));
+        o->data = p->memory[i].p;
         for (size_t j = 0; j < n; j++)
-            p->memory[i].p[j] = draw_float();
+            if (o->dtype == DTYPE_bf16)
+                ((uint16_t *)o->data)[j] = bf16_of_f32(draw_float());
+            else
+                ((float *)o->data)[j] = draw_float();
     }
     p->call.kernel = KERNEL_gemm;
     p->call.n_operands = 3;
@@ -136,16 +143,25 @@ static void run(const Product *p, const KernelTable *table, int pieces)
     release(&scratch);
 }
 
+/* Element `index` of a factor, as the product takes it. */
+static double factor(const Product *p, int i, int64_t index)
+{
+    const Operand *o = &p->operand[i];
+    if (o->dtype == DTYPE_bf16)
+        return (double)f32_of_bf16(((const uint16_t *)o->data)[at(o, index)]);
+    float x = ((const float *)o->data)[at(o, index)];
+    return (double)(p->call.i[4] ? f32_of_bf16(bf16_of_f32(x)) : x);
+}
+
 /* The sum for element `index` of C, and the sum of magnitudes that bounds its error. */
 static double oracle(const Product *p, const float *c, int64_t index, double *magnitude)
 {
-    const Operand *oc = &p->operand[0], *oa = &p->operand[1], *ob = &p->operand[2];
+    const Operand *oc = &p->operand[0], *oa = &p->operand[1];
     int64_t n = oc->dim[oc->rank - 1], k = oa->dim[oa->rank - 1];
     int64_t row = index / n, batch = row / oc->dim[oc->rank - 2], column = index % n;
     double sum = 0, size = 0;
     for (int64_t i = 0; i < k; i++) {
-        double a = (double)((const float *)oa->data)[at(oa, row * k + i)];
-        double b = (double)((const float *)ob->data)[at(ob, (batch * k + i) * n + column)];
+        double a = factor(p, 1, row * k + i), b = factor(p, 2, (batch * k + i) * n + column);
         sum += a * b;
         size += fabs(a * b);
     }
@@ -158,8 +174,8 @@ static void assert_close(const Product *p, const char *isa, int64_t index, doubl
                          double magnitude)
 {
     const Operand *a = &p->operand[1];
-    double u = 0x1p-24, ku = ((double)a->dim[a->rank - 1] + 4) * u;
-    double bound = ku / (1 - ku) * magnitude + FLT_MIN;
+    double u = 0x1p-24, k = (double)a->dim[a->rank - 1], ku = (k + 4) * u;
+    double bound = ku / (1 - ku) * magnitude + (k + 1) * (double)FLT_MIN;
     bool same = isnan(want) ? isnan(got) : isinf(want) ? got == want : fabs(got - want) <= bound;
     if (!same)
         fail_msg("%s: element %lld is %.9g, expected %.9g within %.3g", isa, (long long)index, got,
@@ -223,16 +239,33 @@ static Operand matrix(int64_t rows, int64_t columns, Layout layout, int64_t pad)
     return o;
 }
 
+/* Types of A and B, and precision: all that a product may ask for. */
+static const struct { DType a, b; int64_t precision; } modes[] = {
+    { DTYPE_f32, DTYPE_f32, 1 },  { DTYPE_f32, DTYPE_bf16, 0 },  { DTYPE_f32, DTYPE_bf16, 1 },
+    { DTYPE_bf16, DTYPE_f32, 0 }, { DTYPE_bf16, DTYPE_bf16, 1 }, { DTYPE_bf16, DTYPE_f32, 1 },
+    { DTYPE_bf16, DTYPE_bf16, 0 },
+};
+
+/* A product of floats, and of one mode after the other. */
 static void verify_plain(int64_t m, int64_t n, int64_t k, Layout a, Layout b, int64_t pad,
                          double alpha, bool accumulate)
 {
-    Product p = { .operand = { matrix(m, n, ROWS, pad), matrix(m, k, a, pad),
-                               matrix(k, n, b, pad) } };
-    p.call.f[0] = alpha;
-    p.call.i[0] = accumulate;
-    fill(&p);
-    verify(&p);
-    free_product(&p);
+    static size_t turn;
+    for (int plain = 0; plain < 2; plain++) {
+        Product p = { .operand = { matrix(m, n, ROWS, pad), matrix(m, k, a, pad),
+                                   matrix(k, n, b, pad) } };
+        p.call.f[0] = alpha;
+        p.call.i[0] = accumulate;
+        if (!plain) {
+            size_t mode = turn++ % COUNT_OF(modes);
+            p.operand[1].dtype = modes[mode].a;
+            p.operand[2].dtype = modes[mode].b;
+            p.call.i[4] = modes[mode].precision;
+        }
+        fill(&p);
+        verify(&p);
+        free_product(&p);
+    }
 }
 
 static void test_layouts(void **state)
@@ -479,6 +512,7 @@ static void test_epilogues(void **state)
             const Operand residual = matrix(m, n, ROWS, 5);
             p.call.f[0] = 0.7;
             p.call.i[0] = mode % 5 == 4;
+            p.call.i[4] = i % 2;
             fill(&p);
             verify_finished(&p, mode & 4 ? &residual : NULL, mode & 8, acts[(i + (size_t)mode) % 3]);
             free_product(&p);
@@ -540,6 +574,7 @@ static void test_not_finite(void **state)
                                    matrix(k, n, i % 2 ? COLUMNS : ROWS, 0) } };
         p.call.f[0] = 1;
         p.call.i[0] = i % 4 >= 2;
+        p.call.i[4] = i % 16 >= 8;
         fill(&p);
         memset(p.operand[1].data, 0, (size_t)k * sizeof(float));
         ((float *)p.operand[2].data)[draw(n * k)] = special[i % 3];
@@ -581,7 +616,8 @@ static void test_scratch(void **state)
             int64_t k = axis == 2 ? size : 2000;
             Operand operand[3] = { matrix(m, n, ROWS, 0), matrix(m, k, ROWS, 0),
                                    matrix(k, n, ROWS, 0) };
-            Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand };
+            Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand,
+                          .i = { [4] = axis == 2 } };
             kernel_prepare(&call);
             size_t bytes = kernel_scratch(&call);
             assert_true(bytes >= last);
@@ -617,7 +653,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     const Operand c = matrix(4, 6, ROWS, 0), a = matrix(4, 5, ROWS, 0), b = matrix(5, 6, ROWS, 0);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 12; i++) {
         Operand operand[3] = { c, a, b };
         Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = operand, .f = { 1 } };
         Error err = { "" };
@@ -633,6 +669,8 @@ static void test_refusals(void **state)
         case 7: operand[1].rank = 1; break;
         case 8: call.i[0] = 2; break;
         case 9: operand[1].stride[0] = -1; break;
+        case 10: call.i[4] = 2; break;
+        case 11: operand[0].dtype = DTYPE_bf16; break;
         }
         assert_false(kernel_check(&call, &err));
         assert_true(err.text[0] != '\0');
