@@ -1,7 +1,12 @@
 /* Tokenizers inside GGUF files: the same parts as a tokenizer.json would name, made from the values
- * `tokenizer.ggml.*`.  Two kinds are known: "llama", SentencePiece's byte pairs by score, and "gpt2",
- * byte-level BPE whose pattern the file names only by `tokenizer.ggml.pre`.  A name that is not in
- * the table below is an error. */
+ * `tokenizer.ggml.*`.
+ *
+ *   llama   SentencePiece's byte pairs, joined by score
+ *   gpt2    byte-level BPE, whose pattern the file names only by `tokenizer.ggml.pre`
+ *   bert    WordPiece
+ *   t5      Unigram
+ *
+ * Another kind, or a pattern that is not in pretokenizers.def, is an error. */
 #include "runtime/tokenizer/assemble.h"
 
 #include "base/check.h"
@@ -15,51 +20,37 @@
 /* What tokenizer.ggml.token_type says of a token. */
 enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
 
-enum { MAX_PATTERNS = 5, MAX_SCORED_TOKEN = 512 };
+#define SIGN "\xe2\x96\x81"             /* what SentencePiece writes for a space */
+
+enum { MAX_PATTERNS = 6, MAX_NAMES = 16, MAX_SCORED_TOKEN = 512, MAX_WORD = 100 };
 
 /* ---- the named patterns ----------------------------------------------------------------------- */
 
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
-#define ENDINGS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define REST(more) " ?[^\\s\\p{L}\\p{N}]+[\\r\\n" more "]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3(digits) ENDINGS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "|" REST("")
-#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CASED(endings, digits) \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" endings "|" \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" endings "|" digits "|" REST("/")
-
 typedef struct NamedPattern {
-    const char *names;                  /* between bars */
     const char *pattern[MAX_PATTERNS];  /* applied one after the other */
     bool ignore_merges, add_bos;
+    const char *name[MAX_NAMES];
 } NamedPattern;
 
 static const NamedPattern patterns[] = {
-    { "|gpt-2|phi-2|mpt|olmo|jais|jina-es|jina-de|roberta-bpe|", { GPT2 }, false, false },
-    { "|llama-bpe|llama3|llama-v3|falcon3|pixtral|", { LLAMA3("\\p{N}{1,3}") }, true, true },
-    { "|qwen2|deepseek-r1-qwen|stablelm2|megrez|hunyuan|", { LLAMA3("\\p{N}") }, false, false },
-    { "|chatglm-bpe|glm4|", { LLAMA3("\\p{N}{1,3}") }, false, false },
-    { "|smollm|starcoder|refact|command-r|codeshell|exaone|minerva-7b|", { "\\p{N}", GPT2 }, false,
-      false },
-    { "|falcon|", { "[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]" }, false, false },
-    { "|tekken|", { CASED("", "\\p{N}") }, true, true },
-    { "|gpt-4o|llama4|", { CASED(ENDINGS "?", "\\p{N}{1,3}") }, false, false },
-    { "|default|", { "[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]" }, false, false },
+#define P(...) { __VA_ARGS__ }
+#define PRE(patterns, ignore_merges, add_bos, ...) { patterns, ignore_merges, add_bos, { __VA_ARGS__ } },
+#include "runtime/tokenizer/pretokenizers.def"
+#undef PRE
+#undef P
 };
+
+static bool is_text(GgufString s, const char *text)
+{
+    return s.n == strlen(text) && memcmp(s.text, text, s.n) == 0;
+}
 
 static const NamedPattern *find_pattern(GgufString name, Error *err)
 {
-    char wanted[64];
-    if (name.n + 3 <= sizeof wanted && !memchr(name.text, '|', name.n)) {
-        wanted[0] = '|';
-        memcpy(wanted + 1, name.text, name.n);
-        wanted[name.n + 1] = '|';
-        wanted[name.n + 2] = 0;
-        for (size_t i = 0; i < COUNT_OF(patterns); i++)
-            if (strstr(patterns[i].names, wanted))
+    for (size_t i = 0; i < COUNT_OF(patterns); i++)
+        for (int k = 0; k < MAX_NAMES && patterns[i].name[k]; k++)
+            if (is_text(name, patterns[i].name[k]))
                 return &patterns[i];
-    }
     error_set(err, "tokenizer.ggml.pre is \"%.*s\", a pre-tokenizer that is not known here; no other "
               "would give the same ids", name.n > 60 ? 60 : (int)name.n, name.text);
     return NULL;
@@ -67,8 +58,22 @@ static const NamedPattern *find_pattern(GgufString name, Error *err)
 
 /* ---- the vocabulary --------------------------------------------------------------------------- */
 
-static bool read_vocab(const Gguf *g, Vocab *v, Error *err)
+/* WordPiece: files mark what begins a word, as SentencePiece does, and not what goes on with one. */
+static void unmark_word(Buf *out, GgufString s)
 {
+    const size_t n = sizeof SIGN - 1;
+    const bool bracketed = s.n > 1 && s.text[0] == '[' && s.text[s.n - 1] == ']';
+    const bool begins = s.n >= n && memcmp(s.text, SIGN, n) == 0;
+    buf_clear(out);
+    if (!bracketed && !begins)
+        buf_puts(out, "##");
+    buf_add(out, s.text + (begins ? n : 0), s.n - (begins ? n : 0));
+}
+
+static bool read_vocab(const Gguf *g, bool words, Vocab *v, Error *err)
+{
+    Buf unmarked = { 0 };
+    bool ok = true;
     const GgufValue *tokens = gguf_find(g, "tokenizer.ggml.tokens");
     GgufString s;
     if (!tokens || !tokens->is_array || tokens->type != GGUF_string || tokens->n > 1 << 24)
@@ -76,13 +81,19 @@ static bool read_vocab(const Gguf *g, Vocab *v, Error *err)
     if (!vocab_init(v, (size_t)tokens->n, err))
         return false;
     GgufWalk walk = gguf_walk(tokens);
-    for (int64_t id = 0; gguf_walk_next(&walk, &s); id++) {
-        if (!unicode_valid(s.text, s.n) || memchr(s.text, 0, s.n))
-            return error_set(err, "tokenizer.ggml.tokens: token %" PRId64 " is no text", id);
-        if (!vocab_add(v, s.text, s.n, id, err))
-            return error_prefix(err, "tokenizer.ggml.tokens");
+    for (int64_t id = 0; ok && gguf_walk_next(&walk, &s); id++) {
+        if (!unicode_valid(s.text, s.n) || memchr(s.text, 0, s.n)) {
+            ok = error_set(err, "token %" PRId64 " is no text", id);
+            break;
+        }
+        if (words) {
+            unmark_word(&unmarked, s);
+            s = (GgufString){ unmarked.data ? unmarked.data : "", unmarked.len };
+        }
+        ok = unmarked.failed ? error_set(err, "out of memory") : vocab_add(v, s.text, s.n, id, err);
     }
-    return true;
+    buf_free(&unmarked);
+    return ok || error_prefix(err, "tokenizer.ggml.tokens");
 }
 
 /* An array as long as the vocabulary, or NULL when it is missing. */
@@ -288,8 +299,6 @@ static json_t *make_model(json_t *unk, bool spm, bool ignore_merges)
                      spm, "byte_fallback", spm, "ignore_merges", ignore_merges);
 }
 
-#define SIGN "\xe2\x96\x81"             /* what SentencePiece writes for a space */
-
 static json_t *spm_normalizer(bool prefix)
 {
     json_t *steps = json_array();
@@ -328,7 +337,7 @@ static json_t *bpe_pretokenizer(const NamedPattern *p)
     return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", steps);
 }
 
-/* ---- the two kinds ---------------------------------------------------------------------------- */
+/* ---- the kinds --------------------------------------------------------------------------------- */
 
 static bool finish(HfTokenizer *t, const BpeOptions *o, MergeList *merges, json_t *frame, Error *err)
 {
@@ -392,7 +401,40 @@ static bool read_byte_level(HfTokenizer *t, const Gguf *g, const GgufValue *type
     return finish(t, &o, &merges, frame, err);
 }
 
-static bool read_roles(const Gguf *g, HfTokenizer *t, Error *err)
+static json_t *bert_normalizer(void)
+{
+    return json_pack("{s:s, s:b, s:b, s:n, s:b}", "type", "BertNormalizer", "clean_text", 1,
+                     "handle_chinese_chars", 1, "strip_accents", "lowercase", 1);
+}
+
+static bool read_wordpiece(HfTokenizer *t, const Gguf *g, const GgufValue *types, Error *err)
+{
+    bool bos = true, eos = true;
+    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
+    gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    json_t *unk = token_text(&t->vocab, t->role[HF_UNK]);
+    json_t *model = json_pack("{s:s, s:O, s:s, s:i}", "type", "WordPiece", "unk_token", unk,
+                              "continuing_subword_prefix", "##", "max_input_chars_per_word",
+                              MAX_WORD);
+    json_t *decoder = json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##", "cleanup", 1);
+    json_t *frame = make_frame(t, types, bert_normalizer(),
+                               json_pack("{s:s}", "type", "BertPreTokenizer"), make_post(t, bos, eos),
+                               decoder, model);
+    t->kind = MODEL_WORDPIECE;
+    if (!frame)
+        error_set(err, "out of memory");
+    else if (!json_is_string(unk))
+        error_set(err, "tokenizer.ggml.unknown_token_id is missing");
+    else
+        t->wordpiece = wordpiece_new(&t->vocab, json_string_value(unk), "##", MAX_WORD, err);
+    json_decref(unk);
+    if (t->wordpiece)
+        return assemble(t, frame, err);
+    json_decref(frame);
+    return false;
+}
+
+static bool read_roles(const Gguf *g, bool words, HfTokenizer *t, Error *err)
 {
     static const char *const keys[N_HF_ROLES] = {
         [HF_BOS] = "tokenizer.ggml.bos_token_id", [HF_EOS] = "tokenizer.ggml.eos_token_id",
@@ -407,6 +449,15 @@ static bool read_roles(const Gguf *g, HfTokenizer *t, Error *err)
             return error_set(err, "%s is %" PRIu64 " of %zu tokens", keys[r], id, t->vocab.n);
         t->role[r] = (int32_t)id;
     }
+    /* What BERT puts around a text has keys of its own, one of which is misspelt in every file. */
+    static const struct { const char *key; HfRole role; } around[] = {
+        { "tokenizer.ggml.cls_token_id", HF_BOS }, { "tokenizer.ggml.seperator_token_id", HF_EOS },
+    };
+    for (size_t i = 0; words && i < COUNT_OF(around); i++) {
+        uint64_t id;
+        if (gguf_get_u64(g, around[i].key, &id) && id < t->vocab.n)
+            t->role[around[i].role] = (int32_t)id;
+    }
     return true;
 }
 
@@ -416,15 +467,18 @@ static bool read_tokenizer(HfTokenizer *t, const Gguf *g, Error *err)
     const GgufValue *types;
     if (!gguf_get_string(g, "tokenizer.ggml.model", &model))
         return error_set(err, "tokenizer.ggml.model is missing: the file has no tokenizer");
-    if (!read_vocab(g, &t->vocab, err) || !read_roles(g, t, err) ||
+    const bool words = is_text(model, "bert");
+    if (!read_vocab(g, words, &t->vocab, err) || !read_roles(g, words, t, err) ||
         !find_array(g, "tokenizer.ggml.token_type", t->vocab.n, &types, err))
         return false;
-    if (model.n == 5 && memcmp(model.text, "llama", 5) == 0)
+    if (words)
+        return read_wordpiece(t, g, types, err);
+    if (is_text(model, "llama"))
         return read_spm(t, g, types, err);
-    if (model.n == 4 && memcmp(model.text, "gpt2", 4) == 0)
+    if (is_text(model, "gpt2"))
         return read_byte_level(t, g, types, err);
-    return error_set(err, "tokenizer.ggml.model is \"%.*s\"; \"llama\" and \"gpt2\" are supported",
-                     model.n > 60 ? 60 : (int)model.n, model.text);
+    return error_set(err, "tokenizer.ggml.model is \"%.*s\"; \"llama\", \"gpt2\" and \"bert\" are "
+                     "supported", model.n > 60 ? 60 : (int)model.n, model.text);
 }
 
 HfTokenizer *hf_tokenizer_of_gguf(const Gguf *g, Error *err)
