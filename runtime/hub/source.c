@@ -1,0 +1,327 @@
+/* Opening what somebody else published. */
+#include "runtime/hub/source.h"
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "runtime/hub/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool begins_as_gguf(const char *path)
+{
+    char magic[4] = { 0 };
+    FILE *f = fopen(path, "rb");
+    const bool ok = f && fread(magic, 1, sizeof magic, f) == sizeof magic;
+    if (f)
+        fclose(f);
+    return ok && memcmp(magic, "GGUF", sizeof magic) == 0;
+}
+
+bool source_is_there(const char *path)
+{
+    char config[MAX_SOURCE_PATH];
+    return is_directory(path) ? path_join(config, sizeof config, path, "config.json", NULL)
+                                    && file_exists(config)
+                              : begins_as_gguf(path);
+}
+
+/* ---- which files ------------------------------------------------------------------------------ */
+
+static bool add_file(Source *s, const char *name, Error *err)
+{
+    if (s->n_files == MAX_SOURCE_FILES)
+        return error_set(err, "%s: more than %d files of tensors", s->where, MAX_SOURCE_FILES);
+    return path_join(s->path[s->n_files++], MAX_SOURCE_PATH, s->where, name, err);
+}
+
+/* A name that stays in the folder. */
+static bool is_shard_name(const char *name)
+{
+    return name && *name && !strchr(name, '/') && strlen(name) < 256
+        && fnmatch("*.safetensors", name, 0) == 0;
+}
+
+static bool add_once(Source *s, const char *name, Error *err)
+{
+    char path[MAX_SOURCE_PATH];
+    if (!path_join(path, sizeof path, s->where, name, err))
+        return false;
+    for (uint32_t i = 0; i < s->n_files; i++)
+        if (strcmp(s->path[i], path) == 0)
+            return true;
+    return add_file(s, name, err);
+}
+
+static bool list_index(Source *s, const json_t *map, Error *err)
+{
+    const char *name;
+    json_t *file;
+    if (!json_is_object(map))
+        return error_set(err, "there is no \"weight_map\"");
+    json_object_foreach((json_t *)(uintptr_t)map, name, file) {
+        if (!is_shard_name(json_string_value(file)))
+            return error_set(err, "tensor %.200s: its file is no name of a .safetensors file", name);
+        if (!add_once(s, json_string_value(file), err))
+            return false;
+    }
+    return s->n_files > 0 || error_set(err, "its \"weight_map\" is empty");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_model_file(const struct dirent *d)
+{
+    return fnmatch("model*.safetensors", d->d_name, 0) == 0;
+}
+
+static bool list_folder(Source *s, Error *err)
+{
+    struct dirent **entry;
+    const int n = scandir(s->where, &entry, is_model_file, by_name);
+    bool ok = n >= 0 || error_set(err, "%s: %s", s->where, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        ok = ok && add_file(s, entry[i]->d_name, err);
+        free(entry[i]);
+    }
+    if (n >= 0)
+        free(entry);
+    return ok && (s->n_files > 0 || error_set(err, "%s: there is no model.safetensors and no "
+                                              "model-00001-of-N.safetensors", s->where));
+}
+
+/* ---- tensors ---------------------------------------------------------------------------------- */
+
+static uint8_t type_of(StType t)
+{
+    switch (t) {
+    case ST_F32:  return GGML_f32;
+    case ST_F16:  return GGML_f16;
+    case ST_BF16: return GGML_bf16;
+    case ST_F64:  return GGML_f64;
+    case ST_I8:   return GGML_i8;
+    case ST_I16:  return GGML_i16;
+    case ST_I32:  return GGML_i32;
+    case ST_I64:  return GGML_i64;
+    case ST_BOOL:
+    case ST_U8:
+    case ST_F8_E5M2:
+    case ST_F8_E4M3:
+    case ST_U16:
+    case ST_U32:
+    case ST_U64:
+    case N_ST_TYPES: break;
+    }
+    return N_GGML_TYPES;
+}
+
+static int by_tensor_name(const void *a, const void *b)
+{
+    return strcmp(((const SourceTensor *)a)->name, ((const SourceTensor *)b)->name);
+}
+
+static bool sort_tensors(Source *s, Error *err)
+{
+    qsort(s->tensor, s->n_tensors, sizeof *s->tensor, by_tensor_name);
+    for (size_t i = 1; i < s->n_tensors; i++)
+        if (strcmp(s->tensor[i - 1].name, s->tensor[i].name) == 0)
+            return error_set(err, "tensor %.200s is there twice: in %s and in %s", s->tensor[i].name,
+                             s->path[s->tensor[i - 1].file], s->path[s->tensor[i].file]);
+    return true;
+}
+
+static void add_safetensors(Source *s, uint32_t file)
+{
+    for (size_t i = 0; i < s->file[file].n; i++) {
+        const SafeTensor *t = &s->file[file].tensors[i];
+        SourceTensor *out = &s->tensor[s->n_tensors++];
+        *out = (SourceTensor){ .name = t->name, .type = type_of(t->type), .rank = (uint8_t)t->rank,
+                               .data = t->data, .bytes = t->bytes, .file = file };
+        memcpy(out->dim, t->dim, sizeof out->dim);
+    }
+}
+
+static bool open_shards(Source *s, Error *err)
+{
+    size_t n = 0;
+    s->file = calloc(s->n_files, sizeof *s->file);
+    if (!s->file)
+        return error_set(err, "%s: out of memory", s->where);
+    for (uint32_t i = 0; i < s->n_files; i++) {
+        if (!safetensors_open(s->path[i], &s->file[i], err))
+            return false;
+        n += s->file[i].n;
+    }
+    s->tensor = calloc(n + 1, sizeof *s->tensor);
+    if (!s->tensor)
+        return error_set(err, "%s: out of memory", s->where);
+    for (uint32_t i = 0; i < s->n_files; i++)
+        add_safetensors(s, i);
+    return sort_tensors(s, err);
+}
+
+/* The index and the files must agree. */
+static bool check_index(const Source *s, const json_t *map, Error *err)
+{
+    const char *name;
+    json_t *file;
+    json_object_foreach((json_t *)(uintptr_t)map, name, file) {
+        const SourceTensor *t = source_find(s, name);
+        const char *slash = t ? strrchr(s->path[t->file], '/') : NULL;
+        if (!t || strcmp(slash + 1, json_string_value(file)) != 0)
+            return error_set(err, "tensor %.200s is not in %s, where the index has it", name,
+                             json_string_value(file));
+    }
+    for (size_t i = 0; i < s->n_tensors; i++)
+        if (!json_object_get(map, s->tensor[i].name))
+            return error_set(err, "tensor %.200s of %s is not in the index", s->tensor[i].name,
+                             s->path[s->tensor[i].file]);
+    return true;
+}
+
+static bool open_indexed(Source *s, const char *path, Error *err)
+{
+    json_t *index = hub_json_read(path, err);
+    const json_t *map = json_object_get(index, "weight_map");
+    bool ok = index && (list_index(s, map, err) || error_prefix(err, "%s", path))
+        && open_shards(s, err) && (check_index(s, map, err) || error_prefix(err, "%s", path));
+    json_decref(index);
+    return ok;
+}
+
+static bool open_folder(Source *s, Error *err)
+{
+    char path[MAX_SOURCE_PATH];
+    if (snprintf(s->config, sizeof s->config, "%s/config.json", s->where) < 0
+        || !settings_of_file(&s->settings, s->config, err))
+        return false;
+    if (source_beside(s, "model.safetensors", path))
+        return add_file(s, "model.safetensors", err) && open_shards(s, err);
+    if (source_beside(s, "model.safetensors.index.json", path))
+        return open_indexed(s, path, err);
+    return list_folder(s, err) && open_shards(s, err);
+}
+
+static bool open_gguf(Source *s, Error *err)
+{
+    strcpy(s->path[s->n_files++], s->where);
+    strcpy(s->config, s->where);
+    if (!gguf_open(s->where, &s->gguf, err)
+        || !settings_of_gguf(&s->settings, &s->gguf, s->config, err))
+        return false;
+    s->tensor = calloc(s->gguf.n_tensors + 1u, sizeof *s->tensor);
+    if (!s->tensor)
+        return error_set(err, "%s: out of memory", s->where);
+    for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
+        const GgufTensor *t = &s->gguf.tensors[i];
+        SourceTensor *out = &s->tensor[s->n_tensors++];
+        *out = (SourceTensor){ .name = arena_strndup(&s->names, t->name, t->name_n),
+                               .type = t->type, .rank = t->rank, .data = t->data,
+                               .bytes = t->bytes };
+        for (uint32_t a = 0; a < t->rank; a++)
+            out->dim[a] = (int64_t)t->dim[t->rank - 1 - a];
+    }
+    return sort_tensors(s, err);
+}
+
+bool source_open(Source *out, const char *path, Error *err)
+{
+    *out = (Source){ 0 };
+    arena_init(&out->names, NULL);
+    out->path = calloc(MAX_SOURCE_FILES, sizeof *out->path);
+    if (!out->path)
+        return error_set(err, "out of memory");
+    char real[PATH_MAX];
+    if (!realpath(path, real))
+        return error_set(err, "%s: %s", path, strerror(errno));
+    _Static_assert(sizeof real <= sizeof out->where, "a path fits");
+    strcpy(out->where, real);
+    out->is_gguf = !is_directory(out->where);
+    if (!source_is_there(out->where))
+        return error_set(err, "%s: %s", path, out->is_gguf
+                         ? "it is no GGUF file and no folder with a published model"
+                         : "there is no config.json in this folder");
+    return out->is_gguf ? open_gguf(out, err) : open_folder(out, err);
+}
+
+void source_close(Source *s)
+{
+    for (uint32_t i = 0; s->file && i < s->n_files; i++)
+        safetensors_close(&s->file[i]);
+    settings_close(&s->settings);
+    gguf_close(&s->gguf);
+    free(s->file);
+    free(s->path);
+    free(s->tensor);
+    arena_free(&s->names);
+    *s = (Source){ 0 };
+}
+
+const SourceTensor *source_find(const Source *s, const char *name)
+{
+    const SourceTensor key = { .name = name };
+    return bsearch(&key, s->tensor, s->n_tensors, sizeof key, by_tensor_name);
+}
+
+bool source_beside(const Source *s, const char *name, char out[MAX_SOURCE_PATH])
+{
+    return !s->is_gguf && path_join(out, MAX_SOURCE_PATH, s->where, name, NULL)
+        && file_exists(out);
+}
+
+/* ---- its number ------------------------------------------------------------------------------- */
+
+static bool hash_times(const char *path, uint64_t *h, Error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return error_set(err, "%s: %s", path, strerror(errno));
+    const int64_t facts[] = { st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec };
+    *h = hash_seeded(path, strlen(path), hash_seeded(facts, sizeof facts, *h));
+    return true;
+}
+
+static bool hash_whole(const char *path, uint64_t *h, Error *err)
+{
+    Buf text = { 0 };
+    const bool ok = file_read(path, MAX_HUB_JSON, &text, err);
+    *h = hash_seeded(text.len ? text.data : "", text.len, *h);
+    buf_free(&text);
+    return ok;
+}
+
+bool source_hash(const Source *s, uint64_t *out, Error *err)
+{
+    static const char *const small[] = { "config.json", "generation_config.json",
+                                         "tokenizer.json" };
+    char path[MAX_SOURCE_PATH];
+    *out = 0;
+    for (uint32_t i = 0; i < s->n_files; i++)
+        if (!hash_times(s->path[i], out, err))
+            return false;
+    for (size_t i = 0; i < COUNT_OF(small); i++)
+        if (source_beside(s, small[i], path) && !hash_whole(path, out, err))
+            return false;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        const SourceTensor *t = &s->tensor[i];
+        *out = hash_seeded(t->dim, sizeof t->dim, hash_seeded(t->name, strlen(t->name), *out));
+    }
+    return true;
+}

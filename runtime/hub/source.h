@@ -1,0 +1,59 @@
+/* A published model as it lies on disk: a folder of the hub's files, or one GGUF file.
+ *
+ *     config.json, model.safetensors, or several model*.safetensors with or without
+ *     model.safetensors.index.json; tokenizer.json and generation_config.json where they are there
+ *
+ * Opening checks every file whole (runtime/safetensors.h, runtime/gguf.h) and that no tensor is there
+ * twice; an index must name exactly the tensors of the files it names.  Tensors borrow from maps of
+ * the files. */
+#ifndef RUNTIME_HUB_SOURCE_H
+#define RUNTIME_HUB_SOURCE_H
+
+#include "runtime/gguf.h"
+#include "runtime/hub/settings.h"
+#include "runtime/safetensors.h"
+
+enum { MAX_SOURCE_FILES = 1024, MAX_SOURCE_PATH = 4096 };
+
+typedef struct SourceTensor {
+    const char *name;
+    uint8_t type;                       /* GgmlType; N_GGML_TYPES: one that no weight has */
+    uint8_t rank;
+    int64_t dim[MAX_RANK];              /* the outermost first, whatever the file's order */
+    const uint8_t *data;
+    size_t bytes;
+    uint32_t file;                      /* index into `path` */
+} SourceTensor;
+
+typedef struct Source {
+    char where[MAX_SOURCE_PATH];        /* the folder or the file, without links */
+    bool is_gguf;
+    Gguf gguf;
+    SafeTensors *file;
+    char (*path)[MAX_SOURCE_PATH];      /* of each file with tensors */
+    uint32_t n_files;
+    SourceTensor *tensor;               /* by name */
+    size_t n_tensors;
+    char config[MAX_SOURCE_PATH + 16];  /* config.json, or the GGUF file */
+    Settings settings;
+    Arena names;                        /* of GGUF's tensors */
+} Source;
+
+/* Is there a model of the hub at `path`: a folder with a config.json, or a file that begins as GGUF
+ * does? */
+bool source_is_there(const char *path);
+
+/* Close it in every case. */
+bool source_open(Source *out, const char *path, Error *err);
+void source_close(Source *s);
+
+const SourceTensor *source_find(const Source *s, const char *name);     /* or NULL */
+
+/* The path of a file beside the source's, such as tokenizer.json; false when there is none. */
+bool source_beside(const Source *s, const char *name, char out[MAX_SOURCE_PATH]);
+
+/* A number for what can change: names, shapes, sizes and times of the files, and the small ones whole.
+ * Equal numbers: the same model, unless somebody sets clocks back. */
+bool source_hash(const Source *s, uint64_t *out, Error *err);
+
+#endif
