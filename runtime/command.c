@@ -1,6 +1,10 @@
 /* Options and messages that the commands of smrun share. */
 #include "runtime/command.h"
 
+#include "base/file.h"
+#include "runtime/hub/import.h"
+#include "runtime/hub/source.h"
+#include "runtime/hub/weights_index.h"
 #include "runtime/threads.h"
 
 #include <errno.h>
@@ -79,13 +83,49 @@ bool command_parse(Args *a, int argc, char **argv, int *code)
     return false;
 }
 
-bool command_open_plan(const Args *a, Plan *plan, int *code)
+/* The folder of a model that was imported, or is now; "" where `name` is none. */
+static bool find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err)
+{
+    char index[MAX_MODEL_FOLDER];
+    Buf faults = { 0 };
+    bool fresh = false;
+    *folder = '\0';
+    if (path_join(index, sizeof index, name, WEIGHTS_INDEX, NULL) && file_exists(index)) {
+        snprintf(folder, MAX_MODEL_FOLDER, "%s", name);
+        return true;
+    }
+    if (!source_is_there(name))
+        return true;
+    const bool ok = import_cached(name, 0, folder, &fresh, &faults, err);
+    fputs(faults.len ? faults.data : "", stderr);
+    if (ok && fresh)
+        fprintf(stderr, "imported into %s\n", folder);
+    buf_free(&faults);
+    return ok;
+}
+
+bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER], int *code)
 {
     Error err;
-    if (a->n_positional == 1 && plan_open(a->positional[0], plan, &err))
-        return true;
-    *code = a->n_positional == 1 ? command_fault(&err) : command_usage(a, "which plan?");
-    return false;
+    char path[MAX_MODEL_FOLDER];
+    if (a->n_positional != 1) {
+        *code = command_usage(a, "which plan?");
+        return false;
+    }
+    bool ok = find_folder(a->positional[0], folder, &err);
+    if (ok && *folder)
+        ok = path_join(path, sizeof path, folder, "model.smp", &err) && plan_open(path, plan, &err);
+    else if (ok)
+        ok = plan_open(a->positional[0], plan, &err);
+    if (!ok)
+        *code = command_fault(&err);
+    return ok;
+}
+
+bool command_open_plan(const Args *a, Plan *plan, int *code)
+{
+    char folder[MAX_MODEL_FOLDER];
+    return command_open_model(a, plan, folder, code);
 }
 
 bool command_begin(Args *a, int argc, char **argv, Plan *plan, int *code)

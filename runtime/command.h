@@ -47,7 +47,11 @@ const char *command_cpu(void);
 /* True when the command may go on; else *code is the exit code, and --help or the mistake was
  * printed. */
 bool command_parse(Args *a, int argc, char **argv, int *code);
-/* Opens the plan that the one argument names; as command_parse. */
+/* Opens the plan that the one argument names; as command_parse.  It may name a plan, an imported model
+ * (smrun import), or a published one, which is imported into the user's cache first; `folder` gets
+ * the imported model's folder, "" for a plan.  NULL: nobody asks. */
+enum { MAX_MODEL_FOLDER = 4096 };
+bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER], int *code);
 bool command_open_plan(const Args *a, Plan *plan, int *code);
 /* Both. */
 bool command_begin(Args *a, int argc, char **argv, Plan *plan, int *code);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "runtime/command.h"
 #include "runtime/generate.h"
+#include "runtime/hub/generation.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -49,7 +50,7 @@ int smrun_generate(int argc, char **argv)
     Common c = { 0 };
     ArgList stop = { 0 };
     GenerateOptions o = { .n = 256, .interrupted = &command_stop, .run.cache = true,
-                          .sample = { .temperature = 0.8, .top_p = 1, .repeat_penalty = 1 } };
+                          .sample = SAMPLE_UNSET };
     SampleOptions *s = &o.sample;
     bool no_cache = false;
     int64_t seed = 1;
@@ -83,17 +84,23 @@ int smrun_generate(int argc, char **argv)
           NULL },
         THREADS_OPTION(c),
     };
-    Args a = { .usage = "smrun generate PLAN.smp --weights DIR [--prompt TEXT] [-n N] [options]",
+    Args a = { .usage = "smrun generate MODEL [--weights DIR] [--prompt TEXT] [-n N] [options]",
                .about =
-        "Continues a text. Speed goes to standard error, the text alone to standard output.\n\n"
+        "Continues a text. Speed goes to standard error, the text alone to standard output.\n"
+        "MODEL is a plan, with --weights, or a published model: a folder with config.json and\n"
+        ".safetensors files, a .gguf file, or what smrun import made of one.\n\n"
+        "  smrun generate ~/models/SmolLM2-135M --prompt \"Once upon a time\"\n"
         "  smrun generate chargpt.smp --weights run --prompt \"Once upon a time\"\n"
         "  smrun generate chargpt.smp --weights run --temperature 0 -n 50 --print-tokens",
                .options = options, .n = COUNT_OF(options), .max_positional = 1 };
     Plan plan;
     GenerateResult r;
     int code;
-    if (!command_begin(&a, argc, argv, &plan, &code))
+    char folder[MAX_MODEL_FOLDER];
+    if (!command_parse(&a, argc, argv, &code) || !command_open_model(&a, &plan, folder, &code))
         return code;
+    if (!o.weights && *folder)
+        o.weights = folder;
     o.plan_path = a.positional[0];
     o.run.cache = !no_cache;
     o.run.n_threads = command_threads(&c);
@@ -104,6 +111,8 @@ int smrun_generate(int argc, char **argv)
     s->seed = (uint64_t)seed;
     if (!o.weights) {
         code = command_usage(&a, "--weights says what to generate with");
+    } else if (!generation_defaults(folder, s, &c.err)) {
+        code = command_fault(&c.err);
     } else if (o.prompt && o.prompt_tokens) {
         code = command_usage(&a, "--prompt and --prompt-tokens: one of them");
     } else {

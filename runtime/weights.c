@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "runtime/hub/weights_index.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -167,6 +168,9 @@ static bool load_part(Session *s, WeightsPart part, const SafeTensors *file, boo
 
 bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Error *err)
 {
+    const size_t n = strlen(path);
+    if (part == WEIGHTS_PARAMS && n > 5 && strcmp(path + n - 5, ".json") == 0)
+        return weights_index_load(s, path, err);
     SafeTensors file;
     if (!safetensors_open(path, &file, err))
         return false;
@@ -205,6 +209,8 @@ static bool is_directory(const char *path)
 
 bool weights_path(const char *where, char out[CHECKPOINT_PATH], Error *err)
 {
+    if (is_directory(where) && checkpoint_file(where, WEIGHTS_INDEX, out, NULL) && file_exists(out))
+        return true;
     if (is_directory(where))
         return checkpoint_file(where, "model.safetensors", out, err);
     if (strlen(where) >= CHECKPOINT_PATH)

@@ -25,13 +25,14 @@ typedef enum WeightsPart { WEIGHTS_PARAMS, WEIGHTS_OPTIMIZER } WeightsPart;
 /* Fills all parameters that the session holds. */
 void weights_init(Session *s, uint64_t seed);
 
-/* Loads every storage of the part from the file.  One that is missing, or of another type or shape,
+/* Loads every storage of the part from the file, a .safetensors or an imported model's weights.json.  One that is missing, or of another type or shape,
  * is an error that names it; so are tensors that the model does not have when `exact`.  On failure
  * the storages may hold parts of both. */
 bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Error *err);
 bool weights_save(Session *s, WeightsPart part, const char *path, Error *err);
 
-/* The file that `where` means: itself, or model.safetensors in a run's directory. */
+/* The file that `where` means: itself, or in a directory weights.json of an imported model, or
+ * model.safetensors of a run. */
 bool weights_path(const char *where, char out[CHECKPOINT_PATH], Error *err);
 /* A file of the same run or folder, such as tokenizer.json; false when there is none. */
 bool weights_beside(const char *where, const char *name, char out[CHECKPOINT_PATH]);

@@ -42,7 +42,7 @@ void recipe_define_real(RecipeDraft *d, const char *config, double value)
 static const char *const prefixes[] = { "", "transformer.", "language_model.",
                                         "model.language_model." };
 
-const SourceTensor *recipe_find(const Recipe *r, const Source *s, const char *param,
+const HubTensor *recipe_find(const Recipe *r, const Source *s, const char *param,
                                 char told[MAX_TENSOR_NAME])
 {
     snprintf(told, MAX_TENSOR_NAME, "%s", param);
@@ -52,7 +52,7 @@ const SourceTensor *recipe_find(const Recipe *r, const Source *s, const char *pa
     }
     if (s->is_gguf)
         return family_gguf_name(r->model, param, told) ? source_find(s, told) : NULL;
-    const SourceTensor *found = NULL;
+    const HubTensor *found = NULL;
     for (size_t i = 0; i < COUNT_OF(prefixes) && !found; i++) {
         char name[2 * MAX_TENSOR_NAME];
         const bool inner = strncmp(prefixes[i], "model.", 6) == 0;
@@ -130,7 +130,7 @@ static void take_rows(RecipeDraft *d)
 static void take_vocabulary(RecipeDraft *d, const char *table)
 {
     char told[MAX_TENSOR_NAME];
-    const SourceTensor *t = recipe_find(d->r, d->source, table, told);
+    const HubTensor *t = recipe_find(d->r, d->source, table, told);
     if (!t || t->rank != 2 || t->dim[0] < 1 || t->dim[0] > MAX_SIZE)
         settings_refuse(d->s, "there is no table of tokens %s of two axes among the tensors", told);
     else

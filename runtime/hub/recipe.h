@@ -29,7 +29,7 @@ void recipe_close(Recipe *r);
 
 /* The source's tensor for a parameter; NULL when there is none, `told` then being the name that was
  * looked for. */
-const SourceTensor *recipe_find(const Recipe *r, const Source *s, const char *param,
+const HubTensor *recipe_find(const Recipe *r, const Source *s, const char *param,
                                 char told[MAX_TENSOR_NAME]);
 
 /* ---- between the files recipe*.c -------------------------------------------------------------- */

@@ -22,22 +22,12 @@ static bool is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool begins_as_gguf(const char *path)
-{
-    char magic[4] = { 0 };
-    FILE *f = fopen(path, "rb");
-    const bool ok = f && fread(magic, 1, sizeof magic, f) == sizeof magic;
-    if (f)
-        fclose(f);
-    return ok && memcmp(magic, "GGUF", sizeof magic) == 0;
-}
-
 bool source_is_there(const char *path)
 {
     char config[MAX_SOURCE_PATH];
     return is_directory(path) ? path_join(config, sizeof config, path, "config.json", NULL)
                                     && file_exists(config)
-                              : begins_as_gguf(path);
+                              : file_is_gguf(path);
 }
 
 /* ---- which files ------------------------------------------------------------------------------ */
@@ -109,37 +99,9 @@ static bool list_folder(Source *s, Error *err)
 
 /* ---- tensors ---------------------------------------------------------------------------------- */
 
-static uint8_t type_of(StType t)
-{
-    switch (t) {
-    case ST_F32:  return GGML_f32;
-    case ST_F16:  return GGML_f16;
-    case ST_BF16: return GGML_bf16;
-    case ST_F64:  return GGML_f64;
-    case ST_I8:   return GGML_i8;
-    case ST_I16:  return GGML_i16;
-    case ST_I32:  return GGML_i32;
-    case ST_I64:  return GGML_i64;
-    case ST_BOOL:
-    case ST_U8:
-    case ST_F8_E5M2:
-    case ST_F8_E4M3:
-    case ST_U16:
-    case ST_U32:
-    case ST_U64:
-    case N_ST_TYPES: break;
-    }
-    return N_GGML_TYPES;
-}
-
-static int by_tensor_name(const void *a, const void *b)
-{
-    return strcmp(((const SourceTensor *)a)->name, ((const SourceTensor *)b)->name);
-}
-
 static bool sort_tensors(Source *s, Error *err)
 {
-    qsort(s->tensor, s->n_tensors, sizeof *s->tensor, by_tensor_name);
+    qsort(s->tensor, s->n_tensors, sizeof *s->tensor, hub_tensor_order);
     for (size_t i = 1; i < s->n_tensors; i++)
         if (strcmp(s->tensor[i - 1].name, s->tensor[i].name) == 0)
             return error_set(err, "tensor %.200s is there twice: in %s and in %s", s->tensor[i].name,
@@ -147,25 +109,14 @@ static bool sort_tensors(Source *s, Error *err)
     return true;
 }
 
-static void add_safetensors(Source *s, uint32_t file)
-{
-    for (size_t i = 0; i < s->file[file].n; i++) {
-        const SafeTensor *t = &s->file[file].tensors[i];
-        SourceTensor *out = &s->tensor[s->n_tensors++];
-        *out = (SourceTensor){ .name = t->name, .type = type_of(t->type), .rank = (uint8_t)t->rank,
-                               .data = t->data, .bytes = t->bytes, .file = file };
-        memcpy(out->dim, t->dim, sizeof out->dim);
-    }
-}
-
-static bool open_shards(Source *s, Error *err)
+static bool open_files(Source *s, Error *err)
 {
     size_t n = 0;
     s->file = calloc(s->n_files, sizeof *s->file);
     if (!s->file)
         return error_set(err, "%s: out of memory", s->where);
     for (uint32_t i = 0; i < s->n_files; i++) {
-        if (!safetensors_open(s->path[i], &s->file[i], err))
+        if (!tensor_file_open(&s->file[i], s->path[i], err))
             return false;
         n += s->file[i].n;
     }
@@ -173,7 +124,10 @@ static bool open_shards(Source *s, Error *err)
     if (!s->tensor)
         return error_set(err, "%s: out of memory", s->where);
     for (uint32_t i = 0; i < s->n_files; i++)
-        add_safetensors(s, i);
+        for (size_t k = 0; k < s->file[i].n; k++) {
+            s->tensor[s->n_tensors] = s->file[i].tensor[k];
+            s->tensor[s->n_tensors++].file = i;
+        }
     return sort_tensors(s, err);
 }
 
@@ -183,7 +137,7 @@ static bool check_index(const Source *s, const json_t *map, Error *err)
     const char *name;
     json_t *file;
     json_object_foreach((json_t *)(uintptr_t)map, name, file) {
-        const SourceTensor *t = source_find(s, name);
+        const HubTensor *t = source_find(s, name);
         const char *slash = t ? strrchr(s->path[t->file], '/') : NULL;
         if (!t || strcmp(slash + 1, json_string_value(file)) != 0)
             return error_set(err, "tensor %.200s is not in %s, where the index has it", name,
@@ -201,7 +155,7 @@ static bool open_indexed(Source *s, const char *path, Error *err)
     json_t *index = hub_json_read(path, err);
     const json_t *map = json_object_get(index, "weight_map");
     bool ok = index && (list_index(s, map, err) || error_prefix(err, "%s", path))
-        && open_shards(s, err) && (check_index(s, map, err) || error_prefix(err, "%s", path));
+        && open_files(s, err) && (check_index(s, map, err) || error_prefix(err, "%s", path));
     json_decref(index);
     return ok;
 }
@@ -213,38 +167,22 @@ static bool open_folder(Source *s, Error *err)
         || !settings_of_file(&s->settings, s->config, err))
         return false;
     if (source_beside(s, "model.safetensors", path))
-        return add_file(s, "model.safetensors", err) && open_shards(s, err);
+        return add_file(s, "model.safetensors", err) && open_files(s, err);
     if (source_beside(s, "model.safetensors.index.json", path))
         return open_indexed(s, path, err);
-    return list_folder(s, err) && open_shards(s, err);
+    return list_folder(s, err) && open_files(s, err);
 }
 
 static bool open_gguf(Source *s, Error *err)
 {
     strcpy(s->path[s->n_files++], s->where);
     strcpy(s->config, s->where);
-    if (!gguf_open(s->where, &s->gguf, err)
-        || !settings_of_gguf(&s->settings, &s->gguf, s->config, err))
-        return false;
-    s->tensor = calloc(s->gguf.n_tensors + 1u, sizeof *s->tensor);
-    if (!s->tensor)
-        return error_set(err, "%s: out of memory", s->where);
-    for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
-        const GgufTensor *t = &s->gguf.tensors[i];
-        SourceTensor *out = &s->tensor[s->n_tensors++];
-        *out = (SourceTensor){ .name = arena_strndup(&s->names, t->name, t->name_n),
-                               .type = t->type, .rank = t->rank, .data = t->data,
-                               .bytes = t->bytes };
-        for (uint32_t a = 0; a < t->rank; a++)
-            out->dim[a] = (int64_t)t->dim[t->rank - 1 - a];
-    }
-    return sort_tensors(s, err);
+    return open_files(s, err) && settings_of_gguf(&s->settings, &s->file[0].gguf, s->config, err);
 }
 
 bool source_open(Source *out, const char *path, Error *err)
 {
     *out = (Source){ 0 };
-    arena_init(&out->names, NULL);
     out->path = calloc(MAX_SOURCE_FILES, sizeof *out->path);
     if (!out->path)
         return error_set(err, "out of memory");
@@ -264,20 +202,17 @@ bool source_open(Source *out, const char *path, Error *err)
 void source_close(Source *s)
 {
     for (uint32_t i = 0; s->file && i < s->n_files; i++)
-        safetensors_close(&s->file[i]);
+        tensor_file_close(&s->file[i]);
     settings_close(&s->settings);
-    gguf_close(&s->gguf);
     free(s->file);
     free(s->path);
     free(s->tensor);
-    arena_free(&s->names);
     *s = (Source){ 0 };
 }
 
-const SourceTensor *source_find(const Source *s, const char *name)
+const HubTensor *source_find(const Source *s, const char *name)
 {
-    const SourceTensor key = { .name = name };
-    return bsearch(&key, s->tensor, s->n_tensors, sizeof key, by_tensor_name);
+    return hub_tensor_find(s->tensor, s->n_tensors, name);
 }
 
 bool source_beside(const Source *s, const char *name, char out[MAX_SOURCE_PATH])
@@ -320,7 +255,7 @@ bool source_hash(const Source *s, uint64_t *out, Error *err)
         if (source_beside(s, small[i], path) && !hash_whole(path, out, err))
             return false;
     for (size_t i = 0; i < s->n_tensors; i++) {
-        const SourceTensor *t = &s->tensor[i];
+        const HubTensor *t = &s->tensor[i];
         *out = hash_seeded(t->dim, sizeof t->dim, hash_seeded(t->name, strlen(t->name), *out));
     }
     return true;

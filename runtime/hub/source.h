@@ -9,34 +9,21 @@
 #ifndef RUNTIME_HUB_SOURCE_H
 #define RUNTIME_HUB_SOURCE_H
 
-#include "runtime/gguf.h"
 #include "runtime/hub/settings.h"
-#include "runtime/safetensors.h"
+#include "runtime/hub/tensor_file.h"
 
 enum { MAX_SOURCE_FILES = 1024, MAX_SOURCE_PATH = 4096 };
-
-typedef struct SourceTensor {
-    const char *name;
-    uint8_t type;                       /* GgmlType; N_GGML_TYPES: one that no weight has */
-    uint8_t rank;
-    int64_t dim[MAX_RANK];              /* the outermost first, whatever the file's order */
-    const uint8_t *data;
-    size_t bytes;
-    uint32_t file;                      /* index into `path` */
-} SourceTensor;
 
 typedef struct Source {
     char where[MAX_SOURCE_PATH];        /* the folder or the file, without links */
     bool is_gguf;
-    Gguf gguf;
-    SafeTensors *file;
+    TensorFile *file;
     char (*path)[MAX_SOURCE_PATH];      /* of each file with tensors */
     uint32_t n_files;
-    SourceTensor *tensor;               /* by name */
+    HubTensor *tensor;                  /* of all files, by name */
     size_t n_tensors;
     char config[MAX_SOURCE_PATH + 16];  /* config.json, or the GGUF file */
     Settings settings;
-    Arena names;                        /* of GGUF's tensors */
 } Source;
 
 /* Is there a model of the hub at `path`: a folder with a config.json, or a file that begins as GGUF
@@ -47,7 +34,7 @@ bool source_is_there(const char *path);
 bool source_open(Source *out, const char *path, Error *err);
 void source_close(Source *s);
 
-const SourceTensor *source_find(const Source *s, const char *name);     /* or NULL */
+const HubTensor *source_find(const Source *s, const char *name);     /* or NULL */
 
 /* The path of a file beside the source's, such as tokenizer.json; false when there is none. */
 bool source_beside(const Source *s, const char *name, char out[MAX_SOURCE_PATH]);

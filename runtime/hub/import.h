@@ -1,0 +1,38 @@
+/* Making a published model ready to run: a folder with
+ *
+ *     model.smp               the plan
+ *     weights.json            where each parameter's values are in the source (weights_index.h)
+ *     factors.safetensors     what config.json holds of parameters, when it does
+ *     tokenizer.json          as it was, or from the GGUF file
+ *     config.json, generation_config.json
+ *
+ * The weights stay where they are.  Nothing is written before the source has been checked whole. */
+#ifndef RUNTIME_HUB_IMPORT_H
+#define RUNTIME_HUB_IMPORT_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+enum { MAX_IMPORT_PATH = 4096 };
+
+typedef struct ImportResult {
+    const char *model;                  /* models/NAME.smg */
+    uint32_t n_params, n_ignored;
+    uint64_t bytes;                     /* of the weights in the source */
+    int64_t context;
+    bool has_tokenizer;
+} ImportResult;
+
+/* `context` positions, or 0: see recipe.h.  `faults` gets every parameter without a tensor, with one
+ * of another shape, and every tensor without a parameter, a line each, when that is what is wrong. */
+bool import_model(const char *source, const char *dir, int64_t context, ImportResult *result,
+                  Buf *faults, Error *err);
+
+/* The folder in the user's cache ($XDG_CACHE_HOME/smallmind, ~/.cache/smallmind) where the source is
+ * imported already or is imported now.  *fresh: it was done now. */
+bool import_cached(const char *source, int64_t context, char dir[MAX_IMPORT_PATH], bool *fresh,
+                   Buf *faults, Error *err);
+
+#endif

@@ -1,0 +1,127 @@
+/* Drawing and writing the tiny models. */
+#include "tests/e2e/family.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "runtime/safetensors.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+void family_open(FamilyCase *f, const char *name)
+{
+    char path[FAMILY_PATH];
+    json_error_t why;
+    snprintf(path, sizeof path, "%s/tests/reference/families/%s.json", SOURCE_DIR, name);
+    *f = (FamilyCase){ .name = name, .json = json_load_file(path, 0, &why) };
+    if (!f->json)
+        fail_msg("%s: %s", path, why.text);
+}
+
+void family_close(FamilyCase *f)
+{
+    json_decref(f->json);
+}
+
+/* FNV-1a. */
+static uint64_t stream_of(const char *name)
+{
+    uint64_t h = 0xCBF29CE484222325;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 0x100000001B3;
+    return h;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+float family_value(const FamilyCase *f, const char *tensor, size_t rank, uint64_t i)
+{
+    const uint64_t seed = (uint64_t)json_integer_value(json_object_get(f->json, "seed"));
+    const double centre = json_number_value(json_object_get(f->json, "centre"));
+    const int k = (int)(random_u32(seed, stream_of(tensor), i) >> 25) - 64;
+    if (rank == 1)
+        return (float)(ends_with(tensor, "bias") ? k / 512.0 : centre + (k >> 2) / 64.0);
+    if (strstr(tensor, "q_proj") || strstr(tensor, "k_proj") || strstr(tensor, "qkv")
+        || strstr(tensor, "c_attn"))
+        return (float)(k / 128.0);
+    return (float)(centre < 0.5 && strstr(tensor, "embed") ? k / 1024.0 : k / 256.0);
+}
+
+static SafeEntry entry_of(const FamilyCase *f, const json_t *tensor)
+{
+    SafeEntry e = { .name = json_string_value(json_array_get(tensor, 0)), .type = DTYPE_f32 };
+    const json_t *shape = json_array_get(tensor, 1);
+    size_t count = 1;
+    e.rank = (uint32_t)json_array_size(shape);
+    for (uint32_t a = 0; a < e.rank; a++) {
+        e.dim[a] = json_integer_value(json_array_get(shape, a));
+        count *= (size_t)e.dim[a];
+    }
+    float *x = malloc(count * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = family_value(f, e.name, e.rank, i);
+    e.data = x;
+    return e;
+}
+
+static void shard_name(char out[64], int shard, int shards)
+{
+    if (shards == 1)
+        strcpy(out, "model.safetensors");
+    else
+        snprintf(out, 64, "model-%05d-of-%05d.safetensors", shard + 1, shards);
+}
+
+static void write_json(const char *folder, const char *name, json_t *value)
+{
+    char path[FAMILY_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (json_dump_file(value, path, 0) != 0)
+        fail_msg("cannot write %s", path);
+}
+
+/* Every `shards`-th tensor from `shard` on; `map` notes where they are. */
+static void write_shard(const FamilyCase *f, const char *folder, int shard, int shards, json_t *map)
+{
+    const json_t *tensors = json_object_get(f->json, "tensors");
+    SafeEntry *e = calloc(json_array_size(tensors), sizeof *e);
+    char name[64], path[FAMILY_PATH];
+    size_t n = 0;
+    Error err;
+    assert_non_null(e);
+    shard_name(name, shard, shards);
+    for (size_t i = (size_t)shard; i < json_array_size(tensors); i += (size_t)shards) {
+        e[n] = entry_of(f, json_array_get(tensors, i));
+        json_object_set_new(map, e[n++].name, json_string(name));
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (!safetensors_write(path, e, n, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)e[i].data);
+    free(e);
+}
+
+void family_write(const FamilyCase *f, const char *folder, int shards, bool indexed)
+{
+    json_t *map = json_object();
+    Error err;
+    if (!file_make_dirs(folder, &err))
+        fail_msg("%s", err.text);
+    write_json(folder, "config.json", json_object_get(f->json, "config"));
+    for (int i = 0; i < shards; i++)
+        write_shard(f, folder, i, shards, map);
+    json_t *index = json_pack("{s:{}, s:o}", "metadata", "weight_map", map);
+    if (indexed)
+        write_json(folder, "model.safetensors.index.json", index);
+    json_decref(index);
+}

@@ -1,0 +1,198 @@
+/* Published families against `transformers`: tiny models written as the hub publishes them, imported,
+ * scored and continued (tests/reference/make_families.py).
+ *
+ * Logits may be off by 1e-4 of the largest: both sides compute in float32, and differ in the order of
+ * their sums and in their elementary functions.  The greedy ids are the same: the reference was chosen
+ * so that no choice is closer than 1e-3. */
+#include "tests/e2e/family.h"
+
+#include "base/file.h"
+#include "runtime/generator.h"
+#include "runtime/hub/import.h"
+#include "runtime/hub/weights_index.h"
+#include "runtime/sample.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const double tolerance = 1e-4;
+static char root[] = "/tmp/smallmind_families_XXXXXX";
+
+/* A family, and how its tensors are spread over files. */
+typedef struct FolderCase {
+    const char *name;
+    int shards;
+    bool indexed;
+} FolderCase;
+
+static const FolderCase cases[] = {
+    { "gpt2", 1, false },   { "llama2", 1, false },  { "llama3", 3, true },  { "smollm3", 1, false },
+    { "mistral", 2, false }, { "qwen2", 1, false },  { "qwen3", 1, false },  { "gemma", 1, false },
+    { "gemma2", 1, false }, { "gemma3", 1, false },  { "phi3", 1, false },
+};
+
+static void path_of(char out[FAMILY_PATH], const char *dir, const char *name)
+{
+    Error err;
+    if (!path_join(out, FAMILY_PATH, dir, name, &err))
+        fail_msg("%s", err.text);
+}
+
+static int32_t id_at(const FamilyCase *f, const char *key, size_t i)
+{
+    return (int32_t)json_integer_value(json_array_get(json_object_get(f->json, key), i));
+}
+
+static size_t count_of(const FamilyCase *f, const char *key)
+{
+    return json_array_size(json_object_get(f->json, key));
+}
+
+/* ---- logits ------------------------------------------------------------------------------------ */
+
+static void check_row(const FamilyCase *f, size_t row, const Operand *o)
+{
+    const json_t *want = json_array_get(json_object_get(f->json, "logits"), row);
+    const int64_t t = id_at(f, "rows", row);
+    double largest = 0, worst = 0;
+    assert_int_equal((int64_t)json_array_size(want), o->dim[2]);
+    for (int64_t v = 0; v < o->dim[2]; v++) {
+        const double w = json_number_value(json_array_get(want, (size_t)v));
+        const double x = (double)((const float *)o->data)[t * o->stride[1] + v * o->stride[2]];
+        largest = fmax(largest, fabs(w));
+        worst = fmax(worst, isnan(x) ? INFINITY : fabs(x - w));
+    }
+    if (!(worst <= tolerance * largest))
+        fail_msg("%s: logits at position %lld are off by %.2g, largest %.2g", f->name, (long long)t,
+                 worst, largest);
+}
+
+static void check_logits(const FamilyCase *f, const Plan *p, const char *index)
+{
+    const SessionOptions so = { .n_threads = 2, .programs = 1u << PLAN_score };
+    const size_t n = count_of(f, "prompt");
+    int64_t sizes[MAX_SYMBOLS];
+    Session *s;
+    Operand logits;
+    Error err;
+    if (!session_open(p, &so, &s, &err) || !weights_index_load(s, index, &err))
+        fail_msg("%s: %s", f->name, err.text);
+    for (int i = 0; i < MAX_SYMBOLS; i++)
+        sizes[i] = 1;
+    sizes[plan_symbol(p, PLAN_SEQUENCE)] = (int64_t)n;
+    if (!session_bind(s, PLAN_score, sizes, &err))
+        fail_msg("%s: %s", f->name, err.text);
+    int32_t *ids = session_storage_named(s, "tokens");
+    for (size_t i = 0; i < n; i++)
+        ids[i] = id_at(f, "prompt", i);
+    session_run(s, PLAN_score);
+    assert_true(session_output(s, PLAN_score, "logits", &logits));
+    for (size_t row = 0; row < count_of(f, "rows"); row++)
+        check_row(f, row, &logits);
+    session_close(s);
+}
+
+/* ---- continuation ------------------------------------------------------------------------------ */
+
+static int32_t likeliest(const Generator *g)
+{
+    int32_t best = 0;
+    for (int32_t v = 1; v < g->model.vocab; v++)
+        if (g->logits[v * g->logits_stride] > g->logits[best * g->logits_stride])
+            best = v;
+    return best;
+}
+
+static void check_ids(const FamilyCase *f, const Plan *p, const char *index)
+{
+    const GeneratorOptions o = { .cache = true, .n_threads = 1 };
+    int32_t prompt[256];
+    const size_t n = count_of(f, "prompt");
+    Generator g;
+    Error err;
+    assert_true(n <= 256);
+    if (!generator_open(&g, p, &o, &err) || !weights_index_load(g.session, index, &err))
+        fail_msg("%s: %s", f->name, err.text);
+    for (size_t i = 0; i < n; i++)
+        prompt[i] = id_at(f, "prompt", i);
+    generator_feed(&g, prompt, (int64_t)n);
+    for (size_t i = 0; i < count_of(f, "ids"); i++) {
+        const int32_t id = likeliest(&g);
+        if (id != id_at(f, "ids", i))
+            fail_msg("%s: id %zu is %d, expected %d", f->name, i, id, id_at(f, "ids", i));
+        generator_feed(&g, &id, 1);
+    }
+    generator_close(&g);
+}
+
+/* ---- both, from an imported source ------------------------------------------------------------- */
+
+static void import_or_fail(const char *source, const char *dir)
+{
+    ImportResult r;
+    Buf faults = { 0 };
+    Error err;
+    if (!import_model(source, dir, 0, &r, &faults, &err))
+        fail_msg("%s\n%s", err.text, faults.len ? faults.data : "");
+    buf_free(&faults);
+}
+
+static void check_imported(const FamilyCase *f, const char *dir)
+{
+    char path[FAMILY_PATH], index[FAMILY_PATH];
+    Plan plan;
+    Error err;
+    path_of(path, dir, "model.smp");
+    path_of(index, dir, WEIGHTS_INDEX);
+    if (!plan_open(path, &plan, &err))
+        fail_msg("%s", err.text);
+    check_logits(f, &plan, index);
+    check_ids(f, &plan, index);
+    plan_close(&plan);
+}
+
+static void test_folders(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[FAMILY_PATH], dir[FAMILY_PATH];
+        FamilyCase f;
+        print_message("%s\n", cases[i].name);
+        family_open(&f, cases[i].name);
+        path_of(folder, root, cases[i].name);
+        path_of(dir, folder, "imported");
+        family_write(&f, folder, cases[i].shards, cases[i].indexed);
+        import_or_fail(folder, dir);
+        check_imported(&f, dir);
+        family_close(&f);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    setenv("SMC", SMC, 1);
+    setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1);
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", root);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_folders),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
