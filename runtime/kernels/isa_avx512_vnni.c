@@ -9,7 +9,10 @@
 #define GEMM_TABLE kernels_own_avx512
 #include "runtime/kernels/gemm_bf16.inc"
 
+static KernelFn K(gemm_q);
+#include "runtime/kernels/gemm_q.inc"
+
 const KernelTable kernels_own_avx512_vnni = {
     .isa = ISA_avx512_vnni,
-    .run = { [KERNEL_gemm] = K(gemm) },
+    .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_q] = K(gemm_q) },
 };

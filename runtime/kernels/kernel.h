@@ -32,8 +32,9 @@
  *                      element is within (K + 4) 2^-24 of its sum of magnitudes either way; the order
  *                      of its sum depends on sizes, strides and instruction set alone (gemm.h)
  *  gemm_q              C[.., M, N] rows, A[.., M, K] rows, B[N, K]       f0 = alpha
- *                      rows of blocks (q8_0 .. q6_k, base/dtypes.def); C = alpha Q(A) B'.
- *                      Q rounds each row of A in blocks as long as B's (32, or 256): in float,
+ *                      blocks (q8_0 .. q6_k, base/dtypes.def) in panels (panel.h), in whole
+ *                      panels of memory; C = alpha Q(A) B'.
+ *                      Q rounds each row of A in blocks of 32: in float,
  *                      d = max |x| / 127 and q = x * (1 / d) to the nearest whole number, ties to
  *                      even; x becomes d q.  A block whose d is below 2^-126 becomes zeros, one
  *                      that holds NaN or an infinity becomes NaN.  Products of decoded numbers,

@@ -1,0 +1,66 @@
+/* The family gemm_q: what is a legal product with a matrix of blocks. */
+#include "runtime/kernels/gemm_q.h"
+
+enum { C, A, B };
+
+static bool check_blocks(const Operand *b, Error *err)
+{
+    int64_t bytes;
+    if (b->rank != 2)
+        return error_set(err, "B has rank %d, expected 2", b->rank);
+    if ((unsigned)b->dtype >= N_DTYPES || dtype_block(b->dtype) == 1)
+        return error_set(err, "B is not of blocks");
+    if (b->dim[0] < 0 || b->dim[1] < 0 || !panel_bytes(b->dtype, b->dim[0], b->dim[1], &bytes)
+        || bytes > INT64_MAX >> 16)
+        return error_set(err, "B: rows of %lld are no whole blocks of %s, or too many",
+                         (long long)b->dim[1], dtype_name(b->dtype));
+    if (b->stride[1] != 1 || (b->dim[0] > 1 && b->stride[0] != b->dim[1]))
+        return error_set(err, "B is not one run of rows");
+    return true;
+}
+
+static bool check(const Call *call, Error *err)
+{
+    if (!operand_check_count(call, 3, err))
+        return false;
+    int32_t rank = call->operand[C].rank;
+    if (rank < 2)
+        return error_set(err, "rank %d, expected at least 2", rank);
+    const Operand *c = &call->operand[C], *a = &call->operand[A], *b = &call->operand[B];
+    if (!operand_check_rows(call, C, DTYPE_f32, rank, err) || !operand_check_output(call, C, err)
+        || !operand_check_rows(call, A, DTYPE_f32, rank, err)
+        || !operand_check_leading(call, C, A, rank - 1, err) || !check_blocks(b, err))
+        return false;
+    if (c->dim[rank - 1] != b->dim[0] || a->dim[rank - 1] != b->dim[1])
+        return error_set(err, "C has %lld columns, A %lld; B is [%lld, %lld]", (long long)c->dim[rank - 1],
+                         (long long)a->dim[rank - 1], (long long)b->dim[0], (long long)b->dim[1]);
+    return true;
+}
+
+/* derived: 0 rows, 1 panels. */
+static void prepare(Call *call)
+{
+    const Operand *c = &call->operand[C];
+    call->derived[0] = count_leading(c, c->rank - 1);
+    call->derived[1] = ceil_div(c->dim[c->rank - 1], PANEL_ROWS);
+    call->n_tasks = call->derived[1] * ceil_div(call->derived[0], GEMM_Q_TILE);
+}
+
+static size_t scratch(const Call *call)
+{
+    int64_t blocks = ceil_div(call->operand[B].dim[1], 32);
+    return (size_t)blocks * gemm_q_block_bytes(GEMM_Q_TILE);
+}
+
+static KernelCost cost(const Call *call)
+{
+    const Operand *a = &call->operand[A], *b = &call->operand[B], *c = &call->operand[C];
+    int64_t weights = 0;
+    bool ok = panel_bytes(b->dtype, b->dim[0], b->dim[1], &weights);
+    CHECK(ok, "checked before");
+    double m = (double)count_leading(c, c->rank - 1), n = (double)b->dim[0], k = (double)b->dim[1];
+    return (KernelCost){ .flops = 2 * m * n * k,
+                         .bytes = (double)weights + 4 * (double)count_elements(a) + 4 * m * n };
+}
+
+const KernelFamily family_gemm_q = { "gemm_q", 3, 3, check, prepare, scratch, cost };

@@ -1,0 +1,70 @@
+/* Words of products with blocks on AVX2; explained in gemm_q_scalar.h. */
+#ifndef KERNELS_GEMM_Q_ISA_H
+#define KERNELS_GEMM_Q_ISA_H
+
+#define GEMM_Q_GROUPS(X) X(1) X(2) X(4)
+enum { Q_BIAS_8 = 0 };
+
+typedef __m256i qv;
+
+static inline qv q_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+static inline qv q_low(qv x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+static inline qv q_high(qv x) { return q_low(_mm256_srli_epi16(x, 4)); }
+
+static inline qv q_join6(qv w, qv h, int s)
+{
+    qv top = _mm256_and_si256(_mm256_srli_epi16(h, s), _mm256_set1_epi8(3));
+    return _mm256_or_si256(w, _mm256_slli_epi16(top, 4));
+}
+
+static inline qv q_fifth(qv w, const uint8_t *p)
+{
+    const qv byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                     2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const qv bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    int32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    qv x = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte), bit);
+    return _mm256_or_si256(w, _mm256_and_si256(_mm256_cmpeq_epi8(x, bit), _mm256_set1_epi8(16)));
+}
+
+static inline qv q_four(const int8_t *a)
+{
+    int32_t four;
+    memcpy(&four, a, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/* Pairs stay below 2^15: 63 * 127 * 2, and below 128 * 127 * 2. */
+static inline vi q_pairs(vi sum, qv w, qv a)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1)));
+}
+
+static inline vi q_dot(vi sum, qv w, const int8_t *a)
+{
+    return q_pairs(sum, w, q_four(a));
+}
+
+static inline vi q_dot_8(vi sum, qv w, const int8_t *a)
+{
+    qv x = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+    return q_pairs(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(q_four(a), x));
+}
+
+static inline vf q_from_f16(const uint8_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline vi q_from_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+
+static inline vi q_from_i8(const uint8_t *p)
+{
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+
+#endif
