@@ -100,7 +100,7 @@ static void force_segments(const Recompute *r, uint32_t step, bool *forced)
     const Graph *g = r->g;
     memset(forced, 0, g->n_values * sizeof *forced);
     for (NodeId n = 0; n < g->n_nodes; n++) {
-        if (r->stage[n] != STAGE_FORWARD)
+        if (r->stage[n] > STAGE_LOSS)
             continue;
         for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
             const ValueId v = r->base[node_input(g, &g->nodes[n], i)];

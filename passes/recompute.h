@@ -12,18 +12,21 @@
 
 typedef enum Stage {
     STAGE_FORWARD,                      /* the loss needs it */
+    STAGE_LOSS,                         /* likewise, and it is or follows from the forward pass's last
+                                           product or kernel */
     STAGE_LATE,                         /* a row op of the backward pass that reads values of the
                                            forward pass alone: it could run at once, but nobody asks
                                            before the gradient comes by */
-    STAGE_GRADIENT,                     /* comes of the loss, of a gradient, or of a product behind the
-                                           forward pass */
+    STAGE_GRADIENT,                     /* behind the forward pass: a product or kernel, or what
+                                           follows from one or from the loss */
     STAGE_REST,                         /* has nothing to do with the forward pass */
 } Stage;
 
 typedef struct Recompute {
     const Graph *g;
     Arena *scratch;
-    NodeId root;                        /* the last product or kernel before the loss; NO_NODE: none */
+    NodeId root;                        /* the last product or kernel that the loss needs; NO_NODE:
+                                           none, and nothing is recomputed */
     Stage *stage;                       /* by node */
     double *work;                       /* by node: nanoseconds, roughly, of one core */
     bool *lasting;                      /* by value: of a storage, or without inputs; always there */

@@ -35,10 +35,10 @@ static bool is_late(const Apply *a, ValueId v)
     const Recompute *r = a->r;
     for (;;) {
         const NodeId def = r->g->values[v].def;
-        if (r->lasting[v] || r->stage[def] == STAGE_GRADIENT || r->stage[def] == STAGE_REST)
-            return false;
         if (r->stage[def] == STAGE_LATE)
             return true;
+        if (r->lasting[v] || r->stage[def] != STAGE_FORWARD)
+            return false;
         if (op_info(r->g->nodes[def].op)->class != CLASS_VIEW)
             return !a->keep[v] && recompute_possible(r, def);
         v = node_input(r->g, &r->g->nodes[def], 0);
@@ -54,8 +54,7 @@ static ValueId latest_gradient(const Recompute *r, const Node *node)
     for (unsigned i = 0; i < node->n_inputs; i++) {
         const ValueId v = node_input(r->g, node, i);
         const NodeId def = r->g->values[v].def;
-        const bool gradient = r->stage[def] == STAGE_GRADIENT
-            || (r->stage[def] == STAGE_FORWARD && def >= r->root && !r->lasting[v]);
+        const bool gradient = r->stage[def] == STAGE_GRADIENT || r->stage[def] == STAGE_LOSS;
         if (gradient && (latest == NO_VALUE || def > r->g->values[latest].def))
             latest = v;
     }
@@ -226,10 +225,10 @@ double recompute_apply(const Recompute *r, const bool *keep, Graph *g, Arena *sc
     for (ValueId v = 0; v < n_values; v++)
         a.late[v] = a.after[v] = a.after_what[v] = NO_VALUE;
     for (NodeId n = 0; n < r->g->n_nodes; n++) {
-        if (r->stage[n] == STAGE_FORWARD || r->stage[n] == STAGE_REST)
-            rewrite_copy(&a.rw, n);
-        else if (r->stage[n] == STAGE_GRADIENT)
+        if (r->stage[n] == STAGE_GRADIENT)
             copy_reader(&a, n);
+        else if (r->stage[n] != STAGE_LATE)
+            rewrite_copy(&a.rw, n);
     }
     copy_outputs(&a);
     rewrite_end(&a.rw);

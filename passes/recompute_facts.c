@@ -45,6 +45,18 @@ static void find_forward(Recompute *r)
     }
 }
 
+static void find_loss(Recompute *r)
+{
+    const Graph *g = r->g;
+    for (NodeId n = r->root; n < g->n_nodes; n++) {
+        bool follows = n == r->root;
+        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
+            follows = follows || r->stage[g->values[node_input(g, &g->nodes[n], i)].def] == STAGE_LOSS;
+        if (follows && r->stage[n] == STAGE_FORWARD)
+            r->stage[n] = STAGE_LOSS;
+    }
+}
+
 /* Of a node behind the forward pass. */
 static Stage stage_behind(const Recompute *r, const Node *node)
 {
@@ -56,8 +68,7 @@ static Stage stage_behind(const Recompute *r, const Node *node)
         const NodeId def = g->values[v].def;
         if (r->lasting[v] || r->stage[def] == STAGE_REST)
             continue;
-        if (!row || r->stage[def] == STAGE_GRADIENT || (r->stage[def] == STAGE_FORWARD
-                                                        && def >= r->root))
+        if (!row || r->stage[def] == STAGE_LOSS || r->stage[def] == STAGE_GRADIENT)
             return STAGE_GRADIENT;
         reads_forward = true;
     }
@@ -67,8 +78,11 @@ static Stage stage_behind(const Recompute *r, const Node *node)
 static void find_stages(Recompute *r)
 {
     find_forward(r);
+    if (r->root == NO_NODE)
+        return;
+    find_loss(r);
     for (NodeId n = 0; n < r->g->n_nodes; n++)
-        if (r->stage[n] != STAGE_FORWARD && r->root != NO_NODE)
+        if (r->stage[n] == STAGE_REST)
             r->stage[n] = stage_behind(r, &r->g->nodes[n]);
 }
 
@@ -100,7 +114,7 @@ static void find_wanted(Recompute *r)
     const Graph *g = r->g;
     for (NodeId n = 0; n < g->n_nodes; n++) {
         const Node *node = &g->nodes[n];
-        for (unsigned i = 0; i < node->n_inputs && r->stage[n] != STAGE_FORWARD; i++) {
+        for (unsigned i = 0; i < node->n_inputs && r->stage[n] > STAGE_LOSS; i++) {
             const ValueId v = r->base[node_input(g, node, i)];
             if (r->stage[g->values[v].def] == STAGE_FORWARD && !r->lasting[v])
                 r->wanted[v] = true;
@@ -150,8 +164,7 @@ bool recompute_possible(const Recompute *r, NodeId n)
 {
     const Node *node = &r->g->nodes[n];
     const OpClass class = op_info(node->op)->class;
-    return r->stage[n] == STAGE_FORWARD && node->n_inputs > 0 && class != CLASS_WRITE
-        && n < r->root;
+    return r->stage[n] == STAGE_FORWARD && node->n_inputs > 0 && class != CLASS_WRITE;
 }
 
 /* ---- where the forward pass is narrow ---------------------------------------------------------- */
@@ -163,7 +176,7 @@ static int64_t *find_widths(const Recompute *r)
     NodeId *last = arena_array(r->scratch, g->n_values, sizeof *last);
     int64_t *width = arena_array(r->scratch, (size_t)g->n_nodes + 1, sizeof *width);
     for (NodeId n = 0; n < g->n_nodes; n++)
-        for (unsigned i = 0; i < g->nodes[n].n_inputs && r->stage[n] == STAGE_FORWARD; i++)
+        for (unsigned i = 0; i < g->nodes[n].n_inputs && r->stage[n] <= STAGE_LOSS; i++)
             last[r->base[node_input(g, &g->nodes[n], i)]] = n;
     for (ValueId v = 0; v < g->n_values; v++) {
         const NodeId def = g->values[v].def;

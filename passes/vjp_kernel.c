@@ -20,16 +20,15 @@ static ValueId fold(Vjp *v, ValueId x)
 }
 
 /* With c = alpha A B for A = op(a), B = op(b):  dA = alpha g B',  dB = alpha A' g;  where the
- * operand was transposed, the product is formed transposed instead of its result. */
+ * operand was transposed, the product is formed transposed instead of its result.  dB comes first:
+ * often nobody else needs A any more, and it is gone before dA takes its place. */
 void vjp_matmul(Vjp *v)
 {
     const bool ta = NODE_ATTR(v->node, matmul, transpose_a).i;
     const bool tb = NODE_ATTR(v->node, matmul, transpose_b).i;
     const double alpha = NODE_ATTR(v->node, matmul, alpha).f;
-    ValueId a = v->in[0], b = v->in[1], g = v->g;
-    GRAD(0, ta ? build_matmul(&v->b, b, g, tb, true, alpha)
-               : build_matmul(&v->b, g, b, false, !tb, alpha));
-
+    ValueId a = v->in[0], g = v->g;
+    const ValueId b = v->in[1];
     bool a_turned = ta;
     const Shape left = shape_of(v, a);
     if (v->wanted[1] && left.rank > 2 && shape_of(v, b).rank == 2) {
@@ -42,6 +41,10 @@ void vjp_matmul(Vjp *v)
     }
     GRAD(1, tb ? build_matmul(&v->b, g, a, true, a_turned, alpha)
                : build_matmul(&v->b, a, g, !a_turned, false, alpha));
+    a = v->in[0];
+    g = v->g;
+    GRAD(0, ta ? build_matmul(&v->b, b, g, tb, true, alpha)
+               : build_matmul(&v->b, g, b, false, !tb, alpha));
 }
 
 /* ---- kernels --------------------------------------------------------------------------------- */

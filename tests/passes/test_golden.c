@@ -27,7 +27,8 @@
 #define GOLDEN SOURCE_DIR "/tests/passes/golden"
 static const char marker[] = "\n===\n";
 static const char *const passes[] = { "fold", "simplify", "cse", "dce", "absorb", "attention", "loss",
-                                      "cache", "layout", "fuse", "place", "pool" };
+                                      "cache", "recompute", "layout", "fuse", "place",
+                                      "pool" };
 enum { FEWEST_CASES = 4, LARGEST_FILE = 1 << 20 };
 
 static bool update;
