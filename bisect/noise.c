@@ -80,6 +80,28 @@ static double map_units(OpId op)
     return op == OP_pow ? 32 : op_info(op)->class == CLASS_MAP ? 6 : 0;
 }
 
+/* A product that rounds its operands may find one of them on the other side of the middle between two
+ * steps, when it is not exactly what the evaluator has: in float with probability 2^-12 or less, as
+ * errors are that small beside the steps; in double never.  Of K operands one is allowed for, and
+ * K / 128 more. */
+static double flipped(const Eval *e, const Node *n, double unit)
+{
+    if (n->op != OP_matmul || unit < UNIT_FLOAT)
+        return 0;
+    double step = 0;                    /* of the side times the largest of the other */
+    const double most[2] = { largest(&e->values[node_input(e->g, n, 0)]),
+                             largest(&e->values[node_input(e->g, n, 1)]) };
+    for (unsigned i = 0; i < 2; i++) {
+        const Node *source = value_def(e->g, node_input(e->g, n, i));
+        const bool exact = op_info(source->op)->class == CLASS_SOURCE;
+        if (!exact && NODE_ATTR(n, matmul, precision).i == DTYPE_bf16)
+            step += 0x1p-8 * most[0] * most[1];
+        if (!exact && i == 0 && dtype_block(value_type(e->g, node_input(e->g, n, 1))->dtype) > 1)
+            step += most[0] / 127 * most[1];
+    }
+    return step * (1 + terms(e, n) / 128);
+}
+
 static double jitter(const Noise *noise, ValueId v, int64_t i)
 {
     return 2 * random_uniform(noise->seed, v, (uint64_t)i) - 1;
@@ -116,11 +138,12 @@ void noise_after(Eval *e, NodeId id, void *arg)
         Tensor *t = &e->values[v];
         const bool map = op_info(n->op)->class == CLASS_MAP;
         const double flat = sum || map ? 0 : kernel_units(e, n) * largest(t);
+        const double flips = flipped(e, n, noise->unit);
         for (int64_t i = 0; is_float(e, v) && i < t->count; i++) {
             const double units = sum ? (terms(e, n) + 2) * total.data[i]
                 : map ? map_units(n->op) * fabs(t->data[i]) : flat;
             if (isfinite(t->data[i]))
-                t->data[i] += jitter(noise, v, i) * noise->unit * units;
+                t->data[i] += jitter(noise, v, i) * (noise->unit * units + flips);
         }
     }
 }

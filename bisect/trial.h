@@ -21,6 +21,8 @@ void trial_largest(const Graph *g, int64_t sizes[MAX_SYMBOLS]);
 
 /* Element i of a storage. */
 double trial_value(const Storage *s, const TrialInputs *in, int64_t i);
+/* The whole of one that is bf16, f16 or blocks, as it is stored. */
+void trial_stored(const Storage *s, const TrialInputs *in, int64_t count, void *out);
 /* All storages of an Eval. */
 void trial_fill(Eval *e, const TrialInputs *in);
 

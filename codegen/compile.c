@@ -9,8 +9,9 @@ Graph *compile_program(const Graph *model, Program program, const CompileOptions
 {
     const PassOptions pass = { .level = options->level, .batch = options->batch,
                                .sequence = options->sequence, .chunk = options->chunk,
-                               .memory_limit = options->memory_limit, .program = program,
-                               .fusions = options->fusions };
+                               .memory_limit = options->memory_limit,
+                               .precision = options->precision, .cache = options->cache,
+                               .program = program, .fusions = options->fusions };
     Graph *g = graph_clone(model, arena);
     const PassObserver *observer = options->observer.after ? &options->observer : NULL;
     return passes_run(g, &pass, diags, scratch, observer) ? g : NULL;
@@ -24,6 +25,15 @@ static void demote(DiagSink *diags, uint32_t from)
     diags->n_errors = 0;
 }
 
+/* Training changes its weights, which are f32 then. */
+static bool stores_weights(const Graph *model)
+{
+    for (StorageId s = 0; s < model->n_storages; s++)
+        if (model->storages[s].stored != DTYPE_f32)
+            return true;
+    return false;
+}
+
 bool compile_plan(const Graph *model, const CompileOptions *options, Arena *arena, Arena *scratch,
                   DiagSink *diags, Buf *plan)
 {
@@ -35,7 +45,8 @@ bool compile_plan(const Graph *model, const CompileOptions *options, Arena *aren
     b.command = options->command;
     for (Program p = PROGRAM_score; p < N_PROGRAMS && ok; p++) {
         const bool asked = options->programs >> p & 1;
-        if ((options->programs && !asked) || !program_possible(model, p))
+        if ((options->programs && !asked) || !program_possible(model, p)
+            || (FOR_TRAINING >> p & 1 && stores_weights(model)))
             continue;
         const uint32_t n_before = diags->n;
         Graph *g = compile_program(model, p, options, &graphs, scratch, diags);

@@ -195,20 +195,30 @@ static PlanOperand broadcast_leading(PlanOperand o, const PlanOperand *like)
     return r;
 }
 
+PlanInstr *lower_begin_product(Lower *l, const Node *n, DType b, double alpha, DType precision)
+{
+    PlanInstr *in = lower_begin(l, dtype_block(b) > 1 ? "gemm_q" : "gemm", n);
+    in->f[0] = alpha;
+    in->i[4] = precision == DTYPE_bf16;
+    return in;
+}
+
 static void lower_gemm(Lower *l, NodeId n)
 {
     const Node *node = &l->g->nodes[n];
     PlanOperand c = lower_operand(l, node->first_output);
     PlanOperand a = lower_operand(l, node_input(l->g, node, 0));
     PlanOperand b = lower_operand(l, node_input(l->g, node, 1));
+    const bool blocks = dtype_block((DType)b.dtype) > 1;
     if (NODE_ATTR(node, matmul, transpose_a).i)
         lower_swap_last_axes(&a);
-    if (NODE_ATTR(node, matmul, transpose_b).i)
+    if (NODE_ATTR(node, matmul, transpose_b).i && !blocks)
         lower_swap_last_axes(&b);
-    lower_begin(l, "gemm", node)->f[0] = NODE_ATTR(node, matmul, alpha).f;
+    lower_begin_product(l, node, (DType)b.dtype, NODE_ATTR(node, matmul, alpha).f,
+                        (DType)NODE_ATTR(node, matmul, precision).i);
     lower_add_operand(l, c);
     lower_add_operand(l, broadcast_leading(a, &c));
-    lower_add_operand(l, broadcast_leading(b, &c));
+    lower_add_operand(l, blocks ? b : broadcast_leading(b, &c));
 }
 
 /* Over the last axis a reduction is a row program; over others a kernel of its own. */

@@ -34,6 +34,8 @@ PlanOperand lower_operand(const Lower *l, ValueId v);
 /* Opens an instruction labelled after `n`; lower_add_operand appends to it. */
 PlanInstr *lower_begin(Lower *l, const char *kernel, const Node *n);
 void lower_add_operand(Lower *l, PlanOperand o);
+/* The same for alpha A B: the family that reads B as it is stored.  Of blocks, B stays [N, K]. */
+PlanInstr *lower_begin_product(Lower *l, const Node *n, DType b, double alpha, DType precision);
 
 /* The last two axes of a matrix, the other way round. */
 void lower_swap_last_axes(PlanOperand *o);

@@ -13,6 +13,7 @@ typedef struct LossCall {
     bool grad, transpose_w;
     double alpha;
     int64_t chunk, ignore;
+    DType precision;
 } LossCall;
 
 static LossCall bind_loss(const Lower *l, const Node *n)
@@ -22,7 +23,8 @@ static LossCall bind_loss(const Lower *l, const Node *n)
                    .transpose_w = NODE_ATTR(n, linear_cross_entropy, transpose_w).i,
                    .alpha = NODE_ATTR(n, linear_cross_entropy, alpha).f,
                    .chunk = NODE_ATTR(n, linear_cross_entropy, chunk).i,
-                   .ignore = NODE_ATTR(n, linear_cross_entropy, ignore).i };
+                   .ignore = NODE_ATTR(n, linear_cross_entropy, ignore).i,
+                   .precision = (DType)NODE_ATTR(n, linear_cross_entropy, precision).i };
     c.x = lower_operand(l, node_input(l->g, n, 0));
     c.w = lower_operand(l, node_input(l->g, n, 1));
     c.targets = lower_operand(l, node_input(l->g, n, 2));
@@ -55,8 +57,7 @@ static PlanOperand turned(PlanOperand o)
 static void add_product(Lower *l, const LossCall *c, PlanOperand to, PlanOperand a, PlanOperand b,
                         bool accumulate)
 {
-    PlanInstr *in = lower_begin(l, "gemm", c->node);
-    in->f[0] = c->alpha;
+    PlanInstr *in = lower_begin_product(l, c->node, (DType)b.dtype, c->alpha, c->precision);
     in->i[0] = accumulate;
     lower_add_operand(l, to);
     lower_add_operand(l, a);
@@ -87,7 +88,8 @@ static void add_chunk(Lower *l, const LossCall *c, int64_t first)
 {
     const PlanOperand room = rows_of(c, c->room, first, false);
     const PlanOperand x = rows_of(c, c->x, first, true);
-    add_product(l, c, room, x, c->transpose_w ? turned(c->w) : c->w, false);
+    const bool turn = c->transpose_w && dtype_block((DType)c->w.dtype) == 1;
+    add_product(l, c, room, x, turn ? turned(c->w) : c->w, false);
     add_loss(l, c, first, room);
     if (!c->grad)
         return;

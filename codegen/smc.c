@@ -11,6 +11,7 @@
 #include "frontend/carets.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "passes/weight_types.h"
 #include "runtime/plan.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ Graph *read_model(Compilation *c, const char *path, const ArgList *defines)
 /* ---- compile ---------------------------------------------------------------------------------- */
 
 typedef struct CompileArgs {
+    ArgList weights;
+    const char *precision, *cache;
     const char *out, *emit, *after, *dump, *program;
     ArgList defines;
     int64_t batch, seq, chunk;
@@ -199,6 +202,14 @@ static const char *command_line(Arena *arena, const char *path, const CompileArg
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         if (sizes[i].value)
             buf_printf(&out, " %s %" PRId64, sizes[i].option, sizes[i].value);
+    for (uint32_t i = 0; i < a->weights.n; i++) {
+        buf_puts(&out, " --weights");
+        add_word(&out, a->weights.item[i]);
+    }
+    if (strcmp(a->cache, "f32") != 0)
+        buf_printf(&out, " --cache %s", a->cache);
+    if (strcmp(a->precision, "f32") != 0)
+        buf_printf(&out, " --precision %s", a->precision);
     if (a->level[0] == '0')
         buf_puts(&out, " -O 0");
     if (a->fusion) {
@@ -247,6 +258,24 @@ static int emit_ast(Compilation *c, const char *path, const CompileArgs *a)
     return ok ? code : report(c, a->json);
 }
 
+/* Reads the rules of --weights and applies them to the model. */
+static int set_weight_types(Compilation *c, Graph *model, const CompileArgs *a)
+{
+    WeightRule rules[MAX_ARG_LIST];
+    Error err;
+    for (uint32_t i = 0; i < a->weights.n; i++)
+        if (!weight_rule_parse(a->weights.item[i], &c->arena, &rules[i], &err))
+            return fault("--weights %s", err.text);
+    if (!weight_types_set(model, rules, a->weights.n, &c->scratch, &err))
+        return fault("--weights: %s", err.text);
+    const bool training = a->program && (strcmp(a->program, "train") == 0
+        || strcmp(a->program, "accumulate") == 0 || strcmp(a->program, "apply") == 0);
+    if (a->weights.n && training)
+        return fault("program %s changes its weights and keeps them in f32; leave out --weights "
+                     "(--precision bf16 multiplies in bf16)", a->program);
+    return EXIT_DONE;
+}
+
 static int compile(Compilation *c, const char *path, const CompileArgs *a)
 {
     const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
@@ -265,9 +294,14 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
         options.observer = (PassObserver){ dump_after, &dump };
     if (a->emit && strcmp(a->emit, "ast") == 0)
         return emit_ast(c, path, a);
-    const Graph *model = read_model(c, path, &a->defines);
+    Graph *model = read_model(c, path, &a->defines);
     if (!model)
         return report(c, a->json);
+    dtype_from_name(a->precision, &options.precision);
+    dtype_from_name(a->cache, &options.cache);
+    const int weights = set_weight_types(c, model, a);
+    if (weights != EXIT_DONE)
+        return weights;
     if (fusion)
         return dump_fusion(c, model, a->program, &options, a->out);
     options.command = command_line(&c->arena, path, a);
@@ -298,7 +332,8 @@ int usage_or_help(Args *a, bool parsed, const Error *err)
 
 static int command_compile(Compilation *c, int argc, char **argv)
 {
-    CompileArgs v = { .level = "2", .memory_limit = NO_MEMORY_LIMIT };
+    CompileArgs v = { .level = "2", .memory_limit = NO_MEMORY_LIMIT, .precision = "f32",
+                      .cache = "f32" };
     const Arg options[] = {
         { "-o", "FILE", ARG_STRING, &v.out, "where to write (default: MODEL.smp here)", 0, 0, NULL },
         { "-D", "NAME=VALUE", ARG_LIST, &v.defines, "replace the value of a config", 0, 0, NULL },
@@ -310,6 +345,15 @@ static int command_compile(Compilation *c, int argc, char **argv)
         MEMORY_LIMIT_ARG(&v.memory_limit),
         { "-O", "LEVEL", ARG_CHOICE, &v.level, "0: only what is needed; 2: everything (default)",
           0, 0, "0|2" },
+        { "--weights", "TYPE", ARG_LIST, &v.weights, "what parameters that only products and "
+          "embeddings read are stored in: bf16, q8_0, q4_k, ...; q4_k,q8_0 is the first that a "
+          "parameter allows, PATTERN=TYPE is for those of such names; the plan has no training "
+          "then", 0, 0, NULL },
+        { "--cache", "TYPE", ARG_CHOICE, &v.cache, "what keys and values are stored in (default "
+          "f32)", 0, 0, "f32|bf16" },
+        { "--precision", "TYPE", ARG_CHOICE, &v.precision, "of products of activations and weights, "
+          "forward and backward; sums, weights and moments stay f32 (default f32)", 0, 0,
+          "f32|bf16" },
         { "--fusion", "LIST", ARG_STRING, &v.fusion, "fusions to switch, --fusion=-name,+name; smc "
           "passes lists them, `none` and `all` are every one", 0, 0, NULL },
         { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead, or the "

@@ -104,14 +104,27 @@ ValueId build_slice(Builder *b, ValueId x, int axis, int64_t start, int64_t stop
     return graph_add(b->g, &spec, NULL);
 }
 
-ValueId build_matmul(Builder *b, ValueId x, ValueId y, bool transpose_x, bool transpose_y,
-                     double alpha)
+static ValueId product(Builder *b, ValueId x, ValueId y, bool transpose_x, bool transpose_y,
+                       double alpha, int64_t precision)
 {
     NodeSpec spec = spec_of(b, OP_matmul, (ValueId[]){ x, y }, 2);
     spec.attr[ATTR_INDEX(matmul, transpose_a)].i = transpose_x;
     spec.attr[ATTR_INDEX(matmul, transpose_b)].i = transpose_y;
     spec.attr[ATTR_INDEX(matmul, alpha)].f = alpha;
+    spec.attr[ATTR_INDEX(matmul, precision)].i = precision;
     return graph_add(b->g, &spec, NULL);
+}
+
+ValueId build_matmul(Builder *b, ValueId x, ValueId y, bool transpose_x, bool transpose_y,
+                     double alpha)
+{
+    return product(b, x, y, transpose_x, transpose_y, alpha, DTYPE_f32);
+}
+
+ValueId build_product(Builder *b, const Node *like, ValueId x, ValueId y, bool transpose_x,
+                      bool transpose_y, double alpha)
+{
+    return product(b, x, y, transpose_x, transpose_y, alpha, NODE_ATTR(like, matmul, precision).i);
 }
 
 static OpId source_op(StorageClass class)

@@ -39,6 +39,9 @@ ValueId build_transpose(Builder *b, ValueId x, int a, int c);
 ValueId build_slice(Builder *b, ValueId x, int axis, int64_t start, int64_t stop);
 ValueId build_matmul(Builder *b, ValueId x, ValueId y, bool transpose_x, bool transpose_y,
                      double alpha);
+/* With the precision of the product `like`. */
+ValueId build_product(Builder *b, const Node *like, ValueId x, ValueId y, bool transpose_x,
+                      bool transpose_y, double alpha);
 ValueId build_storage(Builder *b, StorageId s);         /* input, param or state by its class */
 ValueId build_zeros(Builder *b, const Type *t);         /* broadcast(constant 0) */
 

@@ -1,5 +1,6 @@
 /* Products, rotary positions, attention, cross entropy. */
 #include "base/check.h"
+#include "base/half.h"
 #include "ir/eval_rule.h"
 
 #include <math.h>
@@ -18,6 +19,73 @@ static int64_t matrix_start(const Index *at, const Tensor *out, const Tensor *t)
     return o * t->dim[t->rank - 2] * t->dim[t->rank - 1];
 }
 
+/* A row of one side against a column of the other: elements `step` apart. */
+typedef struct Dot {
+    const double *x, *y;
+    int64_t x_step, y_step, depth;
+} Dot;
+
+static double dot_exact(const Dot *d)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < d->depth; k++)
+        sum += d->x[k * d->x_step] * d->y[k * d->y_step];
+    return sum;
+}
+
+static double to_bf16(double x)
+{
+    return f32_of_bf16(bf16_of_f32((float)x));
+}
+
+static double as_it_is(double x)
+{
+    return x;
+}
+
+static double dot_bf16(const Dot *d)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < d->depth; k++)
+        sum += to_bf16(d->x[k * d->x_step]) * to_bf16(d->y[k * d->y_step]);
+    return sum;
+}
+
+/* The scale of 8 bits for `n` numbers, as gemm_q in kernel.h defines it. */
+static float scale_of(const double *x, int64_t step, int64_t n)
+{
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = fabsf((float)x[i * step]);
+        if (!isfinite(v))
+            return NAN;
+        most = fmaxf(most, v);
+    }
+    const float scale = most / 127;
+    return scale < 0x1p-126f ? 0 : scale;
+}
+
+static double dot_blocks(const Dot *d, int64_t block)
+{
+    double sum = 0;
+    for (int64_t begin = 0; begin < d->depth; begin += block) {
+        const double *x = d->x + begin * d->x_step, *y = d->y + begin * d->y_step;
+        const float scale = scale_of(x, d->x_step, block), inverse = scale == 0 ? 0 : 1 / scale;
+        double whole = 0;
+        for (int64_t k = 0; k < block; k++)
+            whole += (double)rintf((float)x[k * d->x_step] * inverse) * y[k * d->y_step];
+        sum += (double)scale * whole;
+    }
+    return sum;
+}
+
+/* The sum as the node's right side, its input 1, and its precision have it. */
+static double dot(const EvalNode *n, int64_t precision, const Dot *d)
+{
+    const int64_t block = dtype_block(value_type(n->g, node_input(n->g, n->node, 1))->dtype);
+    return block > 1 ? dot_blocks(d, block) : precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
+}
+
 void eval_matmul(EvalNode *n)
 {
     const Tensor *a = n->in[0], *b = n->in[1];
@@ -28,12 +96,12 @@ void eval_matmul(EvalNode *n)
     const int64_t depth = a->dim[a->rank - (ta ? 2 : 1)];
     Index at = { 0 };
     for (int64_t i = 0; i < out->count; i++) {
-        const double *x = a->data + matrix_start(&at, out, a) + at.i[out->rank - 2] * a_row;
-        const double *y = b->data + matrix_start(&at, out, b) + at.i[out->rank - 1] * b_col;
-        double sum = 0;
-        for (int64_t k = 0; k < depth; k++)
-            sum += x[k * a_col] * y[k * b_row];
-        out->data[i] = EVAL_ATTR(n, matmul, alpha).f * sum;
+        const Dot d = {
+            .x = a->data + matrix_start(&at, out, a) + at.i[out->rank - 2] * a_row,
+            .y = b->data + matrix_start(&at, out, b) + at.i[out->rank - 1] * b_col,
+            .x_step = a_col, .y_step = b_row, .depth = depth,
+        };
+        out->data[i] = EVAL_ATTR(n, matmul, alpha).f * dot(n, EVAL_ATTR(n, matmul, precision).i, &d);
         index_next(&at, out);
     }
 }
@@ -261,13 +329,12 @@ static double dot_column(const EvalNode *n, int64_t row, int64_t column, int64_t
 {
     const Tensor *x = n->in[0], *w = n->in[1];
     const bool turned = EVAL_ATTR(n, linear_cross_entropy, transpose_w).i;
-    const double *a = x->data + row * x->dim[1];
-    const double *b = w->data + (turned ? column * w->dim[1] : column);
-    double sum = 0;
     *step = turned ? 1 : w->dim[1];
-    for (int64_t k = 0; k < x->dim[1]; k++)
-        sum += a[k] * b[k * *step];
-    return EVAL_ATTR(n, linear_cross_entropy, alpha).f * sum;
+    const Dot d = { .x = x->data + row * x->dim[1], .x_step = 1,
+                    .y = w->data + (turned ? column * w->dim[1] : column), .y_step = *step,
+                    .depth = x->dim[1] };
+    return EVAL_ATTR(n, linear_cross_entropy, alpha).f
+        * dot(n, EVAL_ATTR(n, linear_cross_entropy, precision).i, &d);
 }
 
 static int64_t n_columns(const EvalNode *n)
@@ -305,6 +372,8 @@ void eval_linear_cross_entropy_grad(EvalNode *n)
     const bool turned = EVAL_ATTR(n, linear_cross_entropy, transpose_w).i;
     const double alpha = EVAL_ATTR(n, linear_cross_entropy, alpha).f;
     const double ignored = (double)EVAL_ATTR(n, linear_cross_entropy, ignore).i;
+    double (*const side)(double) =
+        EVAL_ATTR(n, linear_cross_entropy, precision).i == DTYPE_bf16 ? to_bf16 : as_it_is;
     for (int64_t r = 0; r < targets->count; r++) {
         double *lse = &n->out[3].data[r];
         linear_row(n, r, &n->out[2].data[r], lse);
@@ -312,10 +381,10 @@ void eval_linear_cross_entropy_grad(EvalNode *n)
             int64_t step, at = turned ? v * w->dim[1] : v;
             const double slope = exp(dot_column(n, r, v, &step) - *lse)
                 - ((double)v == targets->data[r]);
-            const double d = alpha * slope * n->in[3]->data[r];
+            const double d = alpha * side(slope * n->in[3]->data[r]);
             for (int64_t k = 0; k < x->dim[1]; k++, at += step) {
-                n->out[0].data[r * x->dim[1] + k] += d * w->data[at];
-                n->out[1].data[at] += d * x->data[r * x->dim[1] + k];
+                n->out[0].data[r * x->dim[1] + k] += d * side(w->data[at]);
+                n->out[1].data[at] += d * side(x->data[r * x->dim[1] + k]);
             }
         }
     }

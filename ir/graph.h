@@ -67,6 +67,8 @@ typedef struct Storage {
     Type type;
     InitKind init;                      /* parameters; state starts as zeros */
     double init_value;                  /* std, bound or constant */
+    DType stored;                       /* of an f32 parameter or cache: what pass `store` makes of
+                                           its element type; f32: leaves it */
     bool train_only;                    /* an input of the train block */
     int64_t index_limit;                /* an i32 input used as ids: they lie in 0..limit-1;
                                            0: not an index */

@@ -39,6 +39,29 @@ static bool need_weights(Infer *in, unsigned i)
     return !dtype_is_lane(input_type(in, i)->dtype) || need_dtype(in, i, DTYPE_f32);
 }
 
+/* Blocks of the product's right side lie along what is summed over. */
+static bool need_blocks(Infer *in, int64_t transposed)
+{
+    const DType t = input_type(in, 1)->dtype;
+    if (dtype_block(t) == 1 || (transposed && input_shape(in, 1)->rank == 2))
+        return true;
+    return mistake(in, DIAG_E0203, "blocks of %s are read along the rows of one matrix w'",
+                   dtype_name(t));
+}
+
+static bool need_precision(Infer *in, int attr)
+{
+    const int64_t precision = in->attr[attr].i;
+    if (precision == DTYPE_f32)
+        return true;
+    if (precision != DTYPE_bf16)
+        return mistake(in, DIAG_E0206, "precision must be f32 or bf16");
+    if (dtype_block(input_type(in, 1)->dtype) > 1)
+        return mistake(in, DIAG_E0206, "blocks of %s have a precision of their own",
+                       dtype_name(input_type(in, 1)->dtype));
+    return true;
+}
+
 bool infer_matmul(Infer *in)
 {
     AttrValue *ta = &in->attr[ATTR_INDEX(matmul, transpose_a)];
@@ -48,9 +71,8 @@ bool infer_matmul(Infer *in)
     if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, MAX_RANK) ||
         !need_weights(in, 1) || !need_rank(in, 1, 2, MAX_RANK))
         return false;
-    if (dtype_block(input_type(in, 1)->dtype) > 1 && (!tb->i || input_shape(in, 1)->rank != 2))
-        return mistake(in, DIAG_E0203, "blocks of %s are read along the rows of one matrix w'",
-                       dtype_name(input_type(in, 1)->dtype));
+    if (!need_blocks(in, tb->i) || !need_precision(in, ATTR_INDEX(matmul, precision)))
+        return false;
     if (!dim_equal(product_dim(in, 0, ta->i, true), product_dim(in, 1, tb->i, false)))
         return inner_mistake(in, ta->i, tb->i);
 
@@ -246,6 +268,7 @@ SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, transpose_w);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, alpha);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, chunk);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, ignore);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, precision);
 
 /* x [R, C], w [C, V] or [V, C], targets [R]; the last three results: loss, lse, room. */
 static bool linear_loss(Infer *in, Type *results)
@@ -255,7 +278,8 @@ static bool linear_loss(Infer *in, Type *results)
     transpose->i = transpose->i != 0;
     const int inner = transpose->i ? 1 : 0;
     if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, 2) ||
-        !need_dtype(in, 1, DTYPE_f32) || !need_rank(in, 1, 2, 2) ||
+        !need_weights(in, 1) || !need_rank(in, 1, 2, 2) || !need_blocks(in, transpose->i) ||
+        !need_precision(in, ATTR_INDEX(linear_cross_entropy, precision)) ||
         !need_dtype(in, 2, DTYPE_i32) || !need_rank(in, 2, 1, 1) || !need_equal(in, 0, 0, 2, 0) ||
         !need_equal(in, 0, 1, 1, inner) ||
         !need_int(in, ATTR_INDEX(linear_cross_entropy, chunk), 1, INT32_MAX) ||

@@ -154,6 +154,14 @@ bool infer_concat(Infer *in)
     return set_out(in, first->dtype, &r);
 }
 
+bool infer_decode(Infer *in)
+{
+    if (dtype_is_lane(input_type(in, 0)->dtype))
+        return mistake(in, DIAG_E0203, "x is %s, which needs no decoding",
+                       dtype_name(input_type(in, 0)->dtype));
+    return need_rank(in, 0, 1, MAX_RANK) && set_out(in, DTYPE_f32, input_shape(in, 0));
+}
+
 bool infer_copy(Infer *in)
 {
     in->out[0] = *input_type(in, 0);

@@ -51,7 +51,8 @@ bool op_from_name(const char *name, OpId *out)
 
 bool op_reads_stored(OpId op, unsigned input)
 {
-    return (op == OP_matmul && input == 1) || (op == OP_embedding && input == 0);
+    return ((op == OP_matmul || op == OP_linear_cross_entropy) && input == 1) || (op == OP_embedding && input == 0)
+        || (op == OP_decode && input == 0);
 }
 
 int op_attr(OpId op, const char *name)

@@ -95,6 +95,11 @@ static const char *word_of(const char *const *words, size_t n, size_t i)
     return i < n ? words[i] : "?";
 }
 
+static const char *word_of_dtype(DType t)
+{
+    return (size_t)t < N_DTYPES ? dtype_name(t) : "?";
+}
+
 static void put_storage_name(Buf *out, const Graph *g, int64_t id)
 {
     if (id >= 0 && id < g->n_storages)
@@ -135,6 +140,10 @@ static void put_storage(Buf *out, const Graph *g, const Storage *s)
             put_double(out, s->init_value);
             buf_putc(out, ')');
         }
+    }
+    if (s->stored != DTYPE_f32) {
+        put_key(out, "stored");
+        buf_puts(out, word_of_dtype(s->stored));
     }
     if (s->train_only)
         buf_puts(out, " train_only=true");

@@ -148,12 +148,24 @@ static bool read_init(Reader *r, Storage *s)
            (scan_double(&r->scan, &s->init_value) && scan_need(&r->scan, ')'));
 }
 
+static bool read_dtype(Reader *r, int64_t *out)
+{
+    Word name;
+    DType t;
+    if (!scan_word(&r->scan, &name))
+        return false;
+    if (!dtype_from_name(name.text, &t))
+        return scan_fail(&r->scan, "there is no element type `%s`", name.text);
+    *out = t;
+    return true;
+}
+
 static bool read_storage(Reader *r)
 {
     Scan *s = &r->scan;
     Storage storage = { 0 };
     size_t class;
-    int64_t train_only = 0;
+    int64_t train_only = 0, stored = DTYPE_f32;
     if (!scan_choice(s, class_words, N_STORAGE_CLASSES, "input, param or state", &class) ||
         !scan_string(s, &storage.name) || !scan_type(s, r->g, &storage.type))
         return false;
@@ -161,6 +173,8 @@ static bool read_storage(Reader *r)
         return scan_fail(s, "a storage without a name");
     storage.class = (StorageClass)class;
     if (scan_try_key(s, "init") && !read_init(r, &storage))
+        return false;
+    if (scan_try_key(s, "stored") && !read_dtype(r, &stored))
         return false;
     if (scan_try_key(s, "train_only") && !read_bool(r, &train_only))
         return false;
@@ -171,6 +185,7 @@ static bool read_storage(Reader *r)
     if (!scan_span(s, r->g, &storage.span))
         return false;
     storage.train_only = train_only != 0;
+    storage.stored = (DType)stored;
     Dim count;
     if (!shape_count(&storage.type.shape, &count))
         return scan_fail(s, "the storage has more than 2^62 elements");
@@ -300,18 +315,6 @@ static bool read_axes(Reader *r, int64_t *out)
         *out |= (int64_t)1 << axis;
     } while (scan_try(&r->scan, ','));
     return scan_need(&r->scan, ']');
-}
-
-static bool read_dtype(Reader *r, int64_t *out)
-{
-    Word name;
-    DType t;
-    if (!scan_word(&r->scan, &name))
-        return false;
-    if (!dtype_from_name(name.text, &t))
-        return scan_fail(&r->scan, "there is no element type `%s`", name.text);
-    *out = t;
-    return true;
 }
 
 static bool read_attr_value(Reader *r, AttrKind kind, AttrValue *out)

@@ -64,6 +64,16 @@ static bool verify_unique(const Verify *v, const char **names, uint32_t n, const
     return true;
 }
 
+/* What a storage will be stored as: floats, in whole blocks. */
+static bool verify_stored(const Storage *s)
+{
+    if (s->stored == DTYPE_f32)
+        return true;
+    const Type t = { .dtype = s->stored, .shape = s->type.shape };
+    return (size_t)s->stored < N_DTYPES && !dtype_is_lane(s->stored) &&
+           s->class != STORAGE_INPUT && s->type.dtype == DTYPE_f32 && type_has_blocks(&t);
+}
+
 static bool verify_header(const Verify *v)
 {
     const Graph *g = v->g;
@@ -89,6 +99,8 @@ static bool verify_header(const Verify *v)
         if (s->class == STORAGE_INPUT && !dtype_is_lane(s->type.dtype))
             return error_set(v->err, "\"%s\" is an input of %s", s->name,
                              dtype_name(s->type.dtype));
+        if (!verify_stored(s))
+            return error_set(v->err, "\"%s\" cannot be stored so", s->name);
     }
     return verify_unique(v, symbols, g->n_symbols, "symbol") &&
            verify_unique(v, names, g->n_storages, "storage");

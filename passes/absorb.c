@@ -42,8 +42,8 @@ static bool absorb_transposes(Rewriter *rw, NodeId id)
     if (!any)
         return false;
     Builder b = rewrite_builder(rw, id);
-    rw->map[n->first_output] = build_matmul(&b, in[0], in[1], flip[0], flip[1],
-                                            NODE_ATTR(n, matmul, alpha).f);
+    rw->map[n->first_output] = build_product(&b, n, in[0], in[1], flip[0], flip[1],
+                                             NODE_ATTR(n, matmul, alpha).f);
     return true;
 }
 
@@ -59,9 +59,9 @@ static bool absorb_result(Rewriter *rw, NodeId id, const uint32_t *uses)
         return false;
     Builder b = rewrite_builder(rw, id);
     const ValueId x = node_input(rw->new_, m, 0), y = node_input(rw->new_, m, 1);
-    rw->map[n->first_output] = build_matmul(&b, y, x, !NODE_ATTR(m, matmul, transpose_b).i,
-                                            !NODE_ATTR(m, matmul, transpose_a).i,
-                                            NODE_ATTR(m, matmul, alpha).f);
+    rw->map[n->first_output] = build_product(&b, m, y, x, !NODE_ATTR(m, matmul, transpose_b).i,
+                                             !NODE_ATTR(m, matmul, transpose_a).i,
+                                             NODE_ATTR(m, matmul, alpha).f);
     return true;
 }
 
@@ -84,9 +84,9 @@ static bool absorb_scale(Rewriter *rw, NodeId id, const uint32_t *uses)
             continue;
         Builder b = rewrite_builder(rw, id);
         const ValueId in[] = { node_input(rw->new_, m, 0), node_input(rw->new_, m, 1) };
-        rw->map[n->first_output] = build_matmul(&b, in[0], in[1],
-                                                NODE_ATTR(m, matmul, transpose_a).i,
-                                                NODE_ATTR(m, matmul, transpose_b).i, alpha);
+        rw->map[n->first_output] = build_product(&b, m, in[0], in[1],
+                                                 NODE_ATTR(m, matmul, transpose_a).i,
+                                                 NODE_ATTR(m, matmul, transpose_b).i, alpha);
         return true;
     }
     return false;

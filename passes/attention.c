@@ -23,7 +23,8 @@ typedef struct Pattern {
 /* A product of [B, H, T, D] matrices with q's rows against k's. */
 static bool match_product(const Graph *g, const Node *n, Pattern *p)
 {
-    if (n->op != OP_matmul || NODE_ATTR(n, matmul, transpose_a).i)
+    if (n->op != OP_matmul || NODE_ATTR(n, matmul, transpose_a).i
+        || NODE_ATTR(n, matmul, precision).i != DTYPE_f32)
         return false;
     p->q = node_input(g, n, 0);
     p->k = node_input(g, n, 1);
@@ -79,7 +80,7 @@ static bool match(const Graph *g, const Node *n, Pattern *p)
     *p = (Pattern){ .seed = NO_VALUE };
     if (n->op != OP_matmul || value_type(g, n->first_output)->shape.rank != 4
         || NODE_ATTR(n, matmul, transpose_a).i || NODE_ATTR(n, matmul, transpose_b).i
-        || NODE_ATTR(n, matmul, alpha).f != 1)
+        || NODE_ATTR(n, matmul, alpha).f != 1 || NODE_ATTR(n, matmul, precision).i != DTYPE_f32)
         return false;
     const Node *w = value_def(g, node_input(g, n, 0));
     p->v = node_input(g, n, 1);

@@ -40,6 +40,7 @@ typedef struct Pattern {
     ValueId x, w;
     bool transpose_w;
     double alpha;
+    AttrValue precision;
     Dim rows;                           /* all of them, as one axis */
     int64_t chunk;
 } Pattern;
@@ -60,6 +61,7 @@ static bool match_product(const Graph *g, const uint32_t *uses, ValueId logits, 
     p->w = node_input(g, n, 1);
     p->transpose_w = NODE_ATTR(n, matmul, transpose_b).i;
     p->alpha *= NODE_ATTR(n, matmul, alpha).f;
+    p->precision = NODE_ATTR(n, matmul, precision);
     const Node *t = value_def(g, p->w);
     if (t->op == OP_transpose && value_type(g, p->w)->shape.rank == 2) {
         p->w = node_input(g, t, 0);
@@ -109,6 +111,7 @@ static bool fuse_product(Rewriter *rw, NodeId id, const uint32_t *uses)
     spec.attr[ATTR_INDEX(linear_cross_entropy, transpose_w)].i = p.transpose_w;
     spec.attr[ATTR_INDEX(linear_cross_entropy, alpha)].f = p.alpha;
     spec.attr[ATTR_INDEX(linear_cross_entropy, chunk)].i = p.chunk;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, precision)] = p.precision;
     spec.attr[ATTR_INDEX(linear_cross_entropy, ignore)] = NODE_ATTR(n, cross_entropy, ignore);
     ValueId loss = graph_add(b.g, &spec, NULL);
     for (unsigned i = 0; i < 2; i++)

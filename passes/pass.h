@@ -14,6 +14,8 @@ typedef struct PassOptions {
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the pass's default */
     int64_t memory_limit;               /* most bytes of the pool of a program with a backward pass;
                                            0: none is given, INT64_MAX: and nothing is recomputed */
+    DType precision;                    /* of products with weights: f32 or bf16 */
+    DType cache;                        /* what keys and values are stored in: f32, bf16, q8_0 */
     Program program;                    /* what `specialize` makes of a model */
     FusionSet fusions;
 } PassOptions;
@@ -29,6 +31,7 @@ typedef bool PassFn(Graph *g, PassContext *cx);
 /* Bits of the programs that a pass runs for. */
 #define FOR(p) (1u << PROGRAM_##p)
 #define FOR_ALL (FOR(score) | FOR(eval) | FOR(train) | FOR(accumulate) | FOR(apply) | FOR(generate))
+#define FOR_INFERENCE (FOR(score) | FOR(eval) | FOR(generate))
 #define FOR_TRAINING (FOR(train) | FOR(accumulate) | FOR(apply))
 
 typedef struct PassInfo {

@@ -39,12 +39,12 @@ void vjp_matmul(Vjp *v)
         a = fold(v, a);
         g = fold(v, g);
     }
-    GRAD(1, tb ? build_matmul(&v->b, g, a, true, a_turned, alpha)
-               : build_matmul(&v->b, a, g, !a_turned, false, alpha));
+    GRAD(1, tb ? build_product(&v->b, v->node, g, a, true, a_turned, alpha)
+               : build_product(&v->b, v->node, a, g, !a_turned, false, alpha));
     a = v->in[0];
     g = v->g;
-    GRAD(0, ta ? build_matmul(&v->b, b, g, tb, true, alpha)
-               : build_matmul(&v->b, g, b, false, !tb, alpha));
+    GRAD(0, ta ? build_product(&v->b, v->node, b, g, tb, true, alpha)
+               : build_product(&v->b, v->node, g, b, false, !tb, alpha));
 }
 
 /* ---- kernels --------------------------------------------------------------------------------- */

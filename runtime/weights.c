@@ -1,6 +1,7 @@
 /* Parameters: how they begin, and how storages are kept in safetensors files. */
 #include "runtime/weights.h"
 
+#include "base/blocks.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/random.h"
@@ -57,43 +58,71 @@ static Fans fans_of(uint32_t rank, const int64_t *dim)
     return f;
 }
 
-static void fill_constant(float *x, int64_t n, double value)
+/* How the elements of a parameter begin. */
+typedef struct Fill {
+    enum { FILL_CONSTANT, FILL_NORMAL, FILL_UNIFORM } kind;
+    double value;                       /* the constant, the standard deviation, the bound */
+    uint64_t seed, stream;
+} Fill;
+
+/* Elements [first, first + n). */
+static void fill_floats(const Fill *f, int64_t first, int64_t n, float *x)
 {
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)value;
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t at = (uint64_t)(first + i);
+        x[i] = (float)(f->kind == FILL_CONSTANT ? f->value
+                       : f->kind == FILL_NORMAL ? f->value * random_normal(f->seed, f->stream, at)
+                       : f->value * (2 * random_uniform(f->seed, f->stream, at) - 1));
+    }
 }
 
-static void fill_normal(float *x, int64_t n, uint64_t seed, uint64_t stream, double std)
+enum { FILL_CHUNK = 4096 };             /* whole blocks of every type */
+
+/* A chunk at a time: floats where they stay, or what is stored for them; zeros for what the type
+ * cannot hold. */
+static void fill_parameter(const Fill *f, DType type, int64_t n, void *to)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)(std * random_normal(seed, stream, (uint64_t)i));
+    for (int64_t first = 0; first < n; first += FILL_CHUNK) {
+        const int64_t count = n - first < FILL_CHUNK ? n - first : FILL_CHUNK;
+        float chunk[FILL_CHUNK];
+        int64_t at, bytes;
+        if (type == DTYPE_f32) {
+            fill_floats(f, first, count, (float *)to + first);
+            continue;
+        }
+        bool whole = dtype_offset(type, first, &at) && dtype_offset(type, count, &bytes);
+        CHECK(whole, "checked when the plan was opened");
+        fill_floats(f, first, count, chunk);
+        if (!blocks_encode(type, (size_t)count, chunk, (char *)to + at, NULL))
+            memset((char *)to + at, 0, (size_t)bytes);
+    }
 }
 
-static void fill_uniform(float *x, int64_t n, uint64_t seed, uint64_t stream, double bound)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)(bound * (2 * random_uniform(seed, stream, (uint64_t)i) - 1));
-}
-
-static void init_parameter(const PlanStorage *st, const char *path, float *x, uint64_t seed)
+static void init_parameter(const PlanStorage *st, const char *path, void *x, uint64_t seed)
 {
     int64_t dim[MAX_RANK], n;
     constant_shape(st, dim, &n);
-    const uint64_t stream = hash_bytes(path, strlen(path));
     const Fans fans = fans_of(st->rank, dim);
+    Fill f = { .value = st->init_value, .seed = seed, .stream = hash_bytes(path, strlen(path)) };
     switch ((PlanInit)st->init) {
-    case PLAN_INIT_zeros:    fill_constant(x, n, 0); return;
-    case PLAN_INIT_ones:     fill_constant(x, n, 1); return;
-    case PLAN_INIT_constant: fill_constant(x, n, st->init_value); return;
-    case PLAN_INIT_normal:   fill_normal(x, n, seed, stream, st->init_value); return;
-    case PLAN_INIT_uniform:  fill_uniform(x, n, seed, stream, st->init_value); return;
-    case PLAN_INIT_xavier:   fill_uniform(x, n, seed, stream, sqrt(6 / (fans.in + fans.out))); return;
-    case PLAN_INIT_kaiming:  fill_normal(x, n, seed, stream, sqrt(2 / fans.in)); return;
-    case N_PLAN_INITS:       break;
+    case PLAN_INIT_zeros:    f.value = 0; break;
+    case PLAN_INIT_ones:     f.value = 1; break;
+    case PLAN_INIT_constant: break;
+    case PLAN_INIT_normal:   f.kind = FILL_NORMAL; break;
+    case PLAN_INIT_uniform:  f.kind = FILL_UNIFORM; break;
+    case PLAN_INIT_xavier:
+        f.kind = FILL_UNIFORM;
+        f.value = sqrt(6 / (fans.in + fans.out));
+        break;
+    case PLAN_INIT_kaiming:
+        f.kind = FILL_NORMAL;
+        f.value = sqrt(2 / fans.in);
+        break;
+    case N_PLAN_INITS:
+        CHECK(false, "initialiser %" PRIu32 " of %s", st->init, path);
     }
-    CHECK(false, "initialiser %" PRIu32 " of %s", st->init, path);
+    fill_parameter(&f, (DType)st->dtype, n, x);
 }
 
 void weights_init(Session *s, uint64_t seed)
@@ -101,8 +130,8 @@ void weights_init(Session *s, uint64_t seed)
     const Plan *p = session_plan(s);
     for (uint32_t i = 0; i < p->n_storages; i++) {
         const PlanStorage *st = &p->storages[i];
-        float *x = session_storage(s, (int32_t)i);
-        if (st->class == PLAN_PARAM && x && st->dtype == DTYPE_f32)
+        void *x = session_storage(s, (int32_t)i);
+        if (st->class == PLAN_PARAM && x)
             init_parameter(st, plan_string(p, st->name), x, seed);
     }
 }

@@ -1,12 +1,13 @@
-/* The families embedding and embedding_grad: rows of a table picked by ids, and sums into them. */
+/* The families embedding, embedding_grad and decode: rows of a table picked by ids, sums into them, and
+ * rows that are stored in other types as f32. */
 #include "runtime/kernels/operand.h"
 
 enum { GRAIN = 16384, COLUMNS = 32 };
 
-static bool check_table(const Call *call, int32_t table, int32_t ids, int32_t rows, Error *err)
+static bool check_table(const Call *call, int32_t table, DType type, int32_t ids, int32_t rows,
+                        Error *err)
 {
-    if (!operand_check_count(call, 3, err) ||
-        !operand_check_rows(call, table, DTYPE_f32, 2, err) ||
+    if (!operand_check_count(call, 3, err) || !operand_check_rows(call, table, type, 2, err) ||
         !operand_check_rows(call, rows, DTYPE_f32, RANK_ANY, err) ||
         !operand_check(call, ids, DTYPE_i32, call->operand[rows].rank - 1, err) ||
         !operand_check_leading(call, rows, ids, call->operand[ids].rank, err) ||
@@ -21,7 +22,8 @@ static bool check_table(const Call *call, int32_t table, int32_t ids, int32_t ro
 
 static bool check(const Call *call, Error *err)
 {
-    return check_table(call, 1, 2, 0, err);
+    const DType t = call->operand[1].dtype;
+    return check_table(call, 1, dtype_is_lane(t) ? DTYPE_f32 : t, 2, 0, err);
 }
 
 /* derived: 0 rows, 1 rows a task, 2 columns. */
@@ -52,9 +54,25 @@ const KernelFamily family_embedding = {
     "embedding", 3, 3, check, prepare, scratch, cost,
 };
 
+static bool check_decode(const Call *call, Error *err)
+{
+    if (!operand_check_count(call, 2, err))
+        return false;
+    const DType t = call->operand[1].dtype;
+    if (dtype_is_lane(t))
+        return error_set(err, "operand 1: %s needs no decoding", dtype_name(t));
+    return operand_check_rows(call, 0, DTYPE_f32, RANK_ANY, err) &&
+           operand_check_rows(call, 1, t, RANK_ANY, err) && operand_check_same(call, 0, 1, err) &&
+           operand_check_output(call, 0, err);
+}
+
+const KernelFamily family_decode = {
+    "decode", 2, 2, check_decode, prepare, scratch, cost,
+};
+
 static bool check_grad(const Call *call, Error *err)
 {
-    return check_table(call, 0, 1, 2, err);
+    return check_table(call, 0, DTYPE_f32, 1, 2, err);
 }
 
 /* A task owns a block of columns, so that the ids are added in one order whatever the threads.

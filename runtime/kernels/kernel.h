@@ -52,7 +52,10 @@
  *  attention_grad      dq, dk, dv (shapes of q, k, v; rows), q, k, v,    as attention (no past)
  *                      out, lse, dout, [seed]
  *  embedding           out[.., C] rows, table[V, C] rows, ids i32[..];   none
- *                      an id outside 0..V-1 gives a row of NaN
+ *                      an id outside 0..V-1 gives a row of NaN; a table may be of any type of
+ *                      numbers in base/dtypes.def
+ *  decode              out[.., C] rows, x the same shape, rows of bf16,  none
+ *                      f16 or blocks, as f32
  *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
  *                      ids outside the table are skipped                 none
  *  rope                out[B, H, T, D] rows, x the same shape,           i0 = style (0 half, 1

@@ -1,8 +1,10 @@
 /* Running a program by the evaluator and by its plan, from equal storages. */
 #include "tests/e2e/compare.h"
 
+#include "base/half.h"
 #include "frontend/carets.h"
 #include "frontend/frontend.h"
+#include "passes/weight_types.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,18 +31,20 @@ Graph *compare_read(const char *path, const char *const *defines, uint32_t n_def
 
 /* ---- the reference ----------------------------------------------------------------------------- */
 
-/* The program with only what gives it its meaning. */
+/* The program with only what gives it its meaning.  A product with blocks is one with w', which
+ * `absorb` makes of a product with a transpose. */
 static Graph *reference_graph(const Graph *model, Program program, const CompareOptions *o,
                               Arena *arena, Arena *scratch, DiagSink *diags)
 {
     const PassOptions options = { .program = program, .batch = o->batch, .sequence = o->sequence,
-                                  .chunk = o->sequence };
-    static const char *const needed[] = { "specialize", "attention", "dce", "cache", "autodiff",
-                                          "update" };
+                                  .chunk = o->sequence, .precision = o->precision,
+                                  .cache = o->cache };
+    static const char *const needed[] = { "specialize", "attention", "precision", "dce", "cache",
+                                          "autodiff", "update", "absorb", "store" };
     Graph *g = graph_clone(model, arena);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         const PassInfo *pass = pass_find(needed[i]);
-        if (pass->programs & 1u << program)
+        if (pass->programs & 1u << program && pass->level <= o->level)
             assert_true(pass_run(pass, g, &options, diags, scratch));
     }
     return g;
@@ -53,6 +57,8 @@ static double element(const Operand *o, const int64_t *at)
     int64_t offset = 0;
     for (int a = 0; a < o->rank; a++)
         offset += at[a] * o->stride[a];
+    if (o->dtype == DTYPE_bf16)
+        return f32_of_bf16(((const uint16_t *)o->data)[offset]);
     return o->dtype == DTYPE_i32 ? (double)((const int32_t *)o->data)[offset]
                                  : (double)((const float *)o->data)[offset];
 }
@@ -108,7 +114,7 @@ static bool compare_all(const Trial *t, Session *s, PlanProgramKind kind, Arena 
     }
     for (StorageId i = 0; i < ref->n_storages && equal; i++) {
         void *data = session_storage_named(s, ref->storages[i].name);
-        if (!data)
+        if (!data || dtype_block(ref->storages[i].type.dtype) > 1)
             continue;
         const Operand o = operand_of(&t->exact.storages[i], ref->storages[i].type.dtype, data);
         const Tensor got = tensor_of(&o, arena);
@@ -123,6 +129,10 @@ static void fill_session(Session *s, const Graph *ref, const TrialInputs *in, Ar
     trial_fill(&e, in);
     for (StorageId id = 0; id < ref->n_storages; id++) {
         void *data = session_storage_named(s, ref->storages[id].name);
+        if (data && !dtype_is_lane(ref->storages[id].type.dtype)) {
+            trial_stored(&ref->storages[id], in, e.storages[id].count, data);
+            continue;
+        }
         for (int64_t i = 0; data && i < e.storages[id].count; i++)
             if (ref->storages[id].type.dtype == DTYPE_i32)
                 ((int32_t *)data)[i] = (int32_t)e.storages[id].data[i];
@@ -155,12 +165,27 @@ static bool run_both(const Graph *ref, const Plan *plan, Program program, const 
     return equal;
 }
 
+static const Graph *with_weights(const Graph *model, const char *rule, Arena *arena,
+                                 Arena *scratch)
+{
+    WeightRule parsed;
+    Error err;
+    if (!rule)
+        return model;
+    Graph *g = graph_clone(model, arena);
+    if (!weight_rule_parse(rule, arena, &parsed, &err)
+        || !weight_types_set(g, &parsed, 1, scratch, &err))
+        fail_msg("%s", err.text);
+    return g;
+}
+
 bool compare_program(const Graph *model, Program program, const CompareOptions *o,
                      Difference *difference)
 {
     const CompileOptions co = { .level = o->level, .batch = o->batch, .sequence = o->sequence,
                                 .chunk = o->sequence, .programs = 1u << program,
-                                .fusions = o->fusions };
+                                .fusions = o->fusions, .precision = o->precision,
+                                .cache = o->cache };
     Arena arena, scratch;
     DiagSink diags;
     Buf bytes = { 0 };
@@ -169,6 +194,7 @@ bool compare_program(const Graph *model, Program program, const CompareOptions *
     arena_init(&arena, NULL);
     arena_init(&scratch, NULL);
     diag_init(&diags, &arena);
+    model = with_weights(model, o->weights, &arena, &scratch);
     Graph *ref = reference_graph(model, program, o, &arena, &scratch, &diags);
     assert_true(compile_plan(model, &co, &arena, &scratch, &diags, &bytes));
     if (!plan_view(bytes.data, bytes.len, &plan, &err))

@@ -10,6 +10,8 @@
 typedef struct CompareOptions {
     int level;                          /* of the plan */
     FusionSet fusions;
+    const char *weights;                /* a rule of passes/weight_types.h; NULL: f32 */
+    DType precision, cache;
     int n_threads;
     const char *cpu;                    /* NULL: the best */
     int64_t batch, sequence;            /* sizes compiled for and run at */

@@ -169,6 +169,18 @@ static void sample_where(Sample *s, OpId op)
     add(s, &n);
 }
 
+static void sample_decode(Sample *s, OpId op)
+{
+    static const DType types[] = { DTYPE_bf16, DTYPE_f16, DTYPE_q8_0, DTYPE_q6_k };
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        ValueId x = sample_storage(s, STORAGE_PARAM, types[i], DIMS(C(3), C(256)));
+        NodeSpec n = spec(s, op, &x, 1);
+        add(s, &n);
+        sample_storage(s, STORAGE_PARAM, DTYPE_f32, DIMS(C(3), C(256)));
+        s->g->storages[s->g->n_storages - 1].stored = types[i];
+    }
+}
+
 static void sample_cast(Sample *s, OpId op)
 {
     for (int to = 0; to < N_DTYPES; to++)
@@ -307,6 +319,7 @@ static void sample_matmul(Sample *s, OpId op)
     in[1] = f32_in(s, DIMS(C(1), s->T, C(4)));
     attr(&n, "transpose_a")->i = 1;
     attr(&n, "alpha")->f = 0.125;
+    attr(&n, "precision")->i = DTYPE_bf16;
     add(s, &n);
     in[1] = f32_in(s, DIMS(C(4), s->T));
     attr(&n, "transpose_b")->i = 1;
@@ -440,6 +453,7 @@ static void sample_linear_cross_entropy(Sample *s, OpId op)
     attr(&n, "transpose_w")->i = 1;
     attr(&n, "alpha")->f = 0.5;
     attr(&n, "chunk")->i = 4;
+    attr(&n, "precision")->i = DTYPE_bf16;
     attr(&n, "ignore")->i = 0;
     add(s, &n);
 }
@@ -454,6 +468,7 @@ static void sample_linear_cross_entropy_grad(Sample *s, OpId op)
     attr(&n, "transpose_w")->i = 1;
     attr(&n, "alpha")->f = 0.5;
     attr(&n, "chunk")->i = 4;
+    attr(&n, "precision")->i = DTYPE_bf16;
     attr(&n, "ignore")->i = 0;
     add(s, &n);
 }

@@ -299,6 +299,10 @@ static Place *place(Parts *p, ValueId v)
     X(no_bool, def(p, p->product)->attr[0].i = 2, "transpose_a has no such value")                 \
     X(no_dtype_attr, def(p, p->one)->attr[1].i = N_DTYPES, "dtype has no such value")              \
     X(stored_dtype_attr, def(p, p->one)->attr[1].i = DTYPE_bf16, "bf16 is a type of storage")      \
+    X(stored_as_lanes, p->g->storages[1].stored = DTYPE_i32, "cannot be stored so")                \
+    X(input_stored_otherwise, p->g->storages[0].stored = DTYPE_bf16, "cannot be stored so")        \
+    X(no_whole_blocks, p->g->storages[1].stored = DTYPE_q4_k, "cannot be stored so")               \
+    X(stored_as_nothing, p->g->storages[1].stored = N_DTYPES, "cannot be stored so")               \
     X(stored_input, p->g->storages[0].type.dtype = DTYPE_bf16, "is an input of bf16")              \
     X(no_axes, def(p, p->loss)->attr[0].i = 0, "axes has no such value")                           \
     X(span_in_no_file, def(p, p->y)->span.file = 2, "its span is in file 2 of 2")                  \

@@ -27,7 +27,7 @@
 #define GOLDEN SOURCE_DIR "/tests/passes/golden"
 static const char marker[] = "\n===\n";
 static const char *const passes[] = { "fold", "simplify", "cse", "dce", "absorb", "attention", "loss",
-                                      "cache", "recompute", "layout", "fuse", "place",
+                                      "cache", "recompute", "store", "layout", "fuse", "place",
                                       "pool" };
 enum { FEWEST_CASES = 4, LARGEST_FILE = 1 << 20 };
 
@@ -146,8 +146,8 @@ static void fill(Tensor *x, const Storage *s)
     const double limit = s->index_limit ? (double)s->index_limit : 5;
     for (int64_t i = 0; i < x->count; i++) {
         const double u = random_uniform(3, stream, (uint64_t)i);
-        x->data[i] = s->type.dtype == DTYPE_f32 ? 2 * u - 1
-            : s->type.dtype == DTYPE_i32 ? floor(limit * u) : u < 0.5;
+        x->data[i] = s->type.dtype == DTYPE_i32 ? floor(limit * u)
+            : s->type.dtype == DTYPE_bool ? u < 0.5 : 2 * u - 1;
     }
 }
 
