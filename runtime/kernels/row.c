@@ -1,6 +1,6 @@
 /* The family `row`: names of the instructions, the check that makes any program harmless, and the
  * grid.  The programs run in row.inc. */
-#include "runtime/kernels/row_grid.h"
+#include "runtime/kernels/row_adamw.h"
 
 #include <string.h>
 
@@ -404,6 +404,8 @@ static void prepare(Call *call)
         d[ROW_OUTER + 2 * (i - 2) + 1] = j.axis[i];
         call->n_tasks *= j.dim[i];
     }
+    const RowAdamw adamw = row_adamw_match(call);
+    memcpy(&d[ROW_ADAMW], &adamw, sizeof adamw);
 }
 
 static size_t scratch(const Call *call)

@@ -18,7 +18,7 @@ typedef struct Bench {
     int64_t rows, n;
     int n_operands;                     /* all of the space's size */
     RowProgram p;
-    uint32_t consts[8];
+    uint32_t consts[16];
     uint8_t per_row[8];
     RowInstr instrs[32];
 } Bench;
@@ -51,25 +51,25 @@ static void build_adamw(Bench *b)
     b->n_operands = 4;
     b->p.outputs = 1 << P | 1 << M | 1 << V;
     int beta1 = constant(b, 0.9f), rest1 = constant(b, 0.1f), beta2 = constant(b, 0.999f);
-    int rest2 = constant(b, 0.001f), eps = constant(b, 1e-8f), rate = constant(b, -1e-3f);
-    int decay = constant(b, 0.9999f), fix = constant(b, 1.1f);
+    int rest2 = constant(b, 0.001f), eps = constant(b, 1e-8f), rate = constant(b, 1e-3f);
+    int decay = constant(b, 0.9999f), unbias = constant(b, 1.1f), factor = constant(b, 0.5f);
     int t = b->n_operands + b->p.n_consts, u = t + 1;
-    b->p.n_temps = 2;
-    in(b, ROW_mul, t, G, rest1, 0);
-    in(b, ROW_mul, u, M, beta1, 0);
-    in(b, ROW_add, M, t, u, 0);
-    in(b, ROW_mul, t, G, G, 0);
+    b->p.n_temps = 3;
+    in(b, ROW_mul, t, G, factor, 0);
+    in(b, ROW_mul, u, t, rest1, 0);
+    in(b, ROW_mul, t, t, t, 0);
     in(b, ROW_mul, t, t, rest2, 0);
+    in(b, ROW_mul, t + 2, M, beta1, 0);
+    in(b, ROW_add, M, t + 2, u, 0);
     in(b, ROW_mul, u, V, beta2, 0);
-    in(b, ROW_add, V, t, u, 0);
-    in(b, ROW_mul, t, V, fix, 0);
-    in(b, ROW_sqrt, t, t, 0, 0);
+    in(b, ROW_add, V, u, t, 0);
+    in(b, ROW_sqrt, t, V, 0, 0);
+    in(b, ROW_mul, t, t, unbias, 0);
     in(b, ROW_add, t, t, eps, 0);
-    in(b, ROW_mul, u, M, fix, 0);
-    in(b, ROW_div, t, u, t, 0);
-    in(b, ROW_mul, t, t, rate, 0);
+    in(b, ROW_div, t, M, t, 0);
+    in(b, ROW_mul, t, rate, t, 0);
     in(b, ROW_mul, u, P, decay, 0);
-    in(b, ROW_add, P, u, t, 0);
+    in(b, ROW_sub, P, u, t, 0);
 }
 
 static void build_softmax(Bench *b)

@@ -2,6 +2,7 @@
  * goes through the space one row at a time, with the instructions' own functions on one element.
  * Both must agree to the bit, for every instruction set and any split of the tasks (harness.h).  And
  * programs that the check must refuse. */
+#include "runtime/kernels/row_adamw.h"
 #include "tests/kernels/harness.h"
 
 typedef struct Naive {
@@ -572,6 +573,76 @@ static void test_refused(void **state)
     case_free(&c);
 }
 
+/* A parameter's step, in place or apart: factors turned round at random, with what `variant` says. */
+enum { DECAYS = 1, CLEARS = 2, APART = 4, SPOILED = 8, N_VARIANTS = 16 };
+
+static void add_turned(Program *r, RowOp op, int dst, int a, int b)
+{
+    if (draw(2))
+        add(r, op, dst, b, a);
+    else
+        add(r, op, dst, a, b);
+}
+
+static Case adamw_case(Program *r, int64_t rows, int64_t n, int variant)
+{
+    enum { GRAD, M, V, P, FACTOR, UNBIAS, KEEP, STEP, N_IN };
+    const int out = variant & APART ? N_IN : M;
+    *r = (Program){ .p = { .rank = 2, .dim = { rows, n }, .consts = r->consts, .n_temps = 3,
+                           .temp_per_row = r->per_row, .instrs = r->instrs,
+                           .outputs = 7u << out | (variant & CLEARS ? 1 : 0) } };
+    Case c = case_new(KERNEL_row);
+    const int64_t one[] = { 1, 1 };
+    for (int i = 0; i < (variant & APART ? N_IN + 3 : N_IN); i++)
+        case_add(&c, DTYPE_f32, 2, i >= FACTOR && i < N_IN ? one : r->p.dim, ROWS);
+    for (int i = 0; i < c.call.n_operands; i++)
+        for (int a = 0; a < 2; a++)
+            c.operand[i].stride[a] = c.operand[i].dim[a] == 1 ? 0 : a ? 1 : n;
+    for (int64_t e = 0; e < rows * n; e++)
+        *element(&c, V, e) *= *element(&c, V, e);       /* a second moment */
+    static const float consts[] = { 0.9f, 0.1f, 0.95f, 0.05f, 1e-8f, 0 };
+    const int k = c.call.n_operands, t = k + (int)COUNT_OF(consts);
+    for (size_t i = 0; i < COUNT_OF(consts); i++)
+        set_const(r, consts[i]);
+    c.call.row = &r->p;
+    add_turned(r, ROW_mul, t, GRAD, FACTOR);
+    add_turned(r, ROW_mul, t + 1, M, k);
+    add_turned(r, ROW_mul, t + 2, t, k + 1);
+    add_turned(r, ROW_add, out, t + 1, t + 2);
+    add_turned(r, ROW_mul, t, t, t);
+    add_turned(r, ROW_mul, t, t, k + 3);
+    add_turned(r, ROW_mul, t + 1, V, k + 2);
+    add_turned(r, ROW_add, out + 1, t, t + 1);
+    add(r, ROW_sqrt, t, out + 1, 0);
+    add_turned(r, ROW_mul, t, t, UNBIAS);
+    add_turned(r, variant & SPOILED ? ROW_sub : ROW_add, t, t, k + 4);
+    add(r, ROW_div, t, out, t);
+    add_turned(r, ROW_mul, t, STEP, t);
+    if (variant & DECAYS)
+        add_turned(r, ROW_mul, t + 1, P, KEEP);
+    add(r, ROW_sub, out + 2, variant & DECAYS ? t + 1 : P, t);
+    if (variant & CLEARS)
+        add(r, ROW_copy, GRAD, k + 5, 0);
+    return c;
+}
+
+/* The loop of its own gives the bits of the instructions, and takes no other program. */
+static void test_adamw(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][2] = { { 1, 2 }, { 1, 63 }, { 5, 200 }, { 1, 6007 }, { 3, 5000 } };
+    for (size_t i = 0; i < COUNT_OF(sizes) * N_VARIANTS; i++) {
+        static Program r;
+        const int variant = (int)(i % N_VARIANTS);
+        Case c = adamw_case(&r, sizes[i / N_VARIANTS][0], sizes[i / N_VARIANTS][1], variant);
+        CASE_EACH_ISA(&c, r.p.outputs, table) {
+            assert_int_equal(row_adamw(&c.call).found, !(variant & SPOILED));
+            check_against_naive(&c, table, "adamw");
+        }
+        case_free(&c);
+    }
+}
+
 /* Programs of random bytes: what the check lets through must run inside its memory. */
 static void test_hostile_programs(void **state)
 {
@@ -611,6 +682,7 @@ int main(void)
         cmocka_unit_test(test_normalisation),
         cmocka_unit_test(test_smaller_sizes),
         cmocka_unit_test(test_long_runs_are_joined),
+        cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hostile_programs),
     };
