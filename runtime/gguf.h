@@ -145,6 +145,7 @@ void gguf_add_string(GgufWriter *w, const char *key, const char *v);
 /* n elements of a type of fixed size, as they lie in memory. */
 void gguf_add_array(GgufWriter *w, const char *key, GgufType type, const void *data, uint64_t n);
 void gguf_add_strings(GgufWriter *w, const char *key, const GgufString *v, uint64_t n);
+void gguf_add_value(GgufWriter *w, const GgufValue *v);         /* as another file has it */
 void gguf_add_tensor(GgufWriter *w, const char *name, GgmlType type, uint32_t rank,
                      const uint64_t *dim);
 bool gguf_write_begin(GgufWriter *w, const char *path, Error *err);

@@ -8,6 +8,12 @@
 
 enum { VERSION = 3, DEFAULT_ALIGNMENT = 32 };
 
+static const size_t element_bytes[N_GGUF_TYPES] = {
+#define X(name, number, size) [number] = size,
+    GGUF_TYPES(X)
+#undef X
+};
+
 static void fail(GgufWriter *w, const char *why, const char *name)
 {
     if (!w->failed)
@@ -72,14 +78,9 @@ static void put_array(GgufWriter *w, const char *key, GgufType type, uint64_t n)
 
 void gguf_add_array(GgufWriter *w, const char *key, GgufType type, const void *data, uint64_t n)
 {
-    static const size_t bytes[N_GGUF_TYPES] = {
-#define X(name, number, size) [number] = size,
-        GGUF_TYPES(X)
-#undef X
-    };
     size_t total = 0;
     put_array(w, key, type, n);
-    if (bytes[type] == 0 || !size_mul((size_t)n, bytes[type], &total))
+    if (element_bytes[type] == 0 || !size_mul((size_t)n, element_bytes[type], &total))
         fail(w, "no array of elements of fixed size", key);
     else
         buf_add(&w->values, data, total);
@@ -90,6 +91,26 @@ void gguf_add_strings(GgufWriter *w, const char *key, const GgufString *v, uint6
     put_array(w, key, GGUF_string, n);
     for (uint64_t i = 0; i < n; i++)
         put_string(&w->values, v[i].text, v[i].n);
+}
+
+void gguf_add_value(GgufWriter *w, const GgufValue *v)
+{
+    const uint32_t array = GGUF_array, type = v->type;
+    const uint8_t *end = v->data;
+    GgufString s;
+    put_string(&w->values, v->key, v->key_n);
+    if (v->is_array)
+        buf_add(&w->values, &array, sizeof array);
+    buf_add(&w->values, &type, sizeof type);
+    if (v->is_array)
+        buf_add(&w->values, &v->n, sizeof v->n);
+    if (v->type == GGUF_string)
+        for (GgufWalk walk = gguf_walk(v); gguf_walk_next(&walk, &s);)
+            end = (const uint8_t *)s.text + s.n;
+    else
+        end += v->n * element_bytes[v->type];
+    buf_add(&w->values, v->data, (size_t)(end - v->data));
+    w->n_values++;
 }
 
 void gguf_add_tensor(GgufWriter *w, const char *name, GgmlType type, uint32_t rank,

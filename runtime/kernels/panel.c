@@ -52,17 +52,22 @@ bool panel_bytes(DType t, int64_t rows, int64_t k, int64_t *out)
     return rows >= 0 && i64_add(rows, R - 1, &padded) && dtype_bytes(t, padded / R * R, k, out);
 }
 
-/* A byte of a block for every place in the panel, one after the other: `at` is moved in step with the
- * panel's bytes, so one walk serves both directions. */
-static void swap_bytes(uint8_t *panel, uint8_t *block, bool pack)
+/* One walk over a block serves both directions: each byte has its place there and in the panel. */
+static void move_byte(uint8_t *panel, uint8_t *block, bool pack)
 {
     *(pack ? panel : block) = *(pack ? block : panel);
 }
 
-static void move_vectors(int n, uint8_t *panel, int r, uint8_t *block, bool pack)
+/* Four bytes at a time; `flip` changes their top bits (q8_0). */
+static void move_vectors(int n, uint8_t *panel, int r, uint8_t *block, bool pack, uint32_t flip)
 {
-    for (int j = 0; j < n; j++)
-        swap_bytes(panel + j / 4 * (4 * R) + 4 * r + j % 4, block + j, pack);
+    for (int j = 0; j < n; j += 4) {
+        uint8_t *ours = panel + j * R + 4 * r, *theirs = block + j;
+        uint32_t four;
+        memcpy(&four, pack ? theirs : ours, sizeof four);
+        four ^= flip;
+        memcpy(pack ? ours : theirs, &four, sizeof four);
+    }
 }
 
 /* Number i's fifth bit: in blocks of 32 bit i of the four bytes, in those of 256 bit i / 32 of byte i % 32. */
@@ -87,16 +92,12 @@ static void move_block(DType t, const Parts *p, const PanelShape *s, int64_t n_b
     uint8_t *high = panel + (size_t)n_blocks * s->head + (size_t)at * s->high;
     uint8_t *low = panel + (size_t)n_blocks * (s->head + s->high) + (size_t)at * s->low;
     for (int i = 0; i < 2 * p->n_scales; i++)
-        swap_bytes(head + i / 2 * (2 * R) + 2 * r + i % 2, block + p->scales + i, pack);
+        move_byte(head + i / 2 * (2 * R) + 2 * r + i % 2, block + p->scales + i, pack);
     for (int i = 0; i < p->n_extra; i++)
-        swap_bytes(head + 2 * R * p->n_scales + i * R + r, block + p->extra + i, pack);
+        move_byte(head + 2 * R * p->n_scales + i * R + r, block + p->extra + i, pack);
     move_fifths(p->n_fifth, high, r, block + p->fifth, pack);
-    move_vectors(p->n_high, high, r, block + p->high, pack);
-    move_vectors(p->n_low, low, r, block + p->low, pack);
-    for (int j = 0; t == DTYPE_q8_0 && j < p->n_low; j++) {
-        uint8_t *x = pack ? low + j / 4 * (4 * R) + 4 * r + j % 4 : block + p->low + j;
-        *x ^= 128;
-    }
+    move_vectors(p->n_high, high, r, block + p->high, pack, 0);
+    move_vectors(p->n_low, low, r, block + p->low, pack, t == DTYPE_q8_0 ? 0x80808080 : 0);
 }
 
 static void move_panels(DType t, int64_t rows, int64_t k, uint8_t *data, uint8_t *temp, bool pack)

@@ -1,0 +1,298 @@
+/* Reading tensors, rounding them a stretch of rows at a time, writing them. */
+#include "runtime/quantize.h"
+
+#include "base/blocks.h"
+#include "base/check.h"
+
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* llama.cpp's number for what most of a file is (general.file_type). */
+static uint32_t file_type(DType t)
+{
+    switch (t) {
+    case DTYPE_f32: return 0;
+    case DTYPE_f16: return 1;
+    case DTYPE_q4_0: return 2;
+    case DTYPE_q4_1: return 3;
+    case DTYPE_q8_0: return 7;
+    case DTYPE_q5_0: return 8;
+    case DTYPE_q5_1: return 9;
+    case DTYPE_q4_k: return 14;
+    case DTYPE_q5_k: return 16;
+    case DTYPE_q6_k: return 18;
+    case DTYPE_bf16: return 32;
+    case DTYPE_i32: case DTYPE_bool: case N_DTYPES: break;
+    }
+    CHECK(false, "no file of %s", dtype_name(t));
+    return 0;
+}
+
+bool quantize_type(const char *name, DType *out, Error *err)
+{
+    if (dtype_from_name(name, out) && *out != DTYPE_i32 && *out != DTYPE_bool)
+        return true;
+    return error_set(err, "no type \"%s\"; there are q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, bf16, f16 "
+                     "and f32", name);
+}
+
+double quantize_relative_error(double error_squares, double sum_squares)
+{
+    return sum_squares > 0 ? sqrt(error_squares / sum_squares) : 0;
+}
+
+void quantize_report_free(QuantizeReport *r)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        free(r->tensor[i].name);
+    free(r->tensor);
+    *r = (QuantizeReport){ 0 };
+}
+
+/* ---- which type ------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static bool is_weight(const QuantizedTensor *t)
+{
+    static const char *const others[] = {
+        "position_embd.weight", "token_types.weight", "ffn_gate_inp.weight",
+    };
+    bool is = t->rank >= 2 && ends_with(t->name, ".weight") && !strstr(t->name, "_norm");
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        is = is && !ends_with(t->name, others[i]);
+    return is;
+}
+
+static bool fits(DType t, const QuantizedTensor *x)
+{
+    return x->dim[0] % (uint64_t)dtype_block(t) == 0;
+}
+
+static DType next_wider(DType t)
+{
+    return t == DTYPE_q4_k ? DTYPE_q5_0 : t == DTYPE_q5_k ? DTYPE_q5_1
+         : t == DTYPE_q6_k ? DTYPE_q8_0 : DTYPE_f16;
+}
+
+static bool choose(const QuantizeOptions *o, QuantizedTensor *t, Error *err)
+{
+    DType from, type = o->type;
+    const char *pattern = NULL;
+    if (!dtype_from_ggml(t->from, &from) || from == DTYPE_i32)
+        return true;
+    for (uint32_t i = 0; i < o->n_rules; i++)
+        if (fnmatch(o->rules[i].pattern, t->name, 0) == 0) {
+            pattern = o->rules[i].pattern;
+            type = o->rules[i].type;
+        }
+    if (!pattern && !is_weight(t))
+        return true;
+    if (pattern && !fits(type, t))
+        return error_set(err, "%s=%s: rows of tensor %s have %" PRIu64 " numbers, no whole blocks of %" PRId64,
+                         pattern, dtype_name(type), t->name, t->dim[0], dtype_block(type));
+    while (!fits(type, t))
+        type = next_wider(type);
+    t->to = (uint8_t)dtype_ggml(type);
+    return true;
+}
+
+/* ---- one tensor ------------------------------------------------------------------------------- */
+
+enum { STRETCH = 1 << 22 };             /* numbers that are worked on at a time */
+
+typedef struct Work {
+    const QuantizeOptions *o;
+    GgufWriter writer;
+    Progress *progress;
+    size_t done, all;                   /* bytes of the source */
+} Work;
+
+static void show_progress(Work *w, const QuantizedTensor *t)
+{
+    char line[160];
+    if (!progress_due(w->progress, false) || clock_seconds() - w->progress->began < 2)
+        return;
+    snprintf(line, sizeof line, "%3.0f%%  %.100s", 100 * (double)w->done / (double)w->all, t->name);
+    progress_show(w->progress, line);
+}
+
+/* Adds a row's errors; rows are added in order, whatever the threads. */
+typedef struct RowError { double sum, error, largest; } RowError;
+
+static RowError row_error(size_t n, const float *x, const float *back)
+{
+    RowError e = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)back[i] - (double)x[i]);
+        e.sum += (double)x[i] * (double)x[i];
+        e.error += d * d;
+        e.largest = d > e.largest ? d : e.largest;
+    }
+    return e;
+}
+
+/* Rows [0, rows) of k numbers; false when one does not fit. */
+static bool round_rows(const Work *w, const QuantizedTensor *t, int64_t rows, const uint8_t *src, float *x,
+                       uint8_t *dst, RowError *errors)
+{
+    DType from = DTYPE_f32, to = DTYPE_f32;
+    dtype_from_ggml(t->from, &from);
+    dtype_from_ggml(t->to, &to);
+    const size_t k = (size_t)t->dim[0];
+    const size_t row_from = k / (size_t)dtype_block(from) * dtype_block_bytes(from);
+    const size_t row_to = k / (size_t)dtype_block(to) * dtype_block_bytes(to);
+    bool ok = true;
+#pragma omp parallel for schedule(static) num_threads(w->o->n_threads) reduction(&& : ok)
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = x + 2 * (size_t)r * k;
+        blocks_decode(from, k, src + (size_t)r * row_from, row);
+        ok = blocks_encode(to, k, row, dst + (size_t)r * row_to, NULL) && ok;
+        if (!ok)
+            continue;
+        blocks_decode(to, k, dst + (size_t)r * row_to, row + k);
+        errors[r] = row_error(k, row, row + k);
+    }
+    return ok;
+}
+
+/* The message for the first row that does not fit. */
+static bool name_row(const QuantizedTensor *t, int64_t first, int64_t rows, const float *x, uint8_t *dst,
+                     Error *err)
+{
+    DType to = DTYPE_f32;
+    const size_t k = (size_t)t->dim[0];
+    dtype_from_ggml(t->to, &to);
+    for (int64_t r = 0; r < rows; r++)
+        if (!blocks_encode(to, k, x + 2 * (size_t)r * k, dst, err))
+            return error_prefix(err, "tensor %s, row %" PRId64, t->name, first + r);
+    return true;
+}
+
+static bool round_tensor(Work *w, QuantizedTensor *t, const uint8_t *src, Error *err)
+{
+    uint64_t rows = 1;
+    for (uint32_t a = 1; a < t->rank; a++)
+        rows *= t->dim[a];
+    const size_t k = (size_t)t->dim[0], row_from = t->bytes_from / rows, row_to = t->bytes_to / rows;
+    const size_t most = STRETCH / k + 1 < rows ? STRETCH / k + 1 : (size_t)rows;
+    float *x = malloc(2 * most * k * sizeof *x);
+    uint8_t *dst = malloc(most * row_to);
+    RowError *errors = malloc(most * sizeof *errors);
+    bool ok = (x && dst && errors) || error_set(err, "out of memory for tensor %s", t->name);
+    for (uint64_t first = 0; ok && first < rows; first += most) {
+        const int64_t n = (int64_t)(rows - first < most ? rows - first : most);
+        ok = round_rows(w, t, n, src + first * row_from, x, dst, errors)
+            || name_row(t, (int64_t)first, n, x, dst, err);
+        for (int64_t r = 0; ok && r < n; r++) {
+            t->sum_squares += errors[r].sum;
+            t->error_squares += errors[r].error;
+            t->largest_error = fmax(t->largest_error, errors[r].largest);
+        }
+        if (ok)
+            gguf_write_data(&w->writer, dst, (size_t)n * row_to);
+        w->done += (size_t)n * row_from;
+        show_progress(w, t);
+    }
+    free(x);
+    free(dst);
+    free(errors);
+    return ok;
+}
+
+/* ---- the file --------------------------------------------------------------------------------- */
+
+/* Bytes of the tensor as `to`; false when they cannot be counted. */
+static bool set_bytes(QuantizedTensor *t)
+{
+    bool ok = ggml_row_bytes((GgmlType)t->to, t->dim[0], &t->bytes_to);
+    for (uint32_t a = 1; ok && a < t->rank; a++)
+        ok = size_mul(t->bytes_to, (size_t)t->dim[a], &t->bytes_to);
+    return ok;
+}
+
+static bool describe(const Gguf *g, const QuantizeOptions *o, QuantizeReport *r, Error *err)
+{
+    r->tensor = calloc(g->n_tensors + 1, sizeof *r->tensor);
+    if (!r->tensor)
+        return error_set(err, "out of memory");
+    r->n = g->n_tensors;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const GgufTensor *from = &g->tensors[i];
+        QuantizedTensor *t = &r->tensor[i];
+        *t = (QuantizedTensor){ .from = from->type, .to = from->type, .rank = from->rank,
+                                .bytes_from = from->bytes, .name = strndup(from->name, from->name_n) };
+        memcpy(t->dim, from->dim, sizeof t->dim);
+        if (!t->name)
+            return error_set(err, "out of memory");
+        if (!choose(o, t, err))
+            return false;
+        if (!set_bytes(t))
+            return error_set(err, "tensor %s is too large", t->name);
+        r->bytes_from += t->bytes_from;
+        r->bytes_to += t->bytes_to;
+    }
+    return true;
+}
+
+static bool is_key(const GgufValue *v, const char *key)
+{
+    return v->key_n == strlen(key) && memcmp(v->key, key, v->key_n) == 0;
+}
+
+static void add_values(GgufWriter *w, const Gguf *g, DType type)
+{
+    for (uint32_t i = 0; i < g->n_values; i++) {
+        const GgufValue *v = &g->values[i];
+        if (!is_key(v, "general.file_type") && !is_key(v, "general.quantization_version")
+            && !is_key(v, "general.alignment"))
+            gguf_add_value(w, v);
+    }
+    gguf_add_u32(w, "general.file_type", file_type(type));
+    gguf_add_u32(w, "general.quantization_version", 2);
+}
+
+static bool write_file(Work *w, const Gguf *g, QuantizeReport *r, const char *out, Error *err)
+{
+    w->writer = (GgufWriter){ .alignment = g->alignment };
+    add_values(&w->writer, g, w->o->type);
+    for (uint32_t i = 0; i < r->n; i++)
+        gguf_add_tensor(&w->writer, r->tensor[i].name, (GgmlType)r->tensor[i].to, r->tensor[i].rank,
+                        r->tensor[i].dim);
+    bool ok = gguf_write_begin(&w->writer, out, err);
+    for (uint32_t i = 0; ok && i < r->n; i++) {
+        if (r->tensor[i].to != r->tensor[i].from) {
+            ok = round_tensor(w, &r->tensor[i], g->tensors[i].data, err);
+        } else {
+            gguf_write_data(&w->writer, g->tensors[i].data, g->tensors[i].bytes);
+            w->done += g->tensors[i].bytes;
+        }
+    }
+    if (ok)
+        return gguf_write_end(&w->writer, err);
+    gguf_write_abandon(&w->writer);
+    return false;
+}
+
+bool quantize_gguf(const char *source, const QuantizeOptions *o, const char *out, Progress *progress,
+                   QuantizeReport *report, Error *err)
+{
+    Gguf g;
+    Work w = { .o = o, .progress = progress };
+    *report = (QuantizeReport){ 0 };
+    if (!gguf_open(source, &g, err))
+        return false;
+    w.all = g.map.size;
+    bool ok = (describe(&g, o, report, err) && write_file(&w, &g, report, out, err))
+        || error_prefix(err, "%s", source);
+    gguf_close(&g);
+    progress_end(progress);
+    return ok;
+}
