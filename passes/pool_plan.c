@@ -171,7 +171,8 @@ PoolResult pool_solve(PoolBlock *blocks, uint32_t n, PoolGoal goal, Arena *scrat
     return best;
 }
 
-int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch)
+int64_t pool_plan(PoolBlock *blocks, uint32_t n, int64_t capacity, Arena *scratch)
 {
-    return pool_solve(blocks, n, (PoolGoal){ .steps = COMPILE_STEPS }, scratch).peak;
+    const PoolGoal goal = { .capacity = capacity, .steps = COMPILE_STEPS };
+    return pool_solve(blocks, n, goal, scratch).peak;
 }

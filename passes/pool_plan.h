@@ -43,8 +43,9 @@ typedef struct PoolResult {
 /* Fills the offsets. */
 PoolResult pool_solve(PoolBlock *blocks, uint32_t n, PoolGoal goal, Arena *scratch);
 
-/* pool_solve for a compilation: aims at the bound, with a little work.  Returns the peak. */
-int64_t pool_plan(PoolBlock *blocks, uint32_t n, Arena *scratch);
+/* pool_solve for a compilation, with a little work: the first plan that is found of at most `capacity`
+ * bytes (the bound, where that is more), else the best.  Returns the peak. */
+int64_t pool_plan(PoolBlock *blocks, uint32_t n, int64_t capacity, Arena *scratch);
 
 /* Independent of the planner: no two blocks alive together overlap, none passes `peak`.  On false the
  * pair at fault is in *a and *b (equal: the block passes the peak). */

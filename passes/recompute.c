@@ -15,6 +15,7 @@
 
 #include "passes/pass.h"
 #include "passes/peak.h"
+#include "passes/pool.h"
 
 #include "base/check.h"
 #include "base/str.h"
@@ -28,12 +29,12 @@ static const double FREE_WORK = 0.02;
 typedef struct Choose {
     Recompute *r;
     PassContext *cx;
-    Arena trial;                        /* reset after each */
+    Arena trial, scratch;               /* of one trial */
     bool *keep;                         /* the choice that is tried */
     bool *best;                         /* the least work that meets the limit */
     double best_work;                   /* INFINITY: none does */
-    bool *least;                        /* the choice of the smallest pool */
-    int64_t least_pool;
+    bool *least;                        /* the choice with the smallest bound of the pool */
+    int64_t least_bound;
     bool *loose, *tight;                /* between which the last step looks */
 } Choose;
 
@@ -49,26 +50,26 @@ static void copy_choice(const Choose *c, bool *to, const bool *from)
 
 /* ---- trying ----------------------------------------------------------------------------------- */
 
-/* The passes behind this one, on a copy of the graph with this choice. */
+/* The passes behind this one up to `place`, on a copy of the graph with this choice. */
 static Graph *finish(Choose *c, const bool *keep, double *work)
 {
-    Arena *scratch = arena_alloc(&c->trial, sizeof *scratch);
     Graph *g = graph_clone(c->r->g, &c->trial);
     int row = 0;
-    arena_init(scratch, c->cx->scratch->on_out_of_memory);
     while (strcmp(pass_table[row].name, "recompute") != 0)
         row++;
-    *work = recompute_apply(c->r, keep, g, scratch);
-    for (row++; row < n_passes; row++) {
+    arena_reset(&c->scratch);
+    *work = recompute_apply(c->r, keep, g, &c->scratch);
+    for (row++; strcmp(pass_table[row].name, "pool") != 0; row++) {
         const PassInfo *pass = &pass_table[row];
-        PassContext cx = { .options = c->cx->options, .scratch = scratch, .diags = c->cx->diags };
+        PassContext cx = { .options = c->cx->options, .scratch = &c->scratch,
+                           .diags = c->cx->diags };
         if (!(pass->programs & 1u << c->cx->options->program) || pass->level > cx.options->level)
             continue;
-        arena_reset(scratch);
+        arena_reset(&c->scratch);
         const bool done = pass->run(g, &cx);
         CHECK(done, "pass %s reports mistakes after recompute", pass->name);
     }
-    arena_free(scratch);
+    arena_reset(&c->scratch);
     return g;
 }
 
@@ -77,19 +78,19 @@ static bool meets(Choose *c)
 {
     double work;
     const Graph *g = finish(c, c->keep, &work);
-    const int64_t pool = g->pool_bytes;
-    arena_reset(&c->trial);
-    if (pool < c->least_pool) {
-        c->least_pool = pool;
+    const int64_t bound = pool_graph_bound(g, &c->scratch);
+    const int64_t limit = c->cx->options->memory_limit;
+    if (bound < c->least_bound) {
+        c->least_bound = bound;
         copy_choice(c, c->least, c->keep);
     }
-    if (pool > c->cx->options->memory_limit)
-        return false;
-    if (work < c->best_work) {
+    const bool met = bound <= limit && pool_graph_fits(g, limit, &c->scratch);
+    arena_reset(&c->trial);
+    if (met && work < c->best_work) {
         c->best_work = work;
         copy_choice(c, c->best, c->keep);
     }
-    return true;
+    return met;
 }
 
 /* ---- segments --------------------------------------------------------------------------------- */
@@ -190,7 +191,8 @@ static void choose_free(Choose *c)
     for (double work = INFINITY; work > FREE_WORK * c->r->total_work; o.price *= 2) {
         recompute_cut(c->r, &o, c->best);
         Graph *g = graph_clone(c->r->g, &c->trial);
-        work = recompute_apply(c->r, c->best, g, &c->trial);
+        work = recompute_apply(c->r, c->best, g, &c->scratch);
+        arena_reset(&c->scratch);
         arena_reset(&c->trial);
     }
 }
@@ -218,10 +220,12 @@ static bool refuse(Choose *c)
 {
     const PassOptions *o = c->cx->options;
     double work;
-    const Graph *g = finish(c, c->least, &work);
+    Graph *g = finish(c, c->least, &work);
+    const PassOptions unlimited = { .level = o->level, .program = o->program };
+    pass_pool(g, &(PassContext){ .options = &unlimited, .scratch = &c->scratch });
     diag_error(c->cx->diags, (Span){ 0 }, DIAG_E0433,
                "program %s cannot do with %lld bytes of pool; the least it can be given is %lld",
-               program_name(o->program), (long long)o->memory_limit, (long long)c->least_pool);
+               program_name(o->program), (long long)o->memory_limit, (long long)g->pool_bytes);
     note_what_dominates(c, g);
     return false;
 }
@@ -230,7 +234,7 @@ bool pass_recompute(Graph *g, PassContext *cx)
 {
     const PassOptions *o = cx->options;
     Recompute r = recompute_facts(g, cx->scratch);
-    Choose c = { .r = &r, .cx = cx, .best_work = INFINITY, .least_pool = INT64_MAX };
+    Choose c = { .r = &r, .cx = cx, .best_work = INFINITY, .least_bound = INT64_MAX };
     bool done = true;
     c.keep = new_choice(&c);
     c.best = new_choice(&c);
@@ -240,12 +244,14 @@ bool pass_recompute(Graph *g, PassContext *cx)
     if (o->memory_limit == INT64_MAX)
         memset(c.best, true, g->n_values * sizeof *c.best);
     arena_init(&c.trial, cx->scratch->on_out_of_memory);
+    arena_init(&c.scratch, cx->scratch->on_out_of_memory);
     if (o->memory_limit == 0)
         choose_free(&c);
     else if (o->memory_limit < INT64_MAX)
         search(&c);
     if (o->memory_limit > 0 && o->memory_limit < INT64_MAX && isinf(c.best_work))
         done = refuse(&c);
+    arena_free(&c.scratch);
     arena_free(&c.trial);
     if (done)
         recompute_apply(&r, c.best, g, cx->scratch);

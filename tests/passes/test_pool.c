@@ -88,7 +88,7 @@ static void test_random_problems(void **state)
         arena_init(&scratch, NULL);
         const uint32_t n = random_problem(blocks);
         const int64_t bound = pool_bound(blocks, n, &scratch);
-        const int64_t peak = pool_plan(blocks, n, &scratch);
+        const int64_t peak = pool_plan(blocks, n, 0, &scratch);
         assert_int_equal(bound, most_alive(blocks, n));
         assert_true(peak >= bound);
         assert_false(any_fault(blocks, n, peak));
@@ -110,7 +110,7 @@ static void test_checker(void **state)
         Arena scratch;
         arena_init(&scratch, NULL);
         const uint32_t n = random_problem(blocks);
-        const int64_t peak = pool_plan(blocks, n, &scratch);
+        const int64_t peak = pool_plan(blocks, n, 0, &scratch);
         for (int k = 0; k < 10 && n > 0; k++) {
             PoolBlock *b = &blocks[draw(n)];
             const PoolBlock before = *b;
@@ -159,7 +159,7 @@ static void test_best_fit(void **state)
     static const int64_t want[] = { 0, 1000, 1400, 1700, 1900, 1700 };
     Arena scratch;
     arena_init(&scratch, NULL);
-    assert_int_equal(pool_plan(blocks, COUNT_OF(blocks), &scratch), 2050);
+    assert_int_equal(pool_plan(blocks, COUNT_OF(blocks), 0, &scratch), 2050);
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         assert_int_equal(blocks[i].offset, want[i]);
     arena_free(&scratch);
@@ -175,7 +175,7 @@ static void test_touching_lives(void **state)
     Arena scratch;
     arena_init(&scratch, NULL);
     assert_int_equal(pool_bound(blocks, 3, &scratch), 128);
-    assert_int_equal(pool_plan(blocks, 3, &scratch), 128);
+    assert_int_equal(pool_plan(blocks, 3, 0, &scratch), 128);
     assert_int_not_equal(blocks[0].offset, blocks[1].offset);
     assert_int_equal(blocks[0].offset, blocks[2].offset);
     arena_free(&scratch);
