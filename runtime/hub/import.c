@@ -124,7 +124,7 @@ static bool write_index(Import *m, Error *err)
         json_array_append_new(files, json_string(m->source.path[i]));
     if (m->recipe.factors)
         json_array_append_new(files, json_string("factors.safetensors"));
-    json_t *index = json_pack("{s:o, s:O}", "files", files, "tensors", m->places);
+    json_t *index = json_pack("{s:s, s:o, s:O}", "source", m->source.where, "files", files, "tensors", m->places);
     return in_dir(m, WEIGHTS_INDEX, path, err) && hub_json_write(path, index, err);
 }
 
@@ -159,7 +159,9 @@ static bool write_gguf_tokenizer(const Import *m, Error *err)
 {
     char path[MAX_IMPORT_PATH];
     const Gguf *g = &m->source.file[0].gguf;
-    m->result->has_tokenizer = gguf_find(g, "tokenizer.ggml.model") != NULL;
+    GgufString kind;
+    m->result->has_tokenizer = gguf_get_string(g, "tokenizer.ggml.model", &kind)
+        && !(kind.n == 8 && memcmp(kind.text, "no_vocab", 8) == 0);
     if (!m->result->has_tokenizer)
         return true;
     HfTokenizer *t = hf_tokenizer_of_gguf(g, err);

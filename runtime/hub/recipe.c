@@ -2,6 +2,7 @@
 #include "runtime/hub/recipe.h"
 
 #include "base/check.h"
+#include "base/str.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -26,9 +27,9 @@ void recipe_define_real(RecipeDraft *d, const char *config, double value)
     snprintf(text, sizeof text, "%.17g", value);
     for (int digits = 6; digits < 17; digits++) {
         char shorter[40];
-        snprintf(shorter, sizeof shorter, "%.*g", digits, value);
         double back;
-        if (sscanf(shorter, "%lf", &back) == 1 && !(back < value) && !(back > value)) {
+        snprintf(shorter, sizeof shorter, "%.*g", digits, value);
+        if (str_to_double(shorter, &back) && !(back < value) && !(back > value)) {
             strcpy(text, shorter);
             break;
         }
@@ -62,6 +63,45 @@ const HubTensor *recipe_find(const Recipe *r, const Source *s, const char *param
         found = source_find(s, name);
     }
     return found;
+}
+
+bool recipe_param(const Recipe *r, const Source *s, const char *tensor, char param[MAX_TENSOR_NAME])
+{
+    char gguf[MAX_TENSOR_NAME];
+    if (s->is_gguf)
+        return family_param_name(r->model, tensor, param);
+    for (size_t i = COUNT_OF(prefixes); i-- > 0;) {
+        const size_t n = strlen(prefixes[i]);
+        const bool inner = strncmp(prefixes[i], "model.", 6) == 0;
+        if (strncmp(tensor, prefixes[i], n) != 0)
+            continue;
+        snprintf(param, MAX_TENSOR_NAME, "%s%s", inner ? "model." : "", tensor + n);
+        if (family_gguf_name(r->model, param, gguf))
+            return true;
+    }
+    return false;
+}
+
+static const char *value_of(const Recipe *r, const char *config)
+{
+    const size_t n = strlen(config);
+    for (uint32_t i = 0; i < r->n_defines; i++)
+        if (strncmp(r->define[i], config, n) == 0 && r->define[i][n] == '=')
+            return r->define[i] + n + 1;
+    return NULL;
+}
+
+double recipe_number(const Recipe *r, const char *config, double fallback)
+{
+    const char *text = value_of(r, config);
+    double v;
+    return text && str_to_double(text, &v) ? v : fallback;
+}
+
+bool recipe_says(const Recipe *r, const char *config, const char *value)
+{
+    const char *text = value_of(r, config);
+    return text && strcmp(text, value) == 0;
 }
 
 bool recipe_has(const RecipeDraft *d, const char *param)
@@ -143,6 +183,7 @@ static void take_context(RecipeDraft *d, const char *hub, int64_t context)
                               DEFAULT_HUB_CONTEXT);
     d->r->context = context ? context : d->trained < DEFAULT_HUB_CONTEXT ? d->trained
                                                                          : DEFAULT_HUB_CONTEXT;
+    d->r->trained = d->trained;
     recipe_define(d, "context=%" PRId64, d->r->context);
 }
 
@@ -226,9 +267,9 @@ static void take_nope(RecipeDraft *d)
 static void take_windows(RecipeDraft *d)
 {
     const bool qwen = strncmp(d->r->gguf, "qwen", 4) == 0;
-    const bool has = strcmp(d->architecture, "LlamaForCausalLM") != 0
+    const bool has = (d->source->is_gguf || strcmp(d->architecture, "LlamaForCausalLM") != 0)
         && settings_bool(d->s, SETTING("use_sliding_window", ""),
-                         !qwen && strcmp(d->r->gguf, "smollm3") != 0);
+                         d->source->is_gguf || (!qwen && strcmp(d->r->gguf, "smollm3") != 0));
     const int64_t window = has ? window_of(d) : 0;
     const int64_t from = qwen && has
         ? settings_int(d->s, SETTING("max_window_layers", ""), 0, MAX_SIZE, 0) : 0;
@@ -275,15 +316,16 @@ static int64_t global_every(RecipeDraft *d)
                                      "attention.sliding_window_pattern"), 1, MAX_SIZE, usual);
 }
 
-/* What scores are divided by the root of.  GGUF does not say it: it is the head, but width / heads of
+/* What scores are divided by the root of.  GGUF need not say it: it is the head, but width / heads of
  * the largest Gemma 2 and 3, which have 46 and 62 layers. */
 static double query_size(RecipeDraft *d)
 {
     const bool largest = (strcmp(d->r->gguf, "gemma2") == 0 && d->depth == 46)
         || (strcmp(d->r->gguf, "gemma3") == 0 && d->depth == 62);
     const int64_t width = settings_int(d->s, SETTING("", "embedding_length"), 1, MAX_SIZE, 1);
-    const double usual = d->source->is_gguf && largest ? (double)width / (double)d->heads
-                                                       : (double)d->head;
+    const double scale = settings_real(d->s, SETTING("", "attention.scale"), 1e-6, 1e6, 0);
+    const double usual = scale > 0 ? 1 / (scale * scale)
+        : d->source->is_gguf && largest ? (double)width / (double)d->heads : (double)d->head;
     return settings_real(d->s, SETTING("query_pre_attn_scalar", ""), 1e-3, 1e6, usual);
 }
 

@@ -13,11 +13,13 @@ typedef struct Recipe {
     const char *gguf;                   /* the architecture's name in GGUF */
     const char *define[MAX_RECIPE_DEFINES];     /* "width=2048"; in the arena */
     uint32_t n_defines;
-    int64_t context;                    /* positions to compile for */
+    int64_t context, trained;           /* positions to compile for, and of the training */
     /* rope_factors.weight is no tensor of the source where config.json has it as a list, and has
      * another name where GGUF has two. */
-    float *factors;
+    const float *factors;               /* one of the two lists */
+    const float *factors_long, *factors_short;
     uint32_t n_factors;
+    int64_t factors_trained;            /* the context within which the short ones hold */
     const char *factors_name;
     Arena arena;
 } Recipe;
@@ -30,7 +32,13 @@ void recipe_close(Recipe *r);
 /* The source's tensor for a parameter; NULL when there is none, `told` then being the name that was
  * looked for. */
 const HubTensor *recipe_find(const Recipe *r, const Source *s, const char *param,
-                                char told[MAX_TENSOR_NAME]);
+                             char told[MAX_TENSOR_NAME]);
+/* The other way: the parameter that a tensor of the source is for; false when it is for none. */
+bool recipe_param(const Recipe *r, const Source *s, const char *tensor, char param[MAX_TENSOR_NAME]);
+
+/* The value of a config that the recipe sets, or the fallback. */
+double recipe_number(const Recipe *r, const char *config, double fallback);
+bool recipe_says(const Recipe *r, const char *config, const char *value);
 
 /* ---- between the files recipe*.c -------------------------------------------------------------- */
 

@@ -54,7 +54,8 @@ static double yarn_magnitude(RecipeDraft *d)
     const double one = number(d, "mscale", "", 0), all = number(d, "mscale_all_dim", "", 0);
     const double usual = one > 0 && all > 0
         ? yarn_growth(factor(d), one) / yarn_growth(factor(d), all) : yarn_growth(factor(d), 1);
-    return number(d, "attention_factor", "rope.scaling.attn_factor", usual);
+    return d->source->is_gguf ? usual * number(d, "", "rope.scaling.attn_factor", 1)
+                              : number(d, "attention_factor", "", usual);
 }
 
 static void rope_yarn(RecipeDraft *d)
@@ -78,20 +79,21 @@ static void rope_llama3(RecipeDraft *d)
     recipe_define(d, "rope_trained=%.0f", trained(d));
 }
 
-static void take_factors(RecipeDraft *d, const json_t *list, const char *name, int64_t pairs)
+static const float *take_factors(RecipeDraft *d, const char *name, int64_t pairs)
 {
+    const json_t *list = settings_list(d->s, key(d, name, ""));
     if (!list || (int64_t)json_array_size(list) != pairs) {
         settings_refuse(d->s, "rope_scaling.%s is no list of %" PRId64 " numbers", name, pairs);
-        return;
+        return NULL;
     }
-    d->r->n_factors = (uint32_t)pairs;
-    d->r->factors = arena_array(&d->r->arena, (size_t)pairs, sizeof *d->r->factors);
+    float *out = arena_array(&d->r->arena, (size_t)pairs, sizeof *out);
     for (size_t i = 0; i < (size_t)pairs; i++) {
         const double v = json_number_value(json_array_get(list, i));
         if (!(v >= 1e-3 && v <= 1e9))
             settings_refuse(d->s, "rope_scaling.%s[%zu] is no number from 0.001 to 1e9", name, i);
-        d->r->factors[i] = (float)v;
+        out[i] = (float)v;
     }
+    return out;
 }
 
 /* LongRoPE (Ding et al. 2024) has two lists, for contexts within the trained one and beyond.  The
@@ -109,8 +111,11 @@ static void rope_long(RecipeDraft *d, int64_t size)
         d->r->factors_name = within ? "rope_factors_short.weight" : "rope_factors_long.weight";
         return;
     }
-    const char *name = within ? "short_factor" : "long_factor";
-    take_factors(d, settings_list(d->s, key(d, name, "")), name, size / 2);
+    d->r->n_factors = (uint32_t)(size / 2);
+    d->r->factors_trained = (int64_t)before;
+    d->r->factors_long = take_factors(d, "long_factor", size / 2);
+    d->r->factors_short = take_factors(d, "short_factor", size / 2);
+    d->r->factors = within ? d->r->factors_short : d->r->factors_long;
 }
 
 /* NTK-aware scaling that depends on the length of the text; ours is the compiled context. */

@@ -128,8 +128,14 @@ int64_t settings_int(Settings *s, SettingKey k, int64_t lo, int64_t hi, int64_t 
 
 static bool read_real(Settings *s, SettingKey k, double *out)
 {
-    if (s->gguf)
-        return gguf_get_f64(s->gguf, gguf_key(s, k.gguf), out);
+    int64_t whole;
+    if (s->gguf && gguf_get_f64(s->gguf, gguf_key(s, k.gguf), out))
+        return true;
+    if (s->gguf) {
+        const bool ok = read_int(s, k, &whole);
+        *out = ok ? (double)whole : 0;
+        return ok;
+    }
     const json_t *v = find_json(s, k.hub);
     *out = json_number_value(v);
     return json_is_number(v);

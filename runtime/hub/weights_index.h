@@ -1,7 +1,8 @@
 /* Where the values of a model's parameters are, when they stay in the files that were published:
  * weights.json of an imported model.
  *
- *     { "files":   ["/models/llama/model-00001-of-00002.safetensors", "factors.safetensors", ...],
+ *     { "source":  "/models/llama",
+ *       "files":   ["/models/llama/model-00001-of-00002.safetensors", "factors.safetensors", ...],
  *       "tensors": { "model.norm.weight": [0, "model.norm.weight"], ... } }
  *
  * A path that is not absolute is beside weights.json. */

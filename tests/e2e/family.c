@@ -1,6 +1,7 @@
 /* Drawing and writing the tiny models. */
 #include "tests/e2e/family.h"
 
+#include "base/blocks.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "runtime/safetensors.h"
@@ -55,9 +56,9 @@ float family_value(const FamilyCase *f, const char *tensor, size_t rank, uint64_
     return (float)(centre < 0.5 && strstr(tensor, "embed") ? k / 1024.0 : k / 256.0);
 }
 
-static SafeEntry entry_of(const FamilyCase *f, const json_t *tensor)
+static SafeEntry entry_of(const FamilyCase *f, DType type, const json_t *tensor)
 {
-    SafeEntry e = { .name = json_string_value(json_array_get(tensor, 0)), .type = DTYPE_f32 };
+    SafeEntry e = { .name = json_string_value(json_array_get(tensor, 0)), .type = type };
     const json_t *shape = json_array_get(tensor, 1);
     size_t count = 1;
     e.rank = (uint32_t)json_array_size(shape);
@@ -70,6 +71,14 @@ static SafeEntry entry_of(const FamilyCase *f, const json_t *tensor)
     for (size_t i = 0; i < count; i++)
         x[i] = family_value(f, e.name, e.rank, i);
     e.data = x;
+    if (type != DTYPE_f32) {
+        uint16_t *narrow = malloc(count * sizeof *narrow);
+        Error err;
+        if (!narrow || !blocks_encode(type, count, x, narrow, &err))
+            fail_msg("%s does not fit %s", e.name, dtype_name(type));
+        free(x);
+        e.data = narrow;
+    }
     return e;
 }
 
@@ -90,7 +99,8 @@ static void write_json(const char *folder, const char *name, json_t *value)
 }
 
 /* Every `shards`-th tensor from `shard` on; `map` notes where they are. */
-static void write_shard(const FamilyCase *f, const char *folder, int shard, int shards, json_t *map)
+static void write_shard(const FamilyCase *f, const char *folder, DType type, int shard, int shards,
+                        json_t *map)
 {
     const json_t *tensors = json_object_get(f->json, "tensors");
     SafeEntry *e = calloc(json_array_size(tensors), sizeof *e);
@@ -100,7 +110,7 @@ static void write_shard(const FamilyCase *f, const char *folder, int shard, int 
     assert_non_null(e);
     shard_name(name, shard, shards);
     for (size_t i = (size_t)shard; i < json_array_size(tensors); i += (size_t)shards) {
-        e[n] = entry_of(f, json_array_get(tensors, i));
+        e[n] = entry_of(f, type, json_array_get(tensors, i));
         json_object_set_new(map, e[n++].name, json_string(name));
     }
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -111,7 +121,7 @@ static void write_shard(const FamilyCase *f, const char *folder, int shard, int 
     free(e);
 }
 
-void family_write(const FamilyCase *f, const char *folder, int shards, bool indexed)
+void family_write(const FamilyCase *f, const char *folder, DType type, int shards, bool indexed)
 {
     json_t *map = json_object();
     Error err;
@@ -119,7 +129,7 @@ void family_write(const FamilyCase *f, const char *folder, int shards, bool inde
         fail_msg("%s", err.text);
     write_json(folder, "config.json", json_object_get(f->json, "config"));
     for (int i = 0; i < shards; i++)
-        write_shard(f, folder, i, shards, map);
+        write_shard(f, folder, type, i, shards, map);
     json_t *index = json_pack("{s:{}, s:o}", "metadata", "weight_map", map);
     if (indexed)
         write_json(folder, "model.safetensors.index.json", index);

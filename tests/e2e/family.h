@@ -3,6 +3,8 @@
 #ifndef TESTS_E2E_FAMILY_H
 #define TESTS_E2E_FAMILY_H
 
+#include "base/dtype.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,8 +23,8 @@ void family_close(FamilyCase *f);
 /* Value i of a tensor, as the Python side draws it. */
 float family_value(const FamilyCase *f, const char *tensor, size_t rank, uint64_t i);
 
-/* A folder with config.json and the tensors in `shards` files; several are named by an index when
- * `indexed`. */
-void family_write(const FamilyCase *f, const char *folder, int shards, bool indexed);
+/* A folder with config.json and the tensors, as `type`, in `shards` files; several are named by an index
+ * when `indexed`. */
+void family_write(const FamilyCase *f, const char *folder, DType type, int shards, bool indexed);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "runtime/generator.h"
+#include "runtime/hub/export.h"
 #include "runtime/hub/import.h"
 #include "runtime/hub/weights_index.h"
 #include "runtime/sample.h"
@@ -23,17 +24,21 @@
 static const double tolerance = 1e-4;
 static char root[] = "/tmp/smallmind_families_XXXXXX";
 
-/* A family, and how its tensors are spread over files. */
+/* A family, and how its tensors lie in files. */
 typedef struct FolderCase {
     const char *name;
+    DType type;
     int shards;
     bool indexed;
 } FolderCase;
 
 static const FolderCase cases[] = {
-    { "gpt2", 1, false },   { "llama2", 1, false },  { "llama3", 3, true },  { "smollm3", 1, false },
-    { "mistral", 2, false }, { "qwen2", 1, false },  { "qwen3", 1, false },  { "gemma", 1, false },
-    { "gemma2", 1, false }, { "gemma3", 1, false },  { "phi3", 1, false },
+    { "gpt2",    DTYPE_f32,  1, false }, { "llama2", DTYPE_f16,  1, false },
+    { "llama3",  DTYPE_f32,  3, true  }, { "smollm3", DTYPE_bf16, 1, false },
+    { "mistral", DTYPE_f32,  2, false }, { "qwen2",  DTYPE_bf16, 1, false },
+    { "qwen3",   DTYPE_bf16, 2, true  }, { "gemma",  DTYPE_f32,  1, false },
+    { "gemma2",  DTYPE_bf16, 1, false }, { "gemma3", DTYPE_f32,  1, false },
+    { "phi3",    DTYPE_f32,  1, false },
 };
 
 static void path_of(char out[FAMILY_PATH], const char *dir, const char *name)
@@ -166,11 +171,92 @@ static void test_folders(void **state)
         family_open(&f, cases[i].name);
         path_of(folder, root, cases[i].name);
         path_of(dir, folder, "imported");
-        family_write(&f, folder, cases[i].shards, cases[i].indexed);
+        family_write(&f, folder, cases[i].type, cases[i].shards, cases[i].indexed);
         import_or_fail(folder, dir);
         check_imported(&f, dir);
         family_close(&f);
     }
+}
+
+static void export_or_fail(const char *from, const char *out)
+{
+    ExportResult r;
+    Error err;
+    if (!export_model(from, out, &r, &err))
+        fail_msg("%s", err.text);
+}
+
+static void check_same(const FamilyCase *f, const HubTensor *t, const SafeTensor *back)
+{
+    const bool widened = t->type != DTYPE_f32 && back->type == ST_F32;
+    float *x = malloc((size_t)back->count * sizeof *x);
+    assert_true(x && (t->rank == 1 || !widened));
+    assert_true(!widened || hub_tensor_read(t, DTYPE_f32, x));
+    const void *was = widened ? (const void *)x : t->data;
+    assert_true(widened || t->bytes == back->bytes);
+    if (memcmp(was, back->data, back->bytes) != 0)
+        fail_msg("%s: %s came back different", f->name, t->name);
+    free(x);
+}
+
+/* Tensors that went to GGUF and came back are those of the folder: byte for byte where their type is as it
+ * was, else (vectors, which GGUF has in f32) by value. */
+static void check_returned(const FamilyCase *f, const char *folder, const char *returned)
+{
+    char path[FAMILY_PATH];
+    SafeTensors back;
+    Source source;
+    Error err;
+    path_of(path, root, f->name);
+    if (!safetensors_open(returned, &back, &err) || !source_open(&source, folder, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < back.n; i++) {
+        char prefixed[256];
+        snprintf(prefixed, sizeof prefixed, "transformer.%s", back.tensors[i].name);
+        const HubTensor *t = source_find(&source, back.tensors[i].name);
+        t = t ? t : source_find(&source, prefixed);
+        assert_non_null(t);
+        assert_memory_equal(t->dim, back.tensors[i].dim, t->rank * sizeof *t->dim);
+        check_same(f, t, &back.tensors[i]);
+    }
+    assert_int_equal(back.n, source.n_tensors);
+    source_close(&source);
+    safetensors_close(&back);
+}
+
+/* The same models by way of our own GGUF files. */
+static void test_gguf(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[FAMILY_PATH], dir[FAMILY_PATH], gguf[FAMILY_PATH], back[FAMILY_PATH];
+        FamilyCase f;
+        print_message("%s\n", cases[i].name);
+        family_open(&f, cases[i].name);
+        path_of(folder, root, cases[i].name);
+        path_of(gguf, folder, "model.gguf");
+        path_of(dir, folder, "from_gguf");
+        path_of(back, folder, "back.safetensors");
+        export_or_fail(folder, gguf);
+        import_or_fail(gguf, dir);
+        check_imported(&f, dir);
+        export_or_fail(gguf, back);
+        check_returned(&f, folder, back);
+        family_close(&f);
+    }
+}
+
+/* A file that Python's gguf package wrote (tests/reference/gguf_families.py). */
+static void test_foreign_gguf(void **state)
+{
+    char dir[FAMILY_PATH];
+    FamilyCase f;
+    (void)state;
+    family_open(&f, "qwen3");
+    path_of(dir, root, "foreign");
+    import_or_fail(SOURCE_DIR "/tests/reference/families/qwen3.gguf", dir);
+    check_imported(&f, dir);
+    family_close(&f);
 }
 
 static int begin(void **state)
@@ -193,6 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_gguf),
+        cmocka_unit_test(test_foreign_gguf),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

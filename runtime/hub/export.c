@@ -1,0 +1,243 @@
+/* Writing a source's tensors in the other format. */
+#include "runtime/hub/export.h"
+
+#include "base/check.h"
+#include "base/file.h"
+#include "runtime/hub/json.h"
+#include "runtime/hub/layout.h"
+#include "runtime/hub/weights_index.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tensor that goes over, as it will be there. */
+typedef struct Going {
+    const HubTensor *from;              /* NULL: `data` is ours */
+    const float *data;
+    Layout layout;
+    HubTensor target;
+    uint8_t *owned;
+} Going;
+
+typedef struct Export {
+    Source source;
+    Recipe recipe;
+    bool to_gguf;
+    Going *going;
+    uint32_t n;
+    Arena arena;
+    int64_t head;
+} Export;
+
+/* ---- what goes -------------------------------------------------------------------------------- */
+
+/* An imported model names the source that it was made of. */
+static bool find_source(const char *from, char source[MAX_SOURCE_PATH], Error *err)
+{
+    char index[MAX_SOURCE_PATH];
+    snprintf(source, MAX_SOURCE_PATH, "%s", from);
+    if (!path_join(index, sizeof index, from, WEIGHTS_INDEX, NULL) || !file_exists(index))
+        return true;
+    json_t *json = hub_json_read(index, err);
+    const char *named = json_string_value(json_object_get(json, "source"));
+    if (named)
+        snprintf(source, MAX_SOURCE_PATH, "%s", named);
+    else if (json)
+        error_set(err, "%s: it does not name its source", index);
+    json_decref(json);
+    return named != NULL;
+}
+
+/* What the other side does not hold: a second copy of a tied table, and the hub's factors, which stand in
+ * config.json. */
+static bool stays(const Export *x, const char *param)
+{
+    return (strcmp(param, "lm_head.weight") == 0 && recipe_says(&x->recipe, "tied", "true"))
+        || (!x->to_gguf && strcmp(param, "rope_factors.weight") == 0);
+}
+
+static bool add_tensor(Export *x, const HubTensor *t, Error *err)
+{
+    char param[MAX_TENSOR_NAME], name[MAX_TENSOR_NAME];
+    const FamilyModel m = x->recipe.model;
+    const bool known = recipe_param(&x->recipe, &x->source, t->name, param);
+    if (!known && !family_ignores(m, t->name))
+        return error_set(err, "%s: models/%s.smg has no parameter for tensor %.200s", x->source.where,
+                         family_model_name(m), t->name);
+    if (!known || stays(x, param))
+        return true;
+    if (t->type == N_DTYPES)
+        return error_set(err, "%s: tensor %.200s is of a type that is not written here",
+                         x->source.where, t->name);
+    snprintf(name, sizeof name, "%s", param);
+    if (x->to_gguf && !family_gguf_name(m, param, name))
+        return error_set(err, "%s: GGUF has no name for %s", x->source.where, param);
+    Going *g = &x->going[x->n++];
+    *g = (Going){ .from = t, .layout = layout_of(&x->recipe, param, t->rank) };
+    g->target = layout_target(t, g->layout, x->to_gguf);
+    g->target.name = arena_strdup(&x->arena, name);
+    return true;
+}
+
+static void add_floats(Export *x, const char *name, const float *data, uint32_t n)
+{
+    x->going[x->n++] = (Going){ .data = data, .target = { .name = name, .type = DTYPE_f32, .rank = 1,
+                                                          .dim = { n }, .bytes = n * sizeof *data } };
+}
+
+static void add_factors(Export *x)
+{
+    const uint32_t pairs = (uint32_t)(x->head / 2);
+    float *factors = arena_array(&x->arena, pairs, sizeof *factors);
+    if (x->recipe.factors) {
+        add_floats(x, "rope_factors_long.weight", x->recipe.factors_long, x->recipe.n_factors);
+        add_floats(x, "rope_factors_short.weight", x->recipe.factors_short, x->recipe.n_factors);
+    } else if (export_llama3_factors(&x->recipe, factors, pairs)) {
+        add_floats(x, "rope_freqs.weight", factors, pairs);
+    }
+}
+
+/* llama.cpp wants an output matrix of GPT-2, which shares the table of tokens. */
+static void add_output(Export *x)
+{
+    for (uint32_t i = 0; i < x->n; i++)
+        if (strcmp(x->going[i].target.name, "token_embd.weight") == 0) {
+            x->going[x->n] = x->going[i];
+            x->going[x->n++].target.name = "output.weight";
+            return;
+        }
+}
+
+static bool gather(Export *x, Error *err)
+{
+    x->going = calloc(x->source.n_tensors + 4, sizeof *x->going);
+    if (!x->going)
+        return error_set(err, "out of memory");
+    for (size_t i = 0; i < x->source.n_tensors; i++)
+        if (!add_tensor(x, &x->source.tensor[i], err))
+            return false;
+    if (x->to_gguf && x->recipe.model == FAMILY_gpt2)
+        add_output(x);
+    else if (x->to_gguf)
+        add_factors(x);
+    return true;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+/* The bytes of one as it will be; `g` keeps them where they differ from the source's. */
+static const void *bytes_of(const Export *x, Going *g, Error *err)
+{
+    if (!g->from)
+        return g->data;
+    if (g->layout == LAYOUT_SAME && g->target.type == g->from->type)
+        return g->from->data;
+    g->owned = malloc(g->target.bytes + 1);
+    if (!g->owned) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    return layout_convert(g->from, g->layout, x->to_gguf, x->head, &g->target, g->owned, err)
+        ? g->owned : NULL;
+}
+
+static void let_go(Going *g)
+{
+    free(g->owned);
+    g->owned = NULL;
+}
+
+static bool declare(GgufWriter *w, const HubTensor *t, Error *err)
+{
+    uint64_t dim[GGUF_MAX_RANK];
+    if (t->rank < 1 || t->rank > GGUF_MAX_RANK)
+        return error_set(err, "tensor %s has %" PRIu32 " axes; GGUF has 1 to %d", t->name, t->rank,
+                         GGUF_MAX_RANK);
+    for (uint32_t a = 0; a < t->rank; a++)
+        dim[a] = (uint64_t)t->dim[t->rank - 1 - a];
+    gguf_add_tensor(w, t->name, (GgmlType)dtype_ggml(t->type), t->rank, dim);
+    return true;
+}
+
+static bool write_gguf(Export *x, const char *path, ExportResult *result, Error *err)
+{
+    GgufWriter w = { 0 };
+    const char *slash = strrchr(x->source.where, '/');
+    const int64_t vocab = (int64_t)recipe_number(&x->recipe, "vocab", 0);
+    export_values(&w, &x->recipe, slash ? slash + 1 : x->source.where);
+    bool ok = export_tokenizer(&w, x->source.where, vocab, &result->has_tokenizer, err);
+    for (uint32_t i = 0; ok && i < x->n; i++)
+        ok = declare(&w, &x->going[i].target, err);
+    ok = ok && gguf_write_begin(&w, path, err);
+    for (uint32_t i = 0; ok && i < x->n; i++) {
+        const void *data = bytes_of(x, &x->going[i], err);
+        ok = data != NULL;
+        if (ok)
+            gguf_write_data(&w, data, x->going[i].target.bytes);
+        let_go(&x->going[i]);
+    }
+    if (ok)
+        return gguf_write_end(&w, err);
+    gguf_write_abandon(&w);
+    return false;
+}
+
+static bool write_safetensors(Export *x, const char *path, Error *err)
+{
+    SafeEntry *e = calloc(x->n + 1, sizeof *e);
+    bool ok = e || error_set(err, "out of memory");
+    for (uint32_t i = 0; ok && i < x->n; i++) {
+        const HubTensor *t = &x->going[i].target;
+        e[i] = (SafeEntry){ .name = t->name, .type = t->type, .rank = t->rank,
+                            .data = bytes_of(x, &x->going[i], err) };
+        memcpy(e[i].dim, t->dim, sizeof e[i].dim);
+        ok = e[i].data != NULL;
+    }
+    ok = ok && safetensors_write(path, e, x->n, err);
+    for (uint32_t i = 0; i < x->n; i++)
+        let_go(&x->going[i]);
+    free(e);
+    return ok;
+}
+
+static bool has_ending(const char *path, const char *ending)
+{
+    const size_t n = strlen(path), m = strlen(ending);
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
+static bool run(Export *x, const char *source, const char *out, ExportResult *result, Error *err)
+{
+    if (!source_open(&x->source, source, err) || !recipe_open(&x->recipe, &x->source, 0, err))
+        return false;
+    if (x->to_gguf == x->source.is_gguf)
+        return error_set(err, "%s is of that format already", x->source.where);
+    const double heads = recipe_number(&x->recipe, "heads", 1);
+    x->head = (int64_t)recipe_number(&x->recipe, "head",
+                                     recipe_number(&x->recipe, "width", 2) / heads);
+    if (!gather(x, err) || !(x->to_gguf ? write_gguf(x, out, result, err)
+                                        : write_safetensors(x, out, err)))
+        return false;
+    result->n_tensors = x->n;
+    for (uint32_t i = 0; i < x->n; i++)
+        result->bytes += x->going[i].target.bytes;
+    return true;
+}
+
+bool export_model(const char *from, const char *out, ExportResult *result, Error *err)
+{
+    Export x = { .to_gguf = has_ending(out, ".gguf") };
+    char source[MAX_SOURCE_PATH];
+    *result = (ExportResult){ 0 };
+    if (!x.to_gguf && !has_ending(out, ".safetensors"))
+        return error_set(err, "%s: the name says the format: .gguf or .safetensors", out);
+    arena_init(&x.arena, NULL);
+    const bool ok = find_source(from, source, err) && run(&x, source, out, result, err);
+    free(x.going);
+    arena_free(&x.arena);
+    recipe_close(&x.recipe);
+    source_close(&x.source);
+    return ok;
+}
