@@ -38,7 +38,7 @@ enum {
     GEMM16_STEP = 32, GEMM16_SIDE = 16,
     GEMM16_SQUARE = GEMM16_STEP * GEMM16_SIDE,
     GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
-    GEMM16_BLOCK_K = 2 * GEMM_BLOCK_K,      /* of the same bytes as floats */
+    GEMM16_BLOCK_K = 256,
     GEMM16_CHUNK_M = 128,                   /* rows of A packed at a time, at most */
     GEMM16_SPARE = 2 * 4 * 16 * 16,         /* elements for a set's tiles, before the packed operands */
 };

@@ -10,5 +10,6 @@
 
 const KernelTable kernels_own_amx = {
     .isa = ISA_amx,
+    .probe = { .bf16 = K(probe_bf16), .bf16_ops = PROBE_BF16_OPS },
     .run = { [KERNEL_gemm] = K(gemm) },
 };

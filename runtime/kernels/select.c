@@ -17,8 +17,14 @@ static KernelTable complete[N_ISAS];
 
 static void inherit(KernelTable *t, const KernelTable *weaker)
 {
-    if (!t->probe.fma)
+    if (!t->probe.fma) {
+        ProbeFns own = t->probe;
         t->probe = weaker->probe;
+        if (own.bf16) {
+            t->probe.bf16 = own.bf16;
+            t->probe.bf16_ops = own.bf16_ops;
+        }
+    }
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])
             t->run[i] = weaker->run[i];

@@ -38,6 +38,8 @@ typedef struct ProbeFns {
     float (*read)(size_t n, const float *p);                    /* n a multiple of PROBE_FLOATS */
     void (*copy)(size_t n, float *restrict to, const float *restrict from);     /* likewise */
     double fma_ops;                                             /* an FMA counts two */
+    float (*bf16)(size_t rounds, float x);                      /* pairs of bf16; NULL: has none */
+    double bf16_ops;
 } ProbeFns;
 enum { PROBE_FLOATS = 128 };
 
