@@ -165,8 +165,35 @@ static void test_models(void **state)
         check_model(&models[i]);
 }
 
+/* What docs/memory.md promises of GPT-2 124M at a batch of 4 and 1024 positions, gradients of the
+ * parameters included. */
+static void test_gpt2(void **state)
+{
+    (void)state;
+    static const struct { int64_t limit, most; } promises[] = {
+        { 0, 1930000000 }, { 1000000000, 1000000000 }, { 700000000, 700000000 },
+    };
+    Arena arena, scratch;
+    DiagSink diags;
+    arena_init(&arena, NULL);
+    arena_init(&scratch, NULL);
+    diag_init(&diags, &arena);
+    const Graph *model = compare_read(SOURCE_DIR "/models/gpt2.smg", NULL, 0, &arena);
+    for (size_t i = 0; i < COUNT_OF(promises); i++) {
+        const CompileOptions o = { .level = 2, .batch = 4, .sequence = 1024,
+                                   .memory_limit = promises[i].limit };
+        const Graph *g = compile_program(model, PROGRAM_train, &o, &arena, &scratch, &diags);
+        assert_non_null(g);
+        assert_true(g->pool_bytes <= promises[i].most);
+    }
+    arena_free(&scratch);
+    arena_free(&arena);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_models) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models), cmocka_unit_test(test_gpt2),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
