@@ -26,7 +26,7 @@ typedef uint32_t BufferId;
  *   train      one step: `loss`, `grad_norm`, parameters and optimizer state updated
  *   accumulate `loss`; gradients added to state `grad.<param>`
  *   apply      the optimizer from the accumulated gradients, which it clears; `grad_norm`
- *   generate   the outputs for 1..chunk new positions against caches */
+ *   generate   the outputs at the last of 1..chunk new positions, against caches */
 #define PROGRAMS(X) X(model) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)
 typedef enum Program {
 #define X(name) PROGRAM_##name,

@@ -84,7 +84,7 @@ static void run(Generator *g, const int32_t *ids, int64_t n, int64_t past)
     session_run(g->session, g->program);
     ok = session_output(g->session, g->program, g->logits_name, &logits);
     CHECK(ok && logits.rank == 3, "output %s was found when the generator opened", g->logits_name);
-    g->logits = (const float *)logits.data + (n - 1) * logits.stride[1];
+    g->logits = (const float *)logits.data + (logits.dim[1] - 1) * logits.stride[1];
     g->logits_stride = logits.stride[2];
 }
 

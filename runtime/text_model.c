@@ -63,13 +63,18 @@ const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind
     for (uint32_t i = 0; g && i < g->n_outputs; i++) {
         const PlanOutput *o = &p->outputs[g->first_output + i];
         const PlanOperand *op = &p->operands[o->operand];
-        int64_t last;
-        if (op->rank == 3 && op->dtype == DTYPE_f32 && dim_is_symbol(&op->dim[1], m->sequence)
-            && plan_dim(&op->dim[2], none, &last) && last == m->vocab)
+        int64_t last, one;
+        if (op->rank != 3 || op->dtype != DTYPE_f32)
+            continue;
+        const bool positions = program == PLAN_generate
+            ? plan_dim(&op->dim[1], none, &one) && one == 1
+            : dim_is_symbol(&op->dim[1], m->sequence);
+        if (positions && plan_dim(&op->dim[2], none, &last) && last == m->vocab)
             return plan_string(p, o->name);
     }
-    error_set(err, "%s has no program %s with an output [batch, sequence, %" PRId64 "], logits over "
-              "its ids", plan_string(p, p->header->model), plan_program_name(program), m->vocab);
+    error_set(err, "%s has no program %s with an output [batch, %s, %" PRId64 "], logits over its ids",
+              plan_string(p, p->header->model), plan_program_name(program),
+              program == PLAN_generate ? "1" : "sequence", m->vocab);
     return NULL;
 }
 

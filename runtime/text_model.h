@@ -20,7 +20,8 @@ bool text_model_of(const Plan *p, TextModel *out, Error *err);
 /* Sizes with every symbol at its largest in `program`. */
 void plan_largest_sizes(const Plan *p, PlanProgramKind program, int64_t sizes[MAX_SYMBOLS]);
 
-/* Name of the logits of a program, or NULL with a message. */
+/* Name of the logits of a program, or NULL with a message: [batch, sequence, vocab], but of generate
+ * [1, 1, vocab], those of the last position. */
 const char *text_model_logits(const Plan *p, const TextModel *m, PlanProgramKind program,
                               Error *err);
 

@@ -40,7 +40,7 @@ static Graph *reference_graph(const Graph *model, Program program, const Compare
                                   .chunk = o->sequence, .precision = o->precision,
                                   .cache = o->cache };
     static const char *const needed[] = { "specialize", "attention", "precision", "dce", "cache",
-                                          "autodiff", "update", "absorb", "store" };
+                                          "last", "autodiff", "update", "absorb", "store" };
     Graph *g = graph_clone(model, arena);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         const PassInfo *pass = pass_find(needed[i]);

@@ -35,15 +35,15 @@ static int32_t largest(const float *logits)
     return best;
 }
 
-/* Logits of the last of `n` positions of the only sequence. */
+/* Logits of the last of `n` positions of the only sequence; generation has no others. */
 static void take_logits(const Session *s, PlanProgramKind program, int64_t n, float *out)
 {
     const Operand o = output(s, program, "logits");
     assert_int_equal(o.rank, 3);
-    assert_int_equal(o.dim[1], n);
+    assert_int_equal(o.dim[1], program == PLAN_generate ? 1 : n);
     assert_int_equal(o.dim[2], VOCAB);
     for (int64_t v = 0; v < VOCAB; v++)
-        out[v] = ((const float *)o.data)[(n - 1) * o.stride[1] + v * o.stride[2]];
+        out[v] = ((const float *)o.data)[(o.dim[1] - 1) * o.stride[1] + v * o.stride[2]];
 }
 
 /* Runs `program` on ids [first, first + n) of the sequence so far. */

@@ -16,6 +16,7 @@
 enum { MOST_STEPS = 64, N_CAUSAL = 300, N_ANY = 3000 };
 static const char whole[] = "specialize dce";
 static const char cached[] = "specialize attention dce cache";
+static const char at_last[] = "specialize attention dce cache last";
 static const char cleaned[] = "specialize attention fold simplify cse dce cache decompose fold "
                               "simplify absorb cse dce layout";
 
@@ -113,10 +114,13 @@ static void compare_chunk(Eval *all, Eval *chunk, int64_t past, const char *what
         const int axis = sequence_axis(all->g, &value_type(all->g, o->value)->shape);
         const Tensor *got = eval_output(chunk, o->name);
         Tensor want = *got;
+        int64_t from = past;
+        if (axis >= 0 && got->dim[axis] == 1)
+            from += chunk->sizes[graph_sequence(chunk->g)] - 1;     /* the last alone, or of one */
         want.data = arena_array(arena, (size_t)want.count, sizeof *want.data);
         if (axis == -2)
             continue;
-        copy_steps(&all->values[o->value], &want, axis, past, true);
+        copy_steps(&all->values[o->value], &want, axis, from, true);
         compare(got, &want, what);
     }
 }
@@ -139,6 +143,18 @@ static void check_generate(Lab *l, const Graph *g, int64_t steps, const char *wh
         compare_chunk(&all, &chunk, past, what, &arena);
     }
     arena_free(&arena);
+}
+
+/* The same of one text, where only the last of the new positions comes out. */
+static void check_last(Lab *l, const Graph *g, int64_t steps, const char *what)
+{
+    const int batch = graph_batch(l->g);
+    const int64_t before = batch < 0 ? 1 : l->sizes[batch];
+    if (batch >= 0)
+        l->sizes[batch] = 1;
+    check_generate(l, g, steps, what);
+    if (batch >= 0)
+        l->sizes[batch] = before;
 }
 
 /* ---- models ------------------------------------------------------------------------------------ */
@@ -165,6 +181,10 @@ static void test_models(void **state)
             lab_model(&l, models[i].path, models[i].defines, models[i].n_defines);
             check_generate(&l, lab_passes(&l, PROGRAM_generate, cached), 24, models[i].path);
             check_generate(&l, lab_passes(&l, PROGRAM_generate, cleaned), 24, models[i].path);
+            const Graph *last = lab_passes(&l, PROGRAM_generate, at_last);
+            assert_int_equal(sequence_axis(last, &value_type(last, last->outputs[0].value)->shape),
+                             -1);
+            check_last(&l, last, 24, models[i].path);
             lab_end(&l);
         }
 }
@@ -355,6 +375,7 @@ static void test_random_causal(void **state)
         const char *what = arena_printf(&c.l.arena, "seed %u", (unsigned)seed);
         check_generate(&c.l, lab_passes(&c.l, PROGRAM_generate, cached), 5 + draw(12), what);
         check_generate(&c.l, lab_passes(&c.l, PROGRAM_generate, cleaned), 5 + draw(12), what);
+        check_last(&c.l, lab_passes(&c.l, PROGRAM_generate, at_last), 5 + draw(12), what);
         lab_end(&c.l);
     }
 }
@@ -382,6 +403,8 @@ static void test_any(void **state)
         if (lab_try_passes(&l, PROGRAM_generate, cached, &g)) {
             accepted += reads_sequence(g);
             check_generate(&l, g, 7, arena_printf(&l.arena, "seed %u", (unsigned)seed));
+            check_last(&l, lab_passes(&l, PROGRAM_generate, at_last), 7,
+                       arena_printf(&l.arena, "seed %u", (unsigned)seed));
         } else {
             refused++;
             assert_int_equal(l.diags.diags[0].code, DIAG_E0401);
