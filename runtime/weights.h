@@ -25,9 +25,9 @@ typedef enum WeightsPart { WEIGHTS_PARAMS, WEIGHTS_OPTIMIZER } WeightsPart;
 /* Fills all parameters that the session holds. */
 void weights_init(Session *s, uint64_t seed);
 
-/* Loads every storage of the part from the file, a .safetensors or an imported model's weights.json.  One that is missing, or of another type or shape,
- * is an error that names it; so are tensors that the model does not have when `exact`.  On failure
- * the storages may hold parts of both. */
+/* Loads every storage of the part from the file, a .safetensors or an imported model's weights.json.  One
+ * that is missing, or of another type or shape, is an error that names it; so are tensors that the model
+ * does not have when `exact`.  On failure the storages may hold parts of both. */
 bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Error *err);
 bool weights_save(Session *s, WeightsPart part, const char *path, Error *err);
 

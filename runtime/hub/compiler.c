@@ -2,6 +2,7 @@
 #include "runtime/hub/compiler.h"
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "runtime/plan.h"
@@ -18,7 +19,7 @@
 
 extern char **environ;
 
-enum { MAX_ARGUMENTS = 128, KEPT = 600 };
+enum { MAX_ARGUMENTS = 600, KEPT = 600 };
 
 /* The folder of the running program; "" when the system does not say it. */
 static void program_folder(char out[PATH_MAX])
@@ -105,19 +106,27 @@ static int run(char *const *argv, Buf *said)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-bool compiler_run(const char *model, const char *const *define, uint32_t n_defines, const char *out,
-                  Error *err)
+/* `option` before each of the words. */
+static size_t add_words(const char *argv[MAX_ARGUMENTS], size_t n, const char *option,
+                        const char *const *word, uint32_t n_words)
+{
+    for (uint32_t i = 0; i < n_words; i++) {
+        CHECK(n + 3 < MAX_ARGUMENTS, "%u words behind %s", n_words, option);
+        argv[n++] = option;
+        argv[n++] = word[i];
+    }
+    return n;
+}
+
+bool compiler_run(const CompilerInput *in, const char *out, Error *err)
 {
     char smc[PATH_MAX], path[PATH_MAX];
     const char *argv[MAX_ARGUMENTS] = { smc, "compile", path, "-o", out };
-    size_t n = 5;
     Buf said = { 0 };
-    if (!find_smc(smc, err) || !find_model(model, path, err))
+    if (!find_smc(smc, err) || !find_model(in->model, path, err))
         return false;
-    for (uint32_t i = 0; i < n_defines && n + 3 < MAX_ARGUMENTS; i++) {
-        argv[n++] = "-D";
-        argv[n++] = define[i];
-    }
+    add_words(argv, add_words(argv, 5, "-D", in->define, in->n_defines), "--weights", in->rule,
+              in->n_rules);
     const int status = run((char *const *)(uintptr_t)argv, &said);
     if (status < 0)
         error_set(err, "%s: %s", smc, strerror(errno));

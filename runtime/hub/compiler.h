@@ -9,10 +9,18 @@
 
 #include <stdint.h>
 
-/* models/NAME.smg with these defines, as a plan at `out`.  On failure the message holds what smc said
- * last. */
-bool compiler_run(const char *model, const char *const *define, uint32_t n_defines, const char *out,
-                  Error *err);
+/* What a plan is compiled from: models/NAME.smg, -D for each define, --weights for each rule. */
+enum { MAX_COMPILER_RULES = 200 };
+typedef struct CompilerInput {
+    const char *model;
+    const char *const *define;
+    uint32_t n_defines;
+    const char *const *rule;
+    uint32_t n_rules;
+} CompilerInput;
+
+/* As a plan at `out`.  On failure the message holds what smc said. */
+bool compiler_run(const CompilerInput *in, const char *out, Error *err);
 
 /* XXH3 over the .smg, the compiler and this program's plan version: what a cached plan depends on. */
 bool compiler_hash(const char *model, uint64_t *out, Error *err);

@@ -184,12 +184,56 @@ static bool write_texts(const Import *m, Error *err)
 
 /* ---- all of it -------------------------------------------------------------------------------- */
 
+/* What a plan stores a matrix as: bf16 as it is, all else as f32. */
+static DType stored_type(const HubTensor *t)
+{
+    return t->rank >= 2 && t->type == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+}
+
+/* The type that most bytes of matrices are of. */
+static DType usual_type(const Import *m)
+{
+    size_t bytes[N_DTYPES] = { 0 };
+    DType most = DTYPE_f32;
+    for (size_t i = 0; i < m->source.n_tensors; i++) {
+        const HubTensor *t = &m->source.tensor[i];
+        bytes[stored_type(t)] += t->bytes;
+    }
+    for (int t = 0; t < N_DTYPES; t++)
+        most = bytes[t] > bytes[most] ? (DType)t : most;
+    return most;
+}
+
+/* Rules by which the plan stores each matrix as it was published: the usual type, then those that are of
+ * another.  0 when f32 is all there is, or when there are too many. */
+static uint32_t type_rules(Import *m, const char *rule[MAX_COMPILER_RULES])
+{
+    const DType usual = usual_type(m);
+    uint32_t n = 0;
+    char param[MAX_TENSOR_NAME];
+    rule[n++] = arena_printf(&m->recipe.arena, "%s,f32", dtype_name(usual));
+    for (size_t i = 0; i < m->source.n_tensors; i++) {
+        const HubTensor *t = &m->source.tensor[i];
+        if (t->rank < 2 || stored_type(t) == usual
+            || !recipe_param(&m->recipe, &m->source, t->name, param))
+            continue;
+        if (n == MAX_COMPILER_RULES)
+            return 0;
+        rule[n++] = arena_printf(&m->recipe.arena, "%s=%s,f32", param,
+                                 dtype_name(stored_type(t)));
+    }
+    return n == 1 && usual == DTYPE_f32 ? 0 : n;
+}
+
 static bool compile(Import *m, Error *err)
 {
     char path[MAX_IMPORT_PATH];
+    const char *rule[MAX_COMPILER_RULES];
+    const CompilerInput in = { .model = m->result->model, .define = m->recipe.define,
+                               .n_defines = m->recipe.n_defines, .rule = rule,
+                               .n_rules = type_rules(m, rule) };
     return file_make_dirs(m->dir, err) && in_dir(m, "model.smp", path, err)
-        && compiler_run(m->result->model, m->recipe.define, m->recipe.n_defines, path, err)
-        && plan_open(path, &m->plan, err);
+        && compiler_run(&in, path, err) && plan_open(path, &m->plan, err);
 }
 
 static bool import_open(Import *m, const char *source, int64_t context, Error *err)

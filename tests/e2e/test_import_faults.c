@@ -1,0 +1,398 @@
+/* Importing what is not in order: every fault is told with its place, nothing is left behind, and no
+ * bytes of a config.json make the program fall over. */
+#include "tests/e2e/family.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "runtime/gguf.h"
+#include "runtime/hub/export.h"
+#include "runtime/hub/import.h"
+#include "runtime/hub/weights_index.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char root[] = "/tmp/smallmind_faults_XXXXXX";
+
+static void path_of(char out[FAMILY_PATH], const char *dir, const char *name)
+{
+    assert_true(path_join(out, FAMILY_PATH, dir, name, NULL));
+}
+
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    char path[FAMILY_PATH];
+    Error err;
+    path_of(path, dir, name);
+    assert_true(file_replace(path, text, strlen(text), &err));
+}
+
+/* A fresh copy of the tiny model; the caller changes it. */
+static void begin_folder(FamilyCase *f, const char *name, char folder[FAMILY_PATH], int shards)
+{
+    char command[FAMILY_PATH + 16];
+    family_open(f, name);
+    path_of(folder, root, "model");
+    snprintf(command, sizeof command, "rm -rf %.1000s", folder);
+    assert_int_equal(system(command), 0);
+    family_write(f, folder, DTYPE_f32, shards, shards > 1);
+}
+
+/* The message with which the import fails, and what it listed. */
+static void expect_fault(const char *what, const char *source, const char *expected, Buf *faults)
+{
+    char dir[FAMILY_PATH], index[FAMILY_PATH];
+    ImportResult r;
+    Buf mine = { 0 };
+    Error err = { "" };
+    path_of(dir, root, "out");
+    path_of(index, dir, WEIGHTS_INDEX);
+    if (import_model(source, dir, 0, &r, faults ? faults : &mine, &err))
+        fail_msg("%s: was imported", what);
+    if (!strstr(err.text, expected))
+        fail_msg("%s: \"%s\" does not say \"%s\"", what, err.text, expected);
+    assert_false(file_exists(index));
+    buf_free(&mine);
+}
+
+/* ---- config.json ------------------------------------------------------------------------------- */
+
+typedef struct ConfigCase {
+    const char *family, *key;           /* NULL key: `value` is the whole file */
+    const char *value;                  /* JSON; NULL: the key is taken away */
+    const char *expected;
+} ConfigCase;
+
+static const ConfigCase configs[] = {
+    { "qwen3", NULL, "", "not valid JSON" },
+    { "qwen3", NULL, "[1, 2]", "not an object" },
+    { "qwen3", NULL, "{\"a\": 1, \"a\": 2}", "not valid JSON" },
+    { "qwen3", NULL, "{}", "no \"architectures\"" },
+    { "qwen3", "architectures", "[]", "no \"architectures\"" },
+    { "qwen3", "architectures", "[7]", "no \"architectures\"" },
+    { "qwen3", "architectures", "[\"Qwen9ForCausalLM\"]", "Qwen3ForCausalLM" },
+    { "qwen3", "hidden_size", NULL, "there is no hidden_size" },
+    { "qwen3", "hidden_size", "\"32\"", "hidden_size is no whole number from 1 to" },
+    { "qwen3", "hidden_size", "-32", "hidden_size is no whole number" },
+    { "qwen3", "hidden_size", "4294967328", "hidden_size is no whole number" },
+    { "qwen3", "hidden_size", "1e9", "hidden_size is no whole number" },
+    { "qwen3", "num_hidden_layers", "100000", "num_hidden_layers is no whole number" },
+    { "qwen3", "num_attention_heads", "0", "num_attention_heads is no whole number" },
+    { "qwen3", "head_dim", "15", "no pairs to rotate" },
+    { "qwen3", "rms_norm_eps", "null", "there is no rms_norm_eps" },
+    { "qwen3", "rms_norm_eps", "[]", "rms_norm_eps is no number" },
+    { "qwen3", "hidden_act", "\"gelu\"", "knows silu" },
+    { "qwen3", "hidden_act", "7", "hidden_act is no text" },
+    { "qwen3", "tie_word_embeddings", "1", "neither true nor false" },
+    { "qwen3", "rope_theta", "0.0", "rope_theta" },
+    { "qwen3", "rope_scaling", "{\"rope_type\": \"spiral\"}", "stretched by \"spiral\"" },
+    { "qwen3", "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": \"4\"}", "factor" },
+    { "qwen3", "layer_types", "[\"sliding_attention\", \"full_attention\", \"full_attention\"]",
+      "layer_types: layer 0" },
+    { "qwen3", "layer_types", "\"full_attention\"", "layer_types is no list" },
+    { "smollm3", "no_rope_layers", "[1, 0, 1, 0]", "no_rope_layers is not every 4th layer" },
+    { "phi3", "rope_scaling", "{\"rope_type\": \"longrope\", \"long_factor\": [1.0], "
+      "\"short_factor\": [1.0]}", "long_factor is no list of 6 numbers" },
+    { "phi3", "rope_scaling", "{\"rope_type\": \"longrope\", \"long_factor\": [1, 1, 1, 1, 1, -1], "
+      "\"short_factor\": [1, 1, 1, 1, 1, 1]}", "long_factor[5] is no number" },
+    { "gpt2", "activation_function", "\"relu\"", "knows gelu_new" },
+    { "gpt2", "scale_attn_by_inverse_layer_idx", "true", "root of the head" },
+};
+
+static void test_configs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        const ConfigCase *c = &configs[i];
+        char folder[FAMILY_PATH], what[200];
+        FamilyCase f;
+        begin_folder(&f, c->family, folder, 1);
+        json_t *config = json_object_get(f.json, "config");
+        if (c->key && c->value)
+            json_object_set_new(config, c->key, json_loads(c->value, JSON_DECODE_ANY, NULL));
+        else if (c->key)
+            json_object_del(config, c->key);
+        char *text = json_dumps(config, 0);
+        write_text(folder, "config.json", c->key ? text : c->value);
+        snprintf(what, sizeof what, "%s: %s = %s", c->family, c->key ? c->key : "all",
+                 c->value ? c->value : "nothing");
+        expect_fault(what, folder, c->expected, NULL);
+        free(text);
+        family_close(&f);
+    }
+}
+
+static void test_depth(void **state)
+{
+    char folder[FAMILY_PATH];
+    FamilyCase f;
+    Buf deep = { 0 };
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    buf_puts(&deep, "{\"a\": ");
+    for (int i = 0; i < 100000; i++)
+        buf_putc(&deep, '[');
+    write_text(folder, "config.json", deep.data);
+    expect_fault("deep", folder, "nested deeper than 64", NULL);
+    buf_free(&deep);
+    family_close(&f);
+}
+
+/* No bytes of a config.json do harm: those of the real one with a few changed. */
+static void test_changed_bytes(void **state)
+{
+    char folder[FAMILY_PATH];
+    FamilyCase f;
+    (void)state;
+    begin_folder(&f, "phi3", folder, 1);
+    char *text = json_dumps(json_object_get(f.json, "config"), 0);
+    const size_t n = strlen(text);
+    size_t opened = 0;
+    for (uint64_t round = 0; round < 400; round++) {
+        char *changed = strdup(text);
+        Source source;
+        Recipe recipe = { 0 };
+        Error err;
+        for (uint64_t k = 0; k < 1 + round % 3; k++)
+            changed[random_u32(1, round, 2 * k) % n] =
+                "0123456789.-eE\"{}[],:ntf x"[random_u32(1, round, 2 * k + 1) % 26];
+        write_text(folder, "config.json", changed);
+        opened += source_open(&source, folder, &err)
+            && recipe_open(&recipe, &source, 0, &err);
+        recipe_close(&recipe);
+        source_close(&source);
+        free(changed);
+    }
+    print_message("%zu of 400 changed files were still in order\n", opened);
+    assert_true(opened > 0 && opened < 400);
+    free(text);
+    family_close(&f);
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------- */
+
+/* Tensors of the folder's file but the one called `less`; `more` of this shape besides. */
+static void rewrite(const char *folder, const char *less, const char *more, int64_t rows,
+                    int64_t columns)
+{
+    char path[FAMILY_PATH];
+    SafeTensors old;
+    SafeEntry e[200];
+    size_t n = 0;
+    Error err;
+    float *zeros = calloc((size_t)(rows * columns), sizeof *zeros);
+    path_of(path, folder, "model.safetensors");
+    assert_true(zeros && safetensors_open(path, &old, &err));
+    for (size_t i = 0; i < old.n && n < 199; i++) {
+        const SafeTensor *t = &old.tensors[i];
+        e[n] = (SafeEntry){ .name = t->name, .type = DTYPE_f32, .rank = t->rank, .data = t->data };
+        memcpy(e[n].dim, t->dim, sizeof e[n].dim);
+        n += !less || strcmp(t->name, less) != 0;
+    }
+    if (more)
+        e[n++] = (SafeEntry){ .name = more, .type = DTYPE_f32, .rank = 2, .dim = { rows, columns },
+                              .data = zeros };
+    if (!safetensors_write(path, e, n, &err))
+        fail_msg("%s", err.text);
+    safetensors_close(&old);
+    free(zeros);
+}
+
+/* All three kinds of fault in one message. */
+static void test_tensors(void **state)
+{
+    static const char k_proj[] = "model.layers.1.self_attn.k_proj.weight";
+    char folder[FAMILY_PATH];
+    FamilyCase f;
+    Buf faults = { 0 };
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    rewrite(folder, "model.layers.2.mlp.up_proj.weight", "model.layers.7.mlp.extra", 2, 3);
+    rewrite(folder, k_proj, k_proj, 16, 32);
+    expect_fault("tensors", folder, "3 tensors do not fit models/llama.smg", &faults);
+    assert_non_null(strstr(faults.data, "missing     model.layers.2.mlp.up_proj.weight [48, 32]\n"));
+    assert_non_null(strstr(faults.data, "unexpected  model.layers.7.mlp.extra\n"));
+    assert_non_null(strstr(faults.data, "misshapen   model.layers.1.self_attn.k_proj.weight is [16, 32]; "
+                           "the model has it as [32, 32]\n"));
+    buf_free(&faults);
+    family_close(&f);
+}
+
+/* ---- the index --------------------------------------------------------------------------------- */
+
+static void test_index(void **state)
+{
+    static const struct { const char *text, *expected; } cases[] = {
+        { "", "not valid JSON" },
+        { "{}", "no \"weight_map\"" },
+        { "{\"weight_map\": {}}", "is empty" },
+        { "{\"weight_map\": {\"a\": 7}}", "no name of a .safetensors file" },
+        { "{\"weight_map\": {\"a\": \"../model.safetensors\"}}", "no name of a .safetensors file" },
+        { "{\"weight_map\": {\"a\": \"/etc/passwd\"}}", "no name of a .safetensors file" },
+        { "{\"weight_map\": {\"a\": \"none.safetensors\"}}", "none.safetensors" },
+        { "{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\"}}", "tensor a is not in" },
+        { "{\"weight_map\": {\"model.norm.weight\": \"model-00001-of-00002.safetensors\", "
+          "\"lm_head.weight\": \"model-00002-of-00002.safetensors\"}}", "index" },
+    };
+    char folder[FAMILY_PATH];
+    FamilyCase f;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text(folder, "model.safetensors.index.json", cases[i].text);
+        expect_fault(cases[i].text, folder, cases[i].expected, NULL);
+    }
+    family_close(&f);
+}
+
+/* The same tensor in two files, without an index that says which. */
+static void test_twice(void **state)
+{
+    char folder[FAMILY_PATH], from[FAMILY_PATH], to[FAMILY_PATH];
+    FamilyCase f;
+    Buf bytes = { 0 };
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 2);
+    path_of(from, folder, "model.safetensors.index.json");
+    assert_int_equal(unlink(from), 0);
+    path_of(from, folder, "model-00001-of-00002.safetensors");
+    path_of(to, folder, "model-again.safetensors");
+    assert_true(file_read(from, 1 << 24, &bytes, &err)
+                && file_replace(to, bytes.data, bytes.len, &err));
+    expect_fault("twice", folder, "is there twice", NULL);
+    buf_free(&bytes);
+    family_close(&f);
+}
+
+/* ---- GGUF -------------------------------------------------------------------------------------- */
+
+static void write_gguf(const char *path, const char *architecture, uint32_t width)
+{
+    GgufWriter w = { 0 };
+    static const float zeros[64];
+    Error err;
+    if (architecture)
+        gguf_add_string(&w, "general.architecture", architecture);
+    if (width) {
+        gguf_add_u32(&w, "llama.embedding_length", width);
+        gguf_add_u32(&w, "llama.block_count", 1);
+        gguf_add_u32(&w, "llama.attention.head_count", 1);
+        gguf_add_u32(&w, "llama.feed_forward_length", 8);
+        gguf_add_f32(&w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    }
+    gguf_add_tensor(&w, "token_embd.weight", GGML_f32, 2, (uint64_t[]){ 8, 8 });
+    assert_true(gguf_write_begin(&w, path, &err));
+    gguf_write_data(&w, zeros, sizeof zeros);
+    assert_true(gguf_write_end(&w, &err));
+}
+
+static void test_gguf(void **state)
+{
+    char path[FAMILY_PATH];
+    (void)state;
+    path_of(path, root, "broken.gguf");
+    write_gguf(path, NULL, 0);
+    expect_fault("no architecture", path, "no value general.architecture", NULL);
+    write_gguf(path, "lama", 0);
+    expect_fault("unknown architecture", path, "those known are gpt2, llama", NULL);
+    write_gguf(path, "llama", 0);
+    expect_fault("no width", path, "there is no embedding_length", NULL);
+    write_gguf(path, "llama", 1 << 30);
+    expect_fault("large", path, "embedding_length is no whole number", NULL);
+    write_text(root, "cut.gguf", "GGUF\3");
+    path_of(path, root, "cut.gguf");
+    expect_fault("cut off", path, "cut.gguf", NULL);
+}
+
+/* ---- what import left, changed ----------------------------------------------------------------- */
+
+static void test_weights_index(void **state)
+{
+    static const struct { const char *text, *expected; } cases[] = {
+        { "{", "not valid JSON" },
+        { "{\"files\": [], \"tensors\": {}}", "no \"files\"" },
+        { "{\"files\": [7], \"tensors\": {}}", "is no text" },
+        { "{\"files\": [\"/none.safetensors\"], \"tensors\": {}}", "import the model again" },
+        { "{\"files\": [\"../model/model.safetensors\"], \"tensors\": {}}", "has no tensor there" },
+        { "{\"files\": [\"../model/model.safetensors\"], \"tensors\": {\"model.embed_tokens.weight\": "
+          "[1, \"model.norm.weight\"]}}", "has no tensor there" },
+        { "{\"files\": [\"../model/model.safetensors\"], \"tensors\": {\"model.embed_tokens.weight\": "
+          "[0, \"model.norm.weight\"]}}", "another shape or type" },
+    };
+    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
+    const SessionOptions so = { .n_threads = 1, .programs = 1u << PLAN_score };
+    FamilyCase f;
+    ImportResult r;
+    Buf faults = { 0 };
+    Plan plan;
+    Session *s;
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    path_of(dir, root, "in_order");
+    assert_true(import_model(folder, dir, 64, &r, &faults, &err));
+    assert_int_equal(r.context, 64);
+    path_of(path, dir, "model.smp");
+    assert_true(plan_open(path, &plan, &err) && session_open(&plan, &so, &s, &err));
+    path_of(path, dir, WEIGHTS_INDEX);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text(dir, WEIGHTS_INDEX, cases[i].text);
+        assert_false(weights_index_load(s, path, &err));
+        if (!strstr(err.text, cases[i].expected))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].expected);
+    }
+    session_close(s);
+    plan_close(&plan);
+    family_close(&f);
+}
+
+static void test_export(void **state)
+{
+    char folder[FAMILY_PATH];
+    FamilyCase f;
+    ExportResult r;
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    assert_false(export_model(folder, "model.bin", &r, &err));
+    assert_non_null(strstr(err.text, ".gguf or .safetensors"));
+    assert_false(export_model(folder, "model.safetensors", &r, &err));
+    assert_non_null(strstr(err.text, "of that format already"));
+    assert_false(export_model("/nowhere", "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "/nowhere"));
+    family_close(&f);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    setenv("SMC", SMC, 1);
+    setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1);
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", root);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_configs),       cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_changed_bytes), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_index),         cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
+        cmocka_unit_test(test_export),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
