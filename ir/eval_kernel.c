@@ -65,14 +65,16 @@ static float scale_of(const double *x, int64_t step, int64_t n)
     return scale < 0x1p-126f ? 0 : scale;
 }
 
-static double dot_blocks(const Dot *d, int64_t block)
+enum { ROUNDED = 32 };                   /* numbers that are rounded together */
+
+static double dot_blocks(const Dot *d)
 {
     double sum = 0;
-    for (int64_t begin = 0; begin < d->depth; begin += block) {
+    for (int64_t begin = 0; begin < d->depth; begin += ROUNDED) {
         const double *x = d->x + begin * d->x_step, *y = d->y + begin * d->y_step;
-        const float scale = scale_of(x, d->x_step, block), inverse = scale == 0 ? 0 : 1 / scale;
+        const float scale = scale_of(x, d->x_step, ROUNDED), inverse = scale == 0 ? 0 : 1 / scale;
         double whole = 0;
-        for (int64_t k = 0; k < block; k++)
+        for (int64_t k = 0; k < ROUNDED; k++)
             whole += (double)rintf((float)x[k * d->x_step] * inverse) * y[k * d->y_step];
         sum += (double)scale * whole;
     }
@@ -83,7 +85,7 @@ static double dot_blocks(const Dot *d, int64_t block)
 static double dot(const EvalNode *n, int64_t precision, const Dot *d)
 {
     const int64_t block = dtype_block(value_type(n->g, node_input(n->g, n->node, 1))->dtype);
-    return block > 1 ? dot_blocks(d, block) : precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
+    return block > 1 ? dot_blocks(d) : precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
 }
 
 void eval_matmul(EvalNode *n)

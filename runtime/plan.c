@@ -2,6 +2,7 @@
 #include "runtime/plan.h"
 
 #include "base/check.h"
+#include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
 
 #include <stdlib.h>
@@ -91,6 +92,15 @@ bool plan_storage_count(const PlanStorage *s, const int64_t sizes[MAX_SYMBOLS], 
     return true;
 }
 
+/* Blocks lie in panels, whole ones (kernels/panel.h). */
+static bool bytes_of(const PlanStorage *s, int64_t count, int64_t *out)
+{
+    if (dtype_block((DType)s->dtype) == 1 || count == 0)
+        return dtype_offset((DType)s->dtype, count, out);
+    const int64_t row = s->dim[s->rank - 1].coef;
+    return panel_bytes((DType)s->dtype, count / row, row, out);
+}
+
 bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, size_t *out)
 {
     size_t most = 0;
@@ -100,7 +110,7 @@ bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, 
         if (!(s->programs & programs & bit))
             continue;
         if (!plan_storage_count(s, p->programs[i].max, &count)
-            || !dtype_offset((DType)s->dtype, count, &bytes))
+            || !bytes_of(s, count, &bytes))
             return false;
         if ((size_t)bytes > most)
             most = (size_t)bytes;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "runtime/kernels/panel.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -159,8 +160,8 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
     if (whole || (s->class == PLAN_INPUT && !dtype_is_lane(dtype)))
         return error_set(err, "%s of %s", whole ? "a parameter" : "an input", dtype_name(dtype));
     const int64_t block = dtype_block(dtype);
-    if (block > 1 && (s->rank == 0 || s->dim[s->rank - 1].coef % block))
-        return error_set(err, "its rows are no whole blocks of %" PRId64, block);
+    if (block > 1 && (s->class != PLAN_PARAM || s->rank == 0 || s->dim[s->rank - 1].coef % block))
+        return error_set(err, "it is no parameter whose rows are whole blocks of %" PRId64, block);
     for (uint32_t a = 0; a < s->rank; a++) {
         if (!check_dim(p, &s->dim[a], 1, err))
             return false;
@@ -279,6 +280,20 @@ static bool check_cut(const PlanOperand *o, Error *err)
     return true;
 }
 
+/* Blocks lie in panels of 16 rows (kernels/panel.h): a view is of whole rows, from the first of a panel. */
+static bool check_panels(const PlanStorage *s, const PlanOperand *o)
+{
+    if (dtype_block((DType)s->dtype) == 1)
+        return true;
+    const int64_t row = s->rank > 0 ? s->dim[s->rank - 1].coef : 0;
+    const uint32_t last = o->rank - 1;
+    bool ok = row > 0 && o->rank > 0 && o->cut.most == 0 && o->dim[last].coef == row
+        && dim_is_constant(&o->dim[last]) && o->offset.coef % (PANEL_ROWS * row) == 0;
+    for (uint32_t a = 0; a < last && ok; a++)
+        ok = o->stride[a].coef % row == 0;
+    return ok;
+}
+
 static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand *o, Operand *bound,
                           Error *err)
 {
@@ -303,7 +318,7 @@ static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand
             return error_set(err, "a %s view of storage %s of %s", dtype_name((DType)o->dtype),
                              plan_string(p, s->name), dtype_name((DType)s->dtype));
         if (o->byte_offset != 0 || !plan_storage_count(s, g->max, &count)
-            || !dtype_offset((DType)s->dtype, count, &room))
+            || !dtype_offset((DType)s->dtype, count, &room) || !check_panels(s, o))
             return error_set(err, "bad view of storage %s", plan_string(p, s->name));
     } else if (!dtype_is_lane((DType)o->dtype)) {
         return error_set(err, "%s outside of storages", dtype_name((DType)o->dtype));

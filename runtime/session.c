@@ -2,6 +2,7 @@
 #include "runtime/session.h"
 
 #include "base/check.h"
+#include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
 #include "runtime/threads.h"
 
@@ -142,10 +143,23 @@ static bool bind_call(const Plan *p, uint32_t index, const int64_t sizes[MAX_SYM
     return true;
 }
 
+/* Bytes of a panel of the parameter, 0 when it has none; session_pack works in a thread's scratch. */
+static size_t panel_of(const PlanStorage *s)
+{
+    int64_t bytes = 0;
+    const bool blocks = dtype_block((DType)s->dtype) > 1;
+    const bool ok = !blocks || panel_bytes((DType)s->dtype, 1, s->dim[s->rank - 1].coef, &bytes);
+    CHECK(ok, "checked when the plan was opened");
+    return (size_t)bytes;
+}
+
 /* The most scratch that any instruction needs, at the largest sizes. */
 static size_t scratch_bytes(const Plan *p, uint32_t programs)
 {
     size_t most = 0;
+    for (uint32_t i = 0; i < p->n_storages; i++)
+        if (p->storages[i].programs & programs && panel_of(&p->storages[i]) > most)
+            most = panel_of(&p->storages[i]);
     Operand operands[MAX_OPERANDS];
     int64_t starts[MAX_OPERANDS];
     RowProgram row;
@@ -264,6 +278,27 @@ void *session_storage(Session *s, int32_t storage)
 void *session_storage_named(Session *s, const char *name)
 {
     return session_storage(s, plan_storage(s->plan, name));
+}
+
+/* Each thread takes panels of its own, by way of its scratch. */
+void session_pack(Session *s, int32_t storage)
+{
+    const PlanStorage *st = &s->plan->storages[storage];
+    const DType type = (DType)st->dtype;
+    const int64_t none[MAX_SYMBOLS] = { 0 };
+    int64_t count, panel;
+    if (dtype_block(type) == 1 || !s->storage[storage])
+        return;
+    const int64_t k = st->dim[st->rank - 1].coef;
+    bool ok = plan_storage_count(st, none, &count) && panel_bytes(type, 1, k, &panel);
+    CHECK(ok, "checked when the plan was opened");
+    const int64_t rows = count / k, n_panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads)
+    for (int64_t i = 0; i < n_panels; i++) {
+        const int64_t left = rows - i * PANEL_ROWS;
+        panel_pack(type, left < PANEL_ROWS ? left : PANEL_ROWS, k, s->storage[storage] + i * panel,
+                   s->scratch + (size_t)omp_get_thread_num() * s->scratch_stride);
+    }
 }
 
 /* ---- binding and running ---------------------------------------------------------------------- */

@@ -40,6 +40,9 @@ int session_threads(const Session *s);
 /* Data of a storage, dense and row-major, aligned to 64; NULL when the session does not hold it. */
 void *session_storage(Session *s, int32_t storage);
 void *session_storage_named(Session *s, const char *name);
+/* To be called when a parameter of blocks has been written as files have it, row after row: brings it
+ * into the panels that kernels read (kernels/panel.h), in place.  Nothing to do for other types. */
+void session_pack(Session *s, int32_t storage);
 
 /* Sets the sizes of a program's symbols, 1 .. max each; cheap when they are as before. */
 bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS],

@@ -131,8 +131,10 @@ void weights_init(Session *s, uint64_t seed)
     for (uint32_t i = 0; i < p->n_storages; i++) {
         const PlanStorage *st = &p->storages[i];
         void *x = session_storage(s, (int32_t)i);
-        if (st->class == PLAN_PARAM && x)
-            init_parameter(st, plan_string(p, st->name), x, seed);
+        if (st->class != PLAN_PARAM || !x)
+            continue;
+        init_parameter(st, plan_string(p, st->name), x, seed);
+        session_pack(s, (int32_t)i);
     }
 }
 
@@ -157,6 +159,22 @@ static bool missing(const SafeTensors *file, const char *name, const char *shape
                      best.found ? "?" : "");
 }
 
+/* All n numbers as blocks, a chunk at a time. */
+static bool round_tensor(const SafeTensor *t, DType type, int64_t n, uint8_t *to, Error *err)
+{
+    float chunk[FILL_CHUNK];
+    for (int64_t first = 0; first < n; first += FILL_CHUNK) {
+        const int64_t count = n - first < FILL_CHUNK ? n - first : FILL_CHUNK;
+        int64_t at;
+        const bool whole = dtype_offset(type, first, &at);
+        CHECK(whole, "checked when the plan was opened");
+        if (!safetensors_read(t, DTYPE_f32, first, count, chunk, err)
+            || !blocks_encode(type, (size_t)count, chunk, to + at, err))
+            return false;
+    }
+    return true;
+}
+
 static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, Error *err)
 {
     const Plan *p = session_plan(s);
@@ -173,7 +191,11 @@ static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, E
         shape_text(found, sizeof found, t->rank, t->dim);
         return error_set(err, "tensor %s is %s; the model has it as %s", name, found, expected);
     }
-    return safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err);
+    if (dtype_block((DType)st->dtype) == 1)
+        return safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err);
+    const bool ok = round_tensor(t, (DType)st->dtype, n, session_storage(s, storage), err);
+    session_pack(s, storage);
+    return ok || error_prefix(err, "tensor %s", name);
 }
 
 static bool load_part(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err)

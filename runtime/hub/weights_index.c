@@ -90,6 +90,7 @@ static bool load_param(Session *s, int32_t id, const Index *x, Error *err)
     if (!same || !hub_tensor_read(t, (DType)st->dtype, session_storage(s, id)))
         return error_set(err, "%s: tensor %s has another shape or type than the plan's %s; import the "
                          "model again", x->path, t->name, param);
+    session_pack(s, id);
     return true;
 }
 

@@ -84,10 +84,10 @@ static inline bool operand_check_rows(const Call *call, int32_t i, DType dtype, 
         return error_set(err, "operand %d: rank 0 where rows are expected", i);
     if (o->dim[o->rank - 1] > 1 && o->stride[o->rank - 1] != 1)
         return error_set(err, "operand %d: rows are not contiguous", i);
-    const int64_t block = dtype_block(dtype);
+    const int64_t block = dtype_block(dtype), row = o->dim[o->rank - 1];
     for (int32_t a = 0; block > 1 && a < o->rank; a++)
-        if ((a + 1 == o->rank ? o->dim[a] : o->stride[a]) % block)
-            return error_set(err, "operand %d: rows are no whole blocks of %s", i,
+        if (a + 1 == o->rank ? row % block : row > 0 && o->stride[a] % row)
+            return error_set(err, "operand %d: rows are no whole blocks of %s, or not side by side", i,
                              dtype_name(dtype));
     return true;
 }

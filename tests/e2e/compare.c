@@ -131,6 +131,7 @@ static void fill_session(Session *s, const Graph *ref, const TrialInputs *in, Ar
         void *data = session_storage_named(s, ref->storages[id].name);
         if (data && !dtype_is_lane(ref->storages[id].type.dtype)) {
             trial_stored(&ref->storages[id], in, e.storages[id].count, data);
+            session_pack(s, (int32_t)plan_storage(session_plan(s), ref->storages[id].name));
             continue;
         }
         for (int64_t i = 0; data && i < e.storages[id].count; i++)

@@ -23,6 +23,9 @@ typedef struct StorageCase {
 #define LLAMA "llama", { "vocab=67", "context=24", "width=64", "depth=2", "heads=4", "kv_heads=2", \
                          "hidden=96" }
 
+#define WIDE "llama", { "vocab=67", "context=24", "width=256", "depth=1", "heads=4", "kv_heads=2", \
+                        "hidden=256" }
+
 static const StorageCase cases[] = {
     { GPT2, { .level = 2, .weights = "wpe.*=bf16" }, FOR_INFERENCE },
     { GPT2, { .level = 2, .weights = "wpe.*=q8_0" }, FOR_INFERENCE },
@@ -31,6 +34,10 @@ static const StorageCase cases[] = {
     { LLAMA, { .level = 2, .weights = "bf16" }, FOR_INFERENCE },
     { LLAMA, { .level = 0, .weights = "bf16" }, FOR_INFERENCE },
     { LLAMA, { .level = 0, .weights = "q4_0" }, FOR_INFERENCE },
+    { LLAMA, { .level = 2, .weights = "q8_0" }, FOR_INFERENCE },
+    { LLAMA, { .level = 2, .weights = "q5_1" }, FOR_INFERENCE },
+    { WIDE, { .level = 2, .weights = "q4_k", .n_threads = 2 }, FOR_INFERENCE },
+    { WIDE, { .level = 2, .weights = "q6_k,q8_0" }, FOR_INFERENCE },
     { GPT2, { .level = 2, .precision = DTYPE_bf16 }, FOR_ALL },
     { LLAMA, { .level = 2, .precision = DTYPE_bf16 }, FOR_ALL },
     { LLAMA, { .level = 2, .precision = DTYPE_bf16, .weights = "bf16" }, FOR_INFERENCE },
