@@ -153,21 +153,25 @@ static bool read_record(const json_t *record, RunRecord *r, Error *err)
         && read_hyper(json_object_get(record, "run"), &r->hyper, err);
 }
 
-bool run_record_open(const char *path, RunRecord *out, Error *err)
+bool run_record_parse(const char *text, size_t n, RunRecord *out, Error *err)
 {
-    Buf text = { 0 };
     json_error_t why;
     *out = (RunRecord){ 0 };
-    if (!file_read(path, MAX_RECORD, &text, err)) {
-        buf_free(&text);
-        return false;
-    }
-    json_t *record = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &why);
+    json_t *record = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     bool ok = record ? read_record(record, out, err)
                      : error_set(err, "line %d: not valid JSON: %s", why.line, why.text);
     json_decref(record);
+    return ok;
+}
+
+bool run_record_open(const char *path, RunRecord *out, Error *err)
+{
+    Buf text = { 0 };
+    bool ok = file_read(path, MAX_RECORD, &text, err);
+    if (ok && !run_record_parse(text.len ? text.data : "", text.len, out, err))
+        ok = error_prefix(err, "%s", path);
     buf_free(&text);
-    return ok || error_prefix(err, "%s", path);
+    return ok;
 }
 
 bool run_record_same(const RunRecord *then, const RunRecord *now, Error *err)

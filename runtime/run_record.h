@@ -23,6 +23,9 @@ bool run_record_save(const RunRecord *r, const char *path, Error *err);
 /* A file that was altered does not match its own checksum and is refused. */
 bool run_record_open(const char *path, RunRecord *out, Error *err);
 
+/* From the text of such a file. */
+bool run_record_parse(const char *text, size_t n, RunRecord *out, Error *err);
+
 /* Is `now` the same run as `then`, hyperparameters aside?  The message says what differs. */
 bool run_record_same(const RunRecord *then, const RunRecord *now, Error *err);
 

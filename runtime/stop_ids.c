@@ -40,19 +40,23 @@ static bool read_ids(const json_t *value, StopIds *out, Error *err)
     return true;
 }
 
+bool stop_ids_parse(const char *text, size_t n, StopIds *out, Error *err)
+{
+    json_error_t why;
+    *out = (StopIds){ 0 };
+    json_t *config = json_loadb(text, n, 0, &why);
+    const bool ok = (json_is_object(config) || error_set(err, "it is not a JSON object"))
+        && read_ids(json_object_get(config, "eos_token_id"), out, err);
+    json_decref(config);
+    return ok;
+}
+
 static bool read_config(const char *path, StopIds *out, Error *err)
 {
     Buf text = { 0 };
-    json_error_t why;
-    json_t *config = NULL;
     bool ok = file_read(path, MAX_CONFIG, &text, err);
-    if (ok) {
-        config = json_loadb(text.len ? text.data : "", text.len, 0, &why);
-        ok = (json_is_object(config) || error_set(err, "it is not a JSON object"))
-            && read_ids(json_object_get(config, "eos_token_id"), out, err);
-        ok = ok || error_prefix(err, "%s", path);
-    }
-    json_decref(config);
+    if (ok && !stop_ids_parse(text.len ? text.data : "", text.len, out, err))
+        ok = error_prefix(err, "%s", path);
     buf_free(&text);
     return ok;
 }

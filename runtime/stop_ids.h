@@ -15,6 +15,8 @@ typedef struct StopIds {
 
 /* `weights` as in weights_path; `t` may be NULL.  A file that is there and not in order is an error. */
 bool stop_ids_open(const char *weights, const HfTokenizer *t, StopIds *out, Error *err);
+/* From the text of such a file. */
+bool stop_ids_parse(const char *text, size_t n, StopIds *out, Error *err);
 bool stop_ids_has(const StopIds *s, int32_t id);
 
 #endif

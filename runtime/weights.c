@@ -12,7 +12,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Parameters and state have constant sizes. */
 static void constant_shape(const PlanStorage *st, int64_t dim[MAX_RANK], int64_t *count)
@@ -250,34 +249,4 @@ bool weights_save(Session *s, WeightsPart part, const char *path, Error *err)
     bool ok = safetensors_write(path, entries, n, err);
     free(entries);
     return ok;
-}
-
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-bool weights_path(const char *where, char out[CHECKPOINT_PATH], Error *err)
-{
-    if (is_directory(where) && checkpoint_file(where, WEIGHTS_INDEX, out, NULL) && file_exists(out))
-        return true;
-    if (is_directory(where))
-        return checkpoint_file(where, "model.safetensors", out, err);
-    if (strlen(where) >= CHECKPOINT_PATH)
-        return error_set(err, "%.200s...: the path is too long", where);
-    strcpy(out, where);
-    return true;
-}
-
-bool weights_beside(const char *where, const char *name, char out[CHECKPOINT_PATH])
-{
-    char dir[CHECKPOINT_PATH];
-    if (strlen(where) >= sizeof dir)
-        return false;
-    strcpy(dir, where);
-    char *slash = strrchr(dir, '/');
-    if (!is_directory(where))
-        strcpy(slash ? slash + 1 : dir, slash ? "" : ".");
-    return checkpoint_file(dir, name, out, NULL) && file_exists(out);
 }
