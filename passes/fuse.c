@@ -4,7 +4,8 @@
  * needs  layout
  * keeps  meaning; node order changes so that a group's members are adjacent
  *
- * Every node begins as a unit of its own.  Units merge along edges (fuse_units.c says which may),
+ * Every node begins as a unit of its own.  Units merge along edges (fuse_units.c says which may), and a
+ * write with the readers of what it replaces,
  * until no edge is left along which two could.  Which merges shut out which others depends on the
  * order in which edges are tried, so that order is a matter of what the nodes compute and not of
  * where they stand: however a graph is sorted, its groups are the same. */
@@ -48,19 +49,37 @@ static Turn *take_turns(const Fuse *f, uint32_t *n)
     return turns;
 }
 
+/* Merges the units of two nodes of which the first runs before the second. */
+static bool merge_units(Fuse *f, NodeId before, NodeId n)
+{
+    const uint32_t p = f->unit_of[before], u = f->unit_of[n];
+    uint32_t through;
+    if (p == u || fuse_refusal(f, p, u, &through) != FUSION_none)
+        return false;
+    fuse_merge(f, p, u);
+    return true;
+}
+
 static bool merge_with_inputs(Fuse *f, NodeId n)
 {
     const Graph *g = f->g;
     bool merged = false;
-    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
-        const uint32_t p = f->unit_of[g->values[node_input(g, &g->nodes[n], i)].def];
-        const uint32_t u = f->unit_of[n];
-        uint32_t through;
-        if (p == u || fuse_refusal(f, p, u, &through) != FUSION_none)
-            continue;
-        fuse_merge(f, p, u);
-        merged = true;
-    }
+    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
+        merged = merge_units(f, g->values[node_input(g, &g->nodes[n], i)].def, n) || merged;
+    return merged;
+}
+
+/* A write joins who read the old content: a gradient is cleared in the pass that takes its step. */
+static bool merge_with_readers(Fuse *f, NodeId n)
+{
+    const Graph *g = f->g;
+    bool merged = false;
+    if (!(op_info(g->nodes[n].op)->flags & OP_WRITES))
+        return false;
+    const ValueId old = node_input(g, &g->nodes[n], 0);
+    for (uint32_t i = 0; i < f->n_readers[old]; i++)
+        if (f->readers[old][i] != n)
+            merged = merge_units(f, f->readers[old][i], n) || merged;
     return merged;
 }
 
@@ -74,6 +93,8 @@ static void merge_along_edges(Fuse *f)
         merged = false;
         for (uint32_t i = 0; i < n; i++)
             merged = merge_with_inputs(f, turns[i].node) || merged;
+        for (uint32_t i = 0; i < n; i++)
+            merged = merge_with_readers(f, turns[i].node) || merged;
     }
 }
 
