@@ -304,7 +304,7 @@ static size_t scratch(const Call *call)
     int64_t k = min_i64(dim(&call->operand[A], 0), GEMM_BLOCK_K);
     int64_t n = dim(c, 0) == 1 ? count_elements(c) : dim(c, 0);
     n = min_i64(round_up(max_i64(n, 1), GEMM_PANEL_N), GEMM_BLOCK_N);
-    size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_PANEL_M));
+    size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_CHUNK * GEMM_PANEL_M));
     if (call->i[PRECISION] == 0)
         return floats;
     k = min_i64(round_up(dim(&call->operand[A], 0), GEMM16_STEP), GEMM16_BLOCK_K);

@@ -31,6 +31,7 @@ enum {
     GEMM_BLOCK_N = 1024,
     GEMM_PANEL_N = 64,          /* every panel's width divides it */
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */
+    GEMM_CHUNK = 8,             /* panels of A that are packed together */
 };
 
 /* The same for products of bf16 (gemm_bf16.inc): packed in squares of SIDE items by STEP of K. */
