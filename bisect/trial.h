@@ -37,7 +37,7 @@ Trial trial_run(const Graph *g, const TrialInputs *in, double unit, Arena *arena
 
 /* What differed, for messages. */
 typedef struct Difference {
-    char text[512];
+    char text[1024];
 } Difference;
 
 /* A value, an output and a storage of the trial's graph: is `got` within the bound of the exact run?

@@ -48,6 +48,7 @@ int each_program(Compilation *c, const Graph *model, const char *program,
 int dump_fusion(Compilation *c, const Graph *model, const char *program,
                 const CompileOptions *options, const char *out);
 
+int command_bisect(Compilation *c, int argc, char **argv);      /* of room bisect */
 int command_expect(Compilation *c, int argc, char **argv);
 int command_pool(Compilation *c, int argc, char **argv);
 int command_report(Compilation *c, int argc, char **argv);

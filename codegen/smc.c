@@ -543,6 +543,7 @@ static const Command commands[] = {
     { "report", "everything about a compilation, as one page for a browser", command_report },
     { "expect", "hold the compiler to a fusion, or to a bound", command_expect },
     { "pool", "plan the memory of a table of blocks", command_pool },
+    { "bisect", "find the pass and the op that a compilation goes wrong in", command_bisect },
     { "opt", "run passes on graph text", command_opt },
     { "passes", "list the passes in order, and the fusions", command_passes },
 };

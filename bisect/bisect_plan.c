@@ -1,0 +1,227 @@
+/* A plan against the evaluator, instruction by instruction: the kernels run one after the other, on
+ * one thread, and after each the values that it made are looked at where they lie. */
+#include "bisect/bisect.h"
+
+#include "base/check.h"
+#include "codegen/lower.h"
+#include "runtime/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Steps {
+    const Graph *g;
+    Lower lower;
+    PlanBuilder builder;
+    Buf bytes;
+    Plan plan;
+    Session *session;
+    PlanProgramKind kind;
+    Trial trial;
+    Arena *arena;
+    Difference *difference;
+} Steps;
+
+static bool fault(Steps *s, const char *what)
+{
+    snprintf(s->difference->text, sizeof s->difference->text, "%s", what);
+    return false;
+}
+
+/* ---- the session -------------------------------------------------------------------------------- */
+
+static bool plan_of_graph(Steps *s)
+{
+    Error err;
+    plan_builder_init(&s->builder, s->arena, s->g->name);
+    s->builder.context = s->g->context;
+    lower_program(&s->builder, s->g);
+    if (!plan_builder_write(&s->builder, &s->bytes))
+        return fault(s, "out of memory");
+    if (!plan_view(s->bytes.data, s->bytes.len, &s->plan, &err))
+        return fault(s, err.text);
+    for (int k = 0; k < N_PLAN_PROGRAMS; k++)
+        if (strcmp(plan_program_name((PlanProgramKind)k), program_name(s->g->program)) == 0)
+            s->kind = (PlanProgramKind)k;
+    s->lower = (Lower){ .plan = &s->builder, .g = s->g, .program = 1u << s->kind };
+    s->lower.storage_of = arena_array(s->arena, s->g->n_storages + 1, sizeof(uint32_t));
+    for (StorageId i = 0; i < s->g->n_storages; i++)
+        s->lower.storage_of[i] = (uint32_t)plan_storage(&s->plan, s->g->storages[i].name);
+    return true;
+}
+
+static void fill(Steps *s, const TrialInputs *in)
+{
+    Eval e = eval_begin(s->g, s->arena, in->sizes);
+    trial_fill(&e, in);
+    for (StorageId id = 0; id < s->g->n_storages; id++) {
+        void *data = session_storage_named(s->session, s->g->storages[id].name);
+        for (int64_t i = 0; data && i < e.storages[id].count; i++)
+            if (s->g->storages[id].type.dtype == DTYPE_i32)
+                ((int32_t *)data)[i] = (int32_t)e.storages[id].data[i];
+            else
+                ((float *)data)[i] = (float)e.storages[id].data[i];
+    }
+}
+
+static bool open_session(Steps *s, const BisectOptions *options, const TrialInputs *in)
+{
+    const SessionOptions so = { .n_threads = 1, .cpu = options->cpu, .programs = 1u << s->kind };
+    Error err;
+    if (!session_open(&s->plan, &so, &s->session, &err)
+        || !session_bind(s->session, s->kind, in->sizes, &err))
+        return fault(s, err.text);
+    fill(s, in);
+    return true;
+}
+
+/* ---- what an instruction made ------------------------------------------------------------------- */
+
+static Tensor tensor_of(const Operand *o, Arena *arena)
+{
+    Tensor t = { .rank = o->rank, .count = 1 };
+    int64_t at[MAX_RANK] = { 0 };
+    for (int a = 0; a < o->rank; a++)
+        t.count *= t.dim[a] = o->dim[a];
+    t.data = arena_array(arena, (size_t)t.count, sizeof *t.data);
+    for (int64_t i = 0; i < t.count; i++) {
+        int64_t offset = 0;
+        for (int a = 0; a < o->rank; a++)
+            offset += at[a] * o->stride[a];
+        t.data[i] = o->dtype == DTYPE_i32 ? (double)((const int32_t *)o->data)[offset]
+                                          : (double)((const float *)o->data)[offset];
+        for (int a = o->rank; a-- > 0 && ++at[a] == o->dim[a];)
+            at[a] = 0;
+    }
+    return t;
+}
+
+/* The operand of the instruction that lies where the value does, or NULL. */
+static const Operand *operand_of(Steps *s, uint32_t k, ValueId v)
+{
+    const PlanInstr *in = &s->builder.instrs[k];
+    const Call *call = session_call(s->session, s->kind, k);
+    const PlanOperand want = lower_operand(&s->lower, v);
+    for (uint32_t i = 0; i < in->n_operands; i++)
+        if (memcmp(&s->builder.operands[in->first_operand + i], &want, sizeof want) == 0)
+            return &call->operand[i];
+    return NULL;
+}
+
+static bool in_unit(const Graph *g, NodeId n, NodeId of)
+{
+    return n == of || (g->nodes[of].group && g->nodes[n].group == g->nodes[of].group);
+}
+
+/* Does a later member of the unit write over the value? */
+static bool overwritten(const Graph *g, ValueId v, NodeId of)
+{
+    const Place *place = &g->values[v].place;
+    for (NodeId n = g->values[v].def + 1; n < g->n_nodes && in_unit(g, n, of); n++)
+        for (unsigned i = 0; i < g->nodes[n].n_outputs; i++)
+            if (g->values[g->nodes[n].first_output + i].place.buffer == place->buffer)
+                return true;
+    return false;
+}
+
+static bool value_right(Steps *s, uint32_t k, ValueId v)
+{
+    char name[160];
+    const Node *n = value_def(s->g, v);
+    const Operand *o = operand_of(s, k, v);
+    if (!o)
+        return true;
+    const Tensor got = tensor_of(o, s->arena);
+    snprintf(name, sizeof name, "instruction %u, kernel %s, %s%s%s", k,
+             s->plan.strings + s->builder.instrs[k].kernel, op_info(n->op)->name,
+             n->path && *n->path ? " of " : "", n->path ? n->path : "");
+    return trial_value_is(&s->trial, name, v, &got, s->difference);
+}
+
+static bool results_right(Steps *s, uint32_t k, NodeId *op)
+{
+    const NodeId of = s->builder.instr_nodes[k];
+    NodeId first = of;
+    while (first > 0 && in_unit(s->g, first - 1, of))
+        first--;
+    for (NodeId n = first; n < s->g->n_nodes && in_unit(s->g, n, of); n++)
+        for (unsigned i = 0; i < s->g->nodes[n].n_outputs; i++) {
+            const ValueId v = s->g->nodes[n].first_output + i;
+            if (s->g->values[v].place.buffer == NO_BUFFER || overwritten(s->g, v, of))
+                continue;
+            *op = n;
+            if (!value_right(s, k, v))
+                return false;
+        }
+    return true;
+}
+
+static bool run_steps(Steps *s, NodeId *op)
+{
+    const PlanProgram *p = plan_program(&s->plan, s->kind);
+    const KernelTable *kernels = session_kernels(s->session);
+    bool right = true;
+    for (uint32_t k = 0; k < p->n_instrs && right; k++) {
+        const Call *call = session_call(s->session, s->kind, k);
+        const size_t bytes = (kernel_scratch(call) + 63) & ~(size_t)63;
+        void *scratch = aligned_alloc(64, bytes + 64);
+        if (!scratch)
+            return fault(s, "out of memory");
+        kernels->run[call->kernel](call, 0, call->n_tasks, scratch);
+        free(scratch);
+        right = results_right(s, k, op);
+    }
+    return right;
+}
+
+/* The whole program once more, as it is run: outputs and storages. */
+static bool run_whole(Steps *s, const TrialInputs *in)
+{
+    fill(s, in);
+    session_run(s->session, s->kind);
+    for (uint32_t i = 0; i < s->g->n_outputs; i++) {
+        Operand o;
+        if (!session_output(s->session, s->kind, s->g->outputs[i].name, &o))
+            return fault(s, "an output is gone");
+        const Tensor got = tensor_of(&o, s->arena);
+        if (!trial_output(&s->trial, &s->g->outputs[i], &got, s->difference))
+            return false;
+    }
+    for (StorageId id = 0; id < s->g->n_storages; id++) {
+        const Tensor *like = &s->trial.exact.storages[id];
+        Operand o = { .data = session_storage_named(s->session, s->g->storages[id].name),
+                      .rank = like->rank, .dtype = s->g->storages[id].type.dtype };
+        for (int a = like->rank, step = 1; a-- > 0; step *= (int)like->dim[a]) {
+            o.dim[a] = like->dim[a];
+            o.stride[a] = step;
+        }
+        const Tensor got = o.data ? tensor_of(&o, s->arena) : *like;
+        if (!trial_storage(&s->trial, id, &got, s->difference))
+            return false;
+    }
+    return true;
+}
+
+bool bisect_plan(const Graph *g, const BisectOptions *options, Arena *arena, NodeId *op,
+                 Difference *difference)
+{
+    bool right = true;
+    *op = NO_NODE;
+    for (int smaller = 0; smaller < 2 && right; smaller++) {
+        Steps s = { .g = g, .arena = arena, .difference = difference };
+        const TrialInputs in = bisect_inputs(g, options, smaller);
+        right = plan_of_graph(&s);
+        if (right) {
+            s.trial = trial_run(g, &in, UNIT_FLOAT, arena);
+            right = open_session(&s, options, &in) && run_steps(&s, op);
+            *op = right ? NO_NODE : *op;
+            right = right && run_whole(&s, &in);
+            session_close(s.session);
+            plan_close(&s.plan);
+        }
+        plan_builder_free(&s.builder);
+        buf_free(&s.bytes);
+    }
+    return right;
+}
