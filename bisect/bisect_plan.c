@@ -97,16 +97,26 @@ static Tensor tensor_of(const Operand *o, Arena *arena)
     return t;
 }
 
-/* The operand of the instruction that lies where the value does, or NULL. */
-static const Operand *operand_of(Steps *s, uint32_t k, ValueId v)
+/* The value in memory: found from an operand of the instruction that lies in the same buffer. */
+static bool find_value(Steps *s, uint32_t k, ValueId v, Operand *out)
 {
     const PlanInstr *in = &s->builder.instrs[k];
     const Call *call = session_call(s->session, s->kind, k);
     const PlanOperand want = lower_operand(&s->lower, v);
-    for (uint32_t i = 0; i < in->n_operands; i++)
-        if (memcmp(&s->builder.operands[in->first_operand + i], &want, sizeof want) == 0)
-            return &call->operand[i];
-    return NULL;
+    const int64_t *sizes = s->trial.exact.sizes;
+    int64_t at, there;
+    if (!plan_bind_operand(&want, sizes, out, &at))
+        return false;
+    for (uint32_t i = 0; i < in->n_operands; i++) {
+        const PlanOperand *o = &s->builder.operands[in->first_operand + i];
+        Operand bound;
+        if (o->storage != want.storage || o->byte_offset != want.byte_offset
+            || !plan_bind_operand(o, sizes, &bound, &there))
+            continue;
+        out->data = (char *)call->operand[i].data + (at - there);
+        return true;
+    }
+    return false;
 }
 
 static bool in_unit(const Graph *g, NodeId n, NodeId of)
@@ -129,10 +139,10 @@ static bool value_right(Steps *s, uint32_t k, ValueId v)
 {
     char name[160];
     const Node *n = value_def(s->g, v);
-    const Operand *o = operand_of(s, k, v);
-    if (!o)
+    Operand o;
+    if (!find_value(s, k, v, &o))
         return true;
-    const Tensor got = tensor_of(o, s->arena);
+    const Tensor got = tensor_of(&o, s->arena);
     snprintf(name, sizeof name, "instruction %u, kernel %s, %s%s%s", k,
              s->plan.strings + s->builder.instrs[k].kernel, op_info(n->op)->name,
              n->path && *n->path ? " of " : "", n->path ? n->path : "");
@@ -170,7 +180,9 @@ static bool run_steps(Steps *s, NodeId *op)
             return fault(s, "out of memory");
         kernels->run[call->kernel](call, 0, call->n_tasks, scratch);
         free(scratch);
-        right = results_right(s, k, op);
+        const bool more = k + 1 < p->n_instrs     /* a concat or a pad is several */
+            && s->builder.instr_nodes[k + 1] == s->builder.instr_nodes[k];
+        right = more || results_right(s, k, op);
     }
     return right;
 }
