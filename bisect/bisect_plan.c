@@ -19,6 +19,7 @@ typedef struct Steps {
     Session *session;
     PlanProgramKind kind;
     Trial trial;
+    const uint32_t *uses;               /* of each value */
     Arena *arena;
     Difference *difference;
 } Steps;
@@ -158,8 +159,9 @@ static bool results_right(Steps *s, uint32_t k, NodeId *op)
     for (NodeId n = first; n < s->g->n_nodes && in_unit(s->g, n, of); n++)
         for (unsigned i = 0; i < s->g->nodes[n].n_outputs; i++) {
             const ValueId v = s->g->nodes[n].first_output + i;
-            if (s->g->values[v].place.buffer == NO_BUFFER || overwritten(s->g, v, of))
-                continue;
+            if (s->g->values[v].place.buffer == NO_BUFFER || s->uses[v] == 0
+                || overwritten(s->g, v, of))
+                continue;               /* what nobody reads may be anything */
             *op = n;
             if (!value_right(s, k, v))
                 return false;
@@ -178,7 +180,8 @@ static bool run_steps(Steps *s, NodeId *op)
         void *scratch = aligned_alloc(64, bytes + 64);
         if (!scratch)
             return fault(s, "out of memory");
-        kernels->run[call->kernel](call, 0, call->n_tasks, scratch);
+        if (call->n_tasks > 0)
+            kernels->run[call->kernel](call, 0, call->n_tasks, scratch);
         free(scratch);
         const bool more = k + 1 < p->n_instrs     /* a concat or a pad is several */
             && s->builder.instr_nodes[k + 1] == s->builder.instr_nodes[k];
@@ -221,7 +224,8 @@ bool bisect_plan(const Graph *g, const BisectOptions *options, Arena *arena, Nod
     bool right = true;
     *op = NO_NODE;
     for (int smaller = 0; smaller < 2 && right; smaller++) {
-        Steps s = { .g = g, .arena = arena, .difference = difference };
+        Steps s = { .g = g, .uses = graph_uses(g, arena), .arena = arena,
+                    .difference = difference };
         const TrialInputs in = bisect_inputs(g, options, smaller);
         right = plan_of_graph(&s);
         if (right) {

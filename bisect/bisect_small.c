@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "bisect/bisect.h"
 #include "ir/build.h"
+#include "ir/verify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,20 @@ static void drop_unread(Graph *g, Arena *scratch)
             g->nodes[i].attr[0].i = to[g->nodes[i].attr[0].i];
 }
 
+/* Groups that lost all their members are none any more. */
+static void number_groups(Graph *g)
+{
+    uint32_t now = 0, was = 0;
+    for (NodeId n = 0; n < g->n_nodes; n++) {
+        Node *node = &g->nodes[n];
+        if (node->group && node->group != was)
+            now++;
+        was = node->group;
+        node->group = node->group ? now : 0;
+    }
+    g->n_groups = now;
+}
+
 static Graph *part(const Small *s, const Keep *k, Arena *arena)
 {
     Graph *g = graph_clone(s->g, arena);
@@ -130,6 +145,7 @@ static Graph *part(const Small *s, const Keep *k, Arena *arena)
     if (k->value != NO_VALUE && strcmp(s->pass->name, "autodiff") == 0)
         make_loss(g, g->outputs[0].value);
     drop_unread(g, arena);
+    number_groups(g);
     return g;
 }
 
@@ -138,9 +154,11 @@ static bool fails(const Small *s, const Keep *k)
     Arena arena;
     Difference difference;
     bool refused = false;
+    Error err;
     arena_init(&arena, NULL);
-    const bool right = bisect_judge(s->pass, part(s, k, &arena), s->options, &arena, NULL, &refused,
-                                    &difference);
+    const Graph *g = part(s, k, &arena);
+    const bool right = !graph_verify(g, &arena, &err)   /* then it shows nothing */
+        || bisect_judge(s->pass, g, s->options, &arena, NULL, &refused, &difference);
     arena_free(&arena);
     return !right && !refused;
 }
