@@ -40,12 +40,55 @@ bool oracle_judge(const char *pass, const Graph *before, const Graph *after, con
 {
     static const struct { const char *pass; OracleFn *judge; } judges[] = {
         { "specialize", oracle_specialize }, { "autodiff", oracle_autodiff },
-        { "update", oracle_update }, { "cache", oracle_cache },
+        { "update", oracle_update }, { "cache", oracle_cache }, { "last", oracle_last },
     };
     for (size_t i = 0; i < sizeof judges / sizeof *judges; i++)
         if (strcmp(pass, judges[i].pass) == 0)
             return judges[i].judge(before, after, in, arena, difference);
     return same_meaning(before, after, in, arena, difference);
+}
+
+/* ---- last -------------------------------------------------------------------------------------- */
+
+/* What x has at the last index of the axis along which `like` has one. */
+static Tensor last_of(const Tensor *x, const Tensor *like, Arena *arena)
+{
+    Tensor out = *x;
+    int axis = 0;
+    while (axis < x->rank && x->dim[axis] == like->dim[axis])
+        axis++;
+    if (axis == x->rank || like->dim[axis] != 1)
+        return out;
+    int64_t inner = 1;
+    for (int a = axis + 1; a < x->rank; a++)
+        inner *= x->dim[a];
+    out.dim[axis] = 1;
+    out.count /= x->dim[axis];
+    out.data = arena_array(arena, (size_t)out.count, sizeof *out.data);
+    for (int64_t i = 0; i < out.count; i += inner)
+        memcpy(out.data + i, x->data + (i + inner) * x->dim[axis] - inner,
+               (size_t)inner * sizeof *out.data);
+    return out;
+}
+
+/* Outputs are those of the last position, and everything else is as it was. */
+bool oracle_last(const Graph *before, const Graph *after, const TrialInputs *in, Arena *arena,
+                 Difference *difference)
+{
+    Trial t = trial_run(before, in, UNIT_DOUBLE, arena);
+    Eval e = eval_begin(after, arena, in->sizes);
+    trial_fill(&e, in);
+    eval_run(&e);
+    for (uint32_t i = 0; i < before->n_outputs; i++) {
+        const ValueId v = before->outputs[i].value;
+        const Tensor *got = eval_output(&e, before->outputs[i].name);
+        if (!got || got->rank != t.exact.values[v].rank)
+            continue;                   /* which trial_same will say */
+        t.exact.values[v] = last_of(&t.exact.values[v], got, arena);
+        for (int k = 0; k < TRIAL_RUNS; k++)
+            t.noisy[k].values[v] = last_of(&t.noisy[k].values[v], got, arena);
+    }
+    return trial_same(&t, &e, difference);
 }
 
 /* ---- specialize -------------------------------------------------------------------------------- */

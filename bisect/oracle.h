@@ -1,9 +1,9 @@
 /* Is what a pass made of a graph right?
  *
- * Most passes keep the meaning, and both graphs are evaluated.  Four derive a new program, and each
+ * Most passes keep the meaning, and both graphs are evaluated.  Five derive a new program, and each
  * has a judge of its own that knows nothing of how it is done: the model itself for `specialize`,
  * central differences for `autodiff`, the optimizers' formulas for `update`, the whole sequence at
- * once for `cache`. */
+ * once for `cache`, its last position for `last`. */
 #ifndef BISECT_ORACLE_H
 #define BISECT_ORACLE_H
 
@@ -17,7 +17,7 @@ bool oracle_judge(const char *pass, const Graph *before, const Graph *after, con
 /* The judges that are not "the same numbers", one file each or nearly. */
 typedef bool OracleFn(const Graph *before, const Graph *after, const TrialInputs *in, Arena *arena,
                       Difference *difference);
-OracleFn oracle_specialize, oracle_autodiff, oracle_update, oracle_cache;
+OracleFn oracle_specialize, oracle_autodiff, oracle_update, oracle_cache, oracle_last;
 
 /* |got - want| <= tolerance * size; NaN only where NaN is wanted.  Says so of `name`[i]. */
 bool oracle_near(const char *name, int64_t i, double got, double want, double bound,
