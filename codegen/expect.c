@@ -170,9 +170,21 @@ typedef struct Checking {
     FusionReport report;
 } Checking;
 
+/* A product stands for the ops that it took in. */
+static bool plays(const Node *n, OpId op)
+{
+    if (n->op == OP_assign_product)
+        return op == n->op || op == OP_matmul || op == OP_add || op == OP_assign;
+    if (n->op == op || n->op != OP_product)
+        return n->op == op;
+    const OpId act = (OpId)NODE_ATTR(n, product, activation).i;
+    return op == OP_matmul || (op == act && act != OP_copy)
+        || (op == OP_add && (NODE_ATTR(n, product, bias).i || NODE_ATTR(n, product, residual).i));
+}
+
 static bool selects(const Selector *s, const Node *n)
 {
-    return (s->any_op || s->op == n->op) && (!s->line || s->line == n->span.line)
+    return (s->any_op || plays(n, s->op)) && (!s->line || s->line == n->span.line)
         && (!s->path || path_matches(s->path, n->path));
 }
 
@@ -188,6 +200,10 @@ static const char *name_node(const Checking *c, NodeId n)
 static NodeId partner(const Checking *c, NodeId n, const Selector *s)
 {
     const Graph *g = c->g;
+    const Selector *first = &c->e->selectors[0];
+    const bool product = g->nodes[n].op == OP_product || g->nodes[n].op == OP_assign_product;
+    if (product && s->op != first->op && selects(s, &g->nodes[n]))
+        return n;
     for (NodeId m = 0; m < g->n_nodes && g->nodes[n].group; m++)
         if (m != n && g->nodes[m].group == g->nodes[n].group && selects(s, &g->nodes[m]))
             return m;

@@ -47,6 +47,11 @@ static void print_head(const FusionText *t)
 
 static bool same_node(Arena *a, const Node *x, const Node *y)
 {
+    if (x->op == OP_product && y->op == OP_product
+        && (NODE_ATTR(x, product, bias).i != NODE_ATTR(y, product, bias).i
+            || NODE_ATTR(x, product, residual).i != NODE_ATTR(y, product, residual).i
+            || NODE_ATTR(x, product, activation).i != NODE_ATTR(y, product, activation).i))
+        return false;
     return x->op == y->op && x->span.line == y->span.line
         && strcmp(show_pattern(a, x->path), show_pattern(a, y->path)) == 0;
 }
@@ -105,20 +110,87 @@ static void print_group(const FusionText *t, const FusionUnit *u, uint32_t n_lik
     table_print(t->out, &table, 4);
 }
 
+/* ---- products ---------------------------------------------------------------------------------- */
+
+static const char *product_text(const FusionText *t, const Node *n)
+{
+    if (n->op == OP_assign_product)
+        return "gemm that adds to what is there";
+    const int64_t act = NODE_ATTR(n, product, activation).i;
+    return arena_printf(t->arena, "gemm with%s%s%s%s%s", NODE_ATTR(n, product, bias).i ? " bias" : "",
+                        NODE_ATTR(n, product, bias).i && act != OP_copy ? "," : "",
+                        act != OP_copy ? " " : "", act != OP_copy ? op_info((OpId)act)->name : "",
+                        !NODE_ATTR(n, product, residual).i ? ""
+                        : NODE_ATTR(n, product, bias).i || act != OP_copy ? ", residual"
+                                                                          : " residual");
+}
+
+static void print_step(const FusionText *t, Table *table, const char *op, ValueId operand)
+{
+    const Node *def = operand == NO_VALUE ? NULL : value_def(t->g, operand);
+    const bool source = def && op_info(def->op)->class == CLASS_SOURCE;
+    TABLE_ROW(table, "", op, !def ? "" : show_type(t->arena, t->g, operand),
+              !def ? "" : show_line(t->arena, t->g, def),
+              !def ? "" : source ? t->g->storages[def->attr[0].i].name
+                   : arena_printf(t->arena, "%%%u %s%s%s", operand, op_info(def->op)->name,
+                                  *def->path ? " " : "", def->path));
+}
+
+static void print_steps(const FusionText *t, const Node *n, Table *table)
+{
+    if (n->op == OP_assign_product) {
+        print_step(t, table, "add", node_input(t->g, n, 0));
+        print_step(t, table, "assign", NO_VALUE);
+        return;
+    }
+    const OpId act = (OpId)NODE_ATTR(n, product, activation).i;
+    if (NODE_ATTR(n, product, bias).i)
+        print_step(t, table, "add", node_input(t->g, n, 2));
+    if (act != OP_copy)
+        print_step(t, table, op_info(act)->name, NO_VALUE);
+    if (NODE_ATTR(n, product, residual).i)
+        print_step(t, table, "add", node_input(t->g, n, n->n_inputs - 1u));
+}
+
+static void print_product(const FusionText *t, const FusionUnit *u, uint32_t n_like_it)
+{
+    const Node *n = &t->g->nodes[u->first];
+    Table table = { .arena = t->arena, .columns = "lllll" };
+    buf_printf(t->out, "\nproduct %%%u", n->first_output);
+    if (n_like_it)
+        buf_printf(t->out, ", and %u like it", n_like_it);
+    buf_printf(t->out, "\n  became   %s\n  traffic  %s, %s each node for itself\n",
+               product_text(t, n), show_bytes(t->arena, u->traffic.after),
+               show_bytes(t->arena, u->traffic.before));
+    TABLE_ROW(&table, arena_printf(t->arena, "%%%u", n->first_output), "matmul",
+              show_type(t->arena, t->g, n->first_output), show_line(t->arena, t->g, n), n->path);
+    print_steps(t, n, &table);
+    table_print(t->out, &table, 4);
+}
+
+static bool is_fused(const FusionText *t, const FusionUnit *u)
+{
+    const OpId op = t->g->nodes[u->first].op;
+    return u->group || op == OP_product || op == OP_assign_product;
+}
+
 static void print_groups(const FusionText *t)
 {
     const FusionReport *r = &t->report;
     bool *shown = arena_array(t->arena, r->n_units, sizeof *shown);
     for (uint32_t i = 0; i < r->n_units; i++) {
         uint32_t n = 0;
-        if (!r->units[i].group || shown[i])
+        if (!is_fused(t, &r->units[i]) || shown[i])
             continue;
         for (uint32_t k = i + 1; k < r->n_units; k++)
-            if (r->units[k].group && !shown[k] && same_unit(t, &r->units[i], &r->units[k])) {
+            if (is_fused(t, &r->units[k]) && !shown[k] && same_unit(t, &r->units[i], &r->units[k])) {
                 shown[k] = true;
                 n++;
             }
-        print_group(t, &r->units[i], n);
+        if (r->units[i].group)
+            print_group(t, &r->units[i], n);
+        else
+            print_product(t, &r->units[i], n);
     }
 }
 
@@ -151,7 +223,7 @@ static void print_alone(const FusionText *t)
     Alone *kinds = arena_array(t->arena, r->n_units + 1, sizeof *kinds);
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->n_units; i++)
-        if (!r->units[i].group)
+        if (!is_fused(t, &r->units[i]))
             count_alone(t, &r->units[i], kinds, &n);
     if (n == 0)
         return;

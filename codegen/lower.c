@@ -203,6 +203,38 @@ PlanInstr *lower_begin_product(Lower *l, const Node *n, DType b, double alpha, D
     return in;
 }
 
+static bool same_place(const Graph *g, ValueId a, ValueId b)
+{
+    const Value *x = &g->values[a], *y = &g->values[b];
+    if (x->place.buffer != y->place.buffer || !dim_equal(x->place.offset, y->place.offset))
+        return false;
+    for (int k = 0; k < x->type.shape.rank; k++)
+        if (!dim_equal(x->place.stride[k], y->place.stride[k]))
+            return false;
+    return true;
+}
+
+/* A residual that lies where the result goes is what the product adds to. */
+static void lower_epilogue(Lower *l, const Node *node)
+{
+    PlanInstr *in = &l->plan->instrs[l->plan->n_instrs - 1];
+    const bool bias = NODE_ATTR(node, product, bias).i;
+    const bool residual = NODE_ATTR(node, product, residual).i;
+    const ValueId last = node_input(l->g, node, node->n_inputs - 1u);
+    const bool onto = residual && same_place(l->g, last, node->first_output);
+    RowOp act;
+    bool known = row_op_from_name(op_info((OpId)NODE_ATTR(node, product, activation).i)->name, &act);
+    CHECK(known && !(onto && act != ROW_copy), "an epilogue that gemm does not have");
+    in->i[0] = onto;
+    in->i[1] = bias;
+    in->i[2] = residual && !onto;
+    in->i[3] = act;
+    if (bias)
+        lower_add_operand(l, lower_operand(l, node_input(l->g, node, 2)));
+    if (residual && !onto)
+        lower_add_operand(l, lower_operand(l, last));
+}
+
 static void lower_gemm(Lower *l, NodeId n)
 {
     const Node *node = &l->g->nodes[n];
@@ -219,6 +251,25 @@ static void lower_gemm(Lower *l, NodeId n)
     lower_add_operand(l, c);
     lower_add_operand(l, broadcast_leading(a, &c));
     lower_add_operand(l, blocks ? b : broadcast_leading(b, &c));
+    if (node->op == OP_product)
+        lower_epilogue(l, node);
+}
+
+static void lower_assign_product(Lower *l, NodeId n)
+{
+    const Node *node = &l->g->nodes[n];
+    PlanOperand c = lower_operand(l, node->first_output);
+    PlanOperand a = lower_operand(l, node_input(l->g, node, 1));
+    PlanOperand b = lower_operand(l, node_input(l->g, node, 2));
+    if (NODE_ATTR(node, assign_product, transpose_a).i)
+        lower_swap_last_axes(&a);
+    if (NODE_ATTR(node, assign_product, transpose_b).i)
+        lower_swap_last_axes(&b);
+    lower_begin_product(l, node, (DType)b.dtype, NODE_ATTR(node, assign_product, alpha).f,
+                        (DType)NODE_ATTR(node, assign_product, precision).i)->i[0] = 1;
+    lower_add_operand(l, c);
+    lower_add_operand(l, broadcast_leading(a, &c));
+    lower_add_operand(l, broadcast_leading(b, &c));
 }
 
 /* Over the last axis a reduction is a row program; over others a kernel of its own. */
@@ -234,17 +285,6 @@ static void lower_reduce(Lower *l, NodeId n)
     }
     lower_named(l, n, node->op == OP_sum ? "reduce_sum"
                       : node->op == OP_max ? "reduce_max" : "reduce_min", 0);
-}
-
-static bool same_place(const Graph *g, ValueId a, ValueId b)
-{
-    const Value *x = &g->values[a], *y = &g->values[b];
-    if (x->place.buffer != y->place.buffer || !dim_equal(x->place.offset, y->place.offset))
-        return false;
-    for (int k = 0; k < x->type.shape.rank; k++)
-        if (!dim_equal(x->place.stride[k], y->place.stride[k]))
-            return false;
-    return true;
 }
 
 static void lower_copy(Lower *l, NodeId n)

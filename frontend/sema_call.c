@@ -185,7 +185,8 @@ static void set_attr(Call *c, int attr, Expr *e)
             c->bad = true;
         break;
     case ATTR_DTYPE:
-    case ATTR_STYLE: break;
+    case ATTR_STYLE:
+    case ATTR_MAP: break;
     }
 }
 

@@ -117,8 +117,7 @@ static StorageId storage_behind(const Graph *g, ValueId v)
     return (StorageId)n->attr[0].i;
 }
 
-/* The new content goes to the storage as well as to the result. */
-static void write_storage(EvalNode *n)
+void eval_write_storage(EvalNode *n)
 {
     eval_copy(&n->out[0], &n->e->storages[storage_behind(n->g, node_input(n->g, n->node, 0))]);
 }
@@ -126,7 +125,7 @@ static void write_storage(EvalNode *n)
 void eval_assign(EvalNode *n)
 {
     eval_copy(n->in[1], &n->out[0]);
-    write_storage(n);
+    eval_write_storage(n);
 }
 
 /* cache[b, g, past + t, :] = new[b, g, t, :]; positions past the end are dropped. */
@@ -141,5 +140,5 @@ void eval_cache_write(EvalNode *n)
             if (past + t >= 0 && past + t < room)
                 memcpy(cache->data + (bg * room + past + t) * row,
                        from->data + (bg * from->dim[2] + t) * row, (size_t)row * sizeof(double));
-    write_storage(n);
+    eval_write_storage(n);
 }

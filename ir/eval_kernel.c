@@ -81,16 +81,17 @@ static double dot_blocks(const Dot *d)
     return sum;
 }
 
-/* The sum as the node's right side, its input 1, and its precision have it. */
+/* The sum as the node's right side and its precision have it. */
 static double dot(const EvalNode *n, int64_t precision, const Dot *d)
 {
-    const int64_t block = dtype_block(value_type(n->g, node_input(n->g, n->node, 1))->dtype);
+    const ValueId right = node_input(n->g, n->node, 1 + (n->node->op == OP_assign_product));
+    const int64_t block = dtype_block(value_type(n->g, right)->dtype);
     return block > 1 ? dot_blocks(d) : precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
 }
 
-void eval_matmul(EvalNode *n)
+/* The ops that are products have these attributes in this order. */
+static void multiply(const EvalNode *n, const Tensor *a, const Tensor *b)
 {
-    const Tensor *a = n->in[0], *b = n->in[1];
     Tensor *out = &n->out[0];
     const bool ta = EVAL_ATTR(n, matmul, transpose_a).i, tb = EVAL_ATTR(n, matmul, transpose_b).i;
     const int64_t a_row = ta ? 1 : a->dim[a->rank - 1], a_col = ta ? a->dim[a->rank - 1] : 1;
@@ -105,6 +106,33 @@ void eval_matmul(EvalNode *n)
         };
         out->data[i] = EVAL_ATTR(n, matmul, alpha).f * dot(n, EVAL_ATTR(n, matmul, precision).i, &d);
         index_next(&at, out);
+    }
+}
+
+void eval_matmul(EvalNode *n)
+{
+    multiply(n, n->in[0], n->in[1]);
+}
+
+void eval_assign_product(EvalNode *n)
+{
+    multiply(n, n->in[1], n->in[2]);
+    for (int64_t i = 0; i < n->out[0].count; i++)
+        n->out[0].data[i] += n->in[0]->data[i];
+    eval_write_storage(n);
+}
+
+void eval_product(EvalNode *n)
+{
+    const bool bias = EVAL_ATTR(n, product, bias).i, residual = EVAL_ATTR(n, product, residual).i;
+    const OpId act = (OpId)EVAL_ATTR(n, product, activation).i;
+    const Tensor *last = n->in[n->node->n_inputs - 1];
+    Tensor *out = &n->out[0];
+    multiply(n, n->in[0], n->in[1]);
+    for (int64_t i = 0; i < out->count; i++) {
+        const int64_t column = i % out->dim[out->rank - 1];
+        const double x = out->data[i] + (bias ? n->in[2]->data[column] : 0);
+        out->data[i] = (act == OP_copy ? x : eval_scalar(act, x)) + (residual ? last->data[i] : 0);
     }
 }
 

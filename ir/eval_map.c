@@ -83,6 +83,12 @@ static ScalarFn *const scalars[N_OPS] = {
     [OP_eq] = scalar_eq, [OP_ne] = scalar_ne, [OP_where] = scalar_where,
 };
 
+double eval_scalar(OpId op, double x)
+{
+    CHECK(scalars[op], "op %s has no scalar meaning", op_info(op)->name);
+    return scalars[op](x, 0, 0);
+}
+
 void eval_map(EvalNode *n)
 {
     ScalarFn *f = scalars[n->node->op];

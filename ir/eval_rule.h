@@ -58,6 +58,12 @@ static inline AxisSplit axis_split(const Tensor *t, int axis)
     return s;
 }
 
+/* Of an op that writes: its result is also the new content of the storage behind its first input. */
+void eval_write_storage(EvalNode *n);
+
+/* What an element-wise op of one input makes of x. */
+double eval_scalar(OpId op, double x);
+
 /* Same number of elements: the bytes as they are. */
 void eval_copy(const Tensor *from, Tensor *to);
 

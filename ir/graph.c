@@ -251,6 +251,7 @@ NodeSpec node_spec(OpId op, const ValueId *inputs, uint32_t n_inputs, Span span,
         case ATTR_AXIS:
         case ATTR_AXES:
         case ATTR_DTYPE:
+        case ATTR_MAP:
         case ATTR_STYLE:
             spec.attr[i].i = (int64_t)value;
             break;

@@ -89,6 +89,56 @@ bool infer_matmul(Infer *in)
     return set_out(in, DTYPE_f32, &r);
 }
 
+#define AS_MATMUL(op)                                                                        \
+    _Static_assert(ATTR_INDEX(op, transpose_a) == ATTR_INDEX(matmul, transpose_a)              \
+                   && ATTR_INDEX(op, transpose_b) == ATTR_INDEX(matmul, transpose_b)           \
+                   && ATTR_INDEX(op, alpha) == ATTR_INDEX(matmul, alpha)                       \
+                   && ATTR_INDEX(op, precision) == ATTR_INDEX(matmul, precision),              \
+                   "products share the attributes of matmul")
+AS_MATMUL(product);
+AS_MATMUL(assign_product);
+
+/* As a matmul of f32, then what the attributes say is there. */
+bool infer_product(Infer *in)
+{
+    const bool bias = in->attr[ATTR_INDEX(product, bias)].i;
+    const bool residual = in->attr[ATTR_INDEX(product, residual)].i;
+    const unsigned n = 2u + bias + residual;
+    if (in->spec->n_inputs != n)
+        return mistake(in, DIAG_E0200, "%u inputs where its attributes say %u", in->spec->n_inputs,
+                       n);
+    if (!infer_matmul(in))
+        return false;
+    const Shape *out = &in->out[0].shape;
+    if (bias && (!need_dtype(in, 2, DTYPE_f32) || !need_rank(in, 2, 1, 1)))
+        return false;
+    if (bias && !dim_equal(input_dim(in, 2, 0), out->dim[out->rank - 1])) {
+        mistake(in, DIAG_E0202, "the bias has another length than the rows");
+        note_sizes(in, input_dim(in, 2, 0), out->dim[out->rank - 1]);
+        return false;
+    }
+    if (residual && (!need_dtype(in, n - 1, DTYPE_f32)
+                     || !shape_equal(input_shape(in, n - 1), out)))
+        return mistake(in, DIAG_E0202, "the residual has another shape than the product");
+    return true;
+}
+
+/* old, and a matmul of the same shape. */
+bool infer_assign_product(Infer *in)
+{
+    NodeSpec matmul = *in->spec;
+    Infer product = *in;
+    matmul.inputs = in->spec->inputs + 1;
+    matmul.n_inputs = 2;
+    product.spec = &matmul;
+    if (!need_dtype(in, 0, DTYPE_f32) || !infer_matmul(&product))
+        return false;
+    in->out[0] = product.out[0];
+    if (!shape_equal(input_shape(in, 0), &in->out[0].shape))
+        return mistake(in, DIAG_E0202, "the product has another shape than what it is added to");
+    return true;
+}
+
 /* ---- embedding, rope ------------------------------------------------------------------------- */
 
 bool infer_embedding(Infer *in)

@@ -15,6 +15,7 @@ static const char *const input_names[N_OPS] = {
     [OP_where] = "condition x y",
     [OP_dropout] = "x seed",
     [OP_matmul] = "x w",
+    [OP_product] = "x w",
     [OP_embedding] = "table ids",
     [OP_embedding_grad] = "base ids g",
     [OP_rope] = "x positions factors",
@@ -27,6 +28,7 @@ static const char *const input_names[N_OPS] = {
     [OP_linear_cross_entropy_grad] = "x w targets g",
     [OP_cache_write] = "cache new past",
     [OP_assign] = "old new",
+    [OP_assign_product] = "old x w",
 };
 
 InputName input_name(const Infer *in, unsigned i)

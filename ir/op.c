@@ -55,6 +55,16 @@ bool op_reads_stored(OpId op, unsigned input)
         || (op == OP_decode && input == 0);
 }
 
+bool op_is_activation(int64_t op)
+{
+    if (op < 0 || op >= N_OPS)
+        return false;
+    const OpInfo *info = op_info((OpId)op);
+    return op == OP_copy
+        || (info->class == CLASS_MAP && info->max_inputs == 1 && info->n_attrs == 0
+            && op != OP_causal_mask);
+}
+
 int op_attr(OpId op, const char *name)
 {
     const OpInfo *info = op_info(op);

@@ -28,16 +28,17 @@ enum {
     OP_WRITES = 8,      /* writes the storage of input 0 */
 };
 
-enum { ALL_AXES = -1, MAX_ATTRS = 6 };
+enum { ALL_AXES = -1, MAX_ATTRS = 7 };
 
 typedef enum AttrKind {
-    ATTR_INT, ATTR_FLOAT, ATTR_BOOL, ATTR_AXIS, ATTR_AXES, ATTR_DTYPE, ATTR_STYLE, ATTR_DIM
+    ATTR_INT, ATTR_FLOAT, ATTR_BOOL, ATTR_AXIS, ATTR_AXES, ATTR_DTYPE, ATTR_STYLE, ATTR_DIM,
+    ATTR_MAP
 } AttrKind;
 
 typedef enum RopeStyle { STYLE_half, STYLE_interleaved, N_STYLES } RopeStyle;
 
 typedef union AttrValue {
-    int64_t i;          /* INT, BOOL, AXIS (0..rank-1), AXES, DTYPE, STYLE */
+    int64_t i;          /* INT, BOOL, AXIS (0..rank-1), AXES, DTYPE, STYLE, MAP (OpId) */
     double f;           /* FLOAT */
     Dim dim;            /* DIM */
 } AttrValue;
@@ -60,6 +61,8 @@ const OpInfo *op_info(OpId op);
 bool op_from_name(const char *name, OpId *out);
 /* May input `input` be of an element type that programs only store (bf16, blocks)? */
 bool op_reads_stored(OpId op, unsigned input);
+/* May an attribute MAP be this op: element by element, of one input and nothing else; or copy? */
+bool op_is_activation(int64_t op);
 /* Index of an attribute, -1 when the op has none of that name. */
 int op_attr(OpId op, const char *name);
 

@@ -282,6 +282,9 @@ static void put_attr_value(Buf *out, const Graph *g, AttrKind kind, const AttrVa
     case ATTR_STYLE:
         put_word_or_int(out, v->i >= 0 && v->i < N_STYLES ? style_words[v->i] : NULL, v->i);
         break;
+    case ATTR_MAP:
+        put_word_or_int(out, op_is_activation(v->i) ? op_info((OpId)v->i)->name : NULL, v->i);
+        break;
     case ATTR_DIM:
         dim_print(out, g, v->dim);
         break;
@@ -302,6 +305,7 @@ static bool is_default(const AttrInfo *info, const AttrValue *v)
     case ATTR_BOOL:
     case ATTR_AXES:
     case ATTR_DTYPE:
+    case ATTR_MAP:
     case ATTR_STYLE:
         return v->i == (int64_t)info->value;
     }

@@ -317,6 +317,18 @@ static bool read_axes(Reader *r, int64_t *out)
     return scan_need(&r->scan, ']');
 }
 
+static bool read_map(Reader *r, int64_t *out)
+{
+    Word name;
+    OpId op;
+    if (!scan_word(&r->scan, &name))
+        return false;
+    if (!op_from_name(name.text, &op) || !op_is_activation(op))
+        return scan_fail(&r->scan, "`%s` is no element-wise op of one input", name.text);
+    *out = op;
+    return true;
+}
+
 static bool read_attr_value(Reader *r, AttrKind kind, AttrValue *out)
 {
     size_t style;
@@ -333,6 +345,8 @@ static bool read_attr_value(Reader *r, AttrKind kind, AttrValue *out)
         return read_axes(r, &out->i);
     case ATTR_DTYPE:
         return read_dtype(r, &out->i);
+    case ATTR_MAP:
+        return read_map(r, &out->i);
     case ATTR_DIM:
         return scan_dim(&r->scan, r->g, 1, &out->dim);
     case ATTR_STYLE:

@@ -151,6 +151,8 @@ static bool verify_attr(const Graph *g, const AttrInfo *info, const AttrValue *v
         return value->i >= 0 && value->i < N_DTYPES;
     case ATTR_STYLE:
         return value->i >= 0 && value->i < N_STYLES;
+    case ATTR_MAP:
+        return op_is_activation(value->i);
     case ATTR_DIM:
         return verify_dim(g, &value->dim, 1);
     case ATTR_AXIS:
@@ -176,6 +178,7 @@ static bool same_attr(AttrKind kind, const AttrValue *a, const AttrValue *b)
     case ATTR_AXIS:
     case ATTR_AXES:
     case ATTR_DTYPE:
+    case ATTR_MAP:
     case ATTR_STYLE:
         return a->i == b->i;
     }

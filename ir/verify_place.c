@@ -342,10 +342,17 @@ static bool works_in_place(const Graph *g, NodeId n, ValueId old)
             if (node_input(g, node, i) == old)
                 return false;
         return true;
+    case CLASS_MATMUL:
+        if (node->op != OP_product || !NODE_ATTR(node, product, residual).i
+            || NODE_ATTR(node, product, activation).i != OP_copy)
+            return false;
+        for (unsigned i = 0; i + 1 < node->n_inputs; i++)
+            if (node_input(g, node, i) == old)
+                return false;
+        return node_input(g, node, node->n_inputs - 1u) == old;
     case CLASS_SOURCE:
     case CLASS_VIEW:
     case CLASS_MOVE:
-    case CLASS_MATMUL:
         break;
     }
     return false;

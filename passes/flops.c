@@ -17,10 +17,14 @@ static double size_of(const Graph *g, ValueId v, int axis, const int64_t sizes[M
 
 static double matmul_flops(const Graph *g, const Node *n, const int64_t sizes[MAX_SYMBOLS])
 {
-    const ValueId a = node_input(g, n, 0);
+    const ValueId a = node_input(g, n, n->op == OP_assign_product);
     const int rank = value_type(g, a)->shape.rank;
     const int inner = NODE_ATTR(n, matmul, transpose_a).i ? rank - 2 : rank - 1;
-    return 2 * elements(g, n->first_output, sizes) * size_of(g, a, inner, sizes);
+    double an_element = 2 * size_of(g, a, inner, sizes);
+    if (n->op == OP_product)
+        an_element += (double)(NODE_ATTR(n, product, bias).i + NODE_ATTR(n, product, residual).i
+                               + (NODE_ATTR(n, product, activation).i != OP_copy));
+    return elements(g, n->first_output, sizes) * an_element;
 }
 
 /* Pairs of a query and a key that it may see, all batches and heads. */
@@ -70,8 +74,9 @@ double node_flops(const Graph *g, const Node *n, const int64_t sizes[MAX_SYMBOLS
     case CLASS_SOURCE:
     case CLASS_VIEW:
     case CLASS_MOVE:
-    case CLASS_WRITE:
         return 0;
+    case CLASS_WRITE:
+        return n->op == OP_assign_product ? matmul_flops(g, n, sizes) : 0;
     case CLASS_MAP:
         return elements(g, n->first_output, sizes);
     case CLASS_REDUCE:

@@ -46,6 +46,7 @@ static uint64_t mix_attr(uint64_t h, AttrKind kind, AttrValue v)
     case ATTR_AXIS:
     case ATTR_AXES:
     case ATTR_DTYPE:
+    case ATTR_MAP:
     case ATTR_STYLE:
         break;
     }

@@ -1,7 +1,7 @@
 /* What fusion did, read off the graph. */
 #include "passes/fusion_report.h"
 
-#include "passes/fuse.h"
+#include "passes/epilogue.h"
 
 #include "base/check.h"
 
@@ -25,6 +25,7 @@ const char *fusion_reason_text(FusionReason r)
 typedef struct Reporting {
     const Graph *g;
     Fuse f;
+    Epilogues epilogues;
     Arena *arena;
     FusionReport out;
     int64_t sizes[MAX_SYMBOLS];
@@ -69,7 +70,8 @@ static int64_t node_traffic(Reporting *r, const Node *n)
     r->mark++;
     for (unsigned i = 0; i < n->n_inputs; i++) {
         const ValueId v = node_input(r->g, n, i);
-        const bool overwritten = i == 0 && (op_info(n->op)->flags & OP_WRITES);
+        const bool overwritten = i == 0 && (op_info(n->op)->flags & OP_WRITES)
+            && n->op != OP_assign_product;
         if (!overwritten && first_time(r, v))
             bytes = add(bytes, value_bytes(r, v));
     }
@@ -110,6 +112,21 @@ static int64_t group_traffic(Reporting *r, NodeId first, NodeId last)
     return bytes;
 }
 
+/* What follows a product in its write-back, each for itself: as a node it would read what the one
+ * before wrote, and write as much. */
+static int64_t steps_traffic(const Reporting *r, const Node *n)
+{
+    int64_t bytes = 0, steps = 0;
+    if (n->op == OP_assign_product)     /* add, assign */
+        steps = 2;
+    else if (n->op == OP_product)
+        steps = NODE_ATTR(n, product, bias).i + NODE_ATTR(n, product, residual).i
+            + (NODE_ATTR(n, product, activation).i != OP_copy);
+    for (int64_t i = 0; i < 2 * steps; i++)
+        bytes = add(bytes, value_bytes(r, n->first_output));
+    return bytes;
+}
+
 /* ---- units ------------------------------------------------------------------------------------ */
 
 static bool does_something(const Node *n)
@@ -133,6 +150,7 @@ static void add_units(Reporting *r)
         for (NodeId m = n; m < end; m++)
             u.traffic.before = add(u.traffic.before, node_traffic(r, &g->nodes[m]));
         u.traffic.after = u.group ? group_traffic(r, n, end) : u.traffic.before;
+        u.traffic.before = add(u.traffic.before, steps_traffic(r, &g->nodes[n]));
         out->traffic.before = add(out->traffic.before, u.traffic.before);
         out->traffic.after = add(out->traffic.after, u.traffic.after);
         ARENA_PUSH(r->arena, out->units, out->n_units, out->cap_units, u);
@@ -141,6 +159,14 @@ static void add_units(Reporting *r)
 
 /* ---- edges ------------------------------------------------------------------------------------ */
 
+static FusionReason explain_epilogue(const Reporting *r, NodeId product)
+{
+    Epilogue after;
+    int saved;
+    const FusionReason why = epilogue_step(&r->epilogues, product, &after, &saved);
+    return why == FUSION_none && saved <= 0 ? FUSION_saves_nothing : why;
+}
+
 static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
 {
     Fuse *f = &r->f;
@@ -148,8 +174,11 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
                      .through = NO_NODE };
     const uint32_t from = f->unit_of[e.producer], to = f->unit_of[reader];
     uint32_t through = UINT32_MAX;
-    if (viewed && f->units[from].rows && f->units[to].rows)
+    const bool product = op_info(value_def(r->g, v)->op)->class == CLASS_MATMUL;
+    if (viewed && (f->units[from].rows || product) && f->units[to].rows)
         e.reason = FUSION_view_between;
+    else if (product && f->units[to].rows)
+        e.reason = explain_epilogue(r, e.producer);
     else
         e.reason = fuse_refusal(f, from, to, &through);
     if (e.reason == FUSION_none)
@@ -191,7 +220,8 @@ static void add_edges(Reporting *r)
 
 FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
-    Reporting r = { .g = g, .f = fuse_begin_grouped(g, fusions, scratch), .arena = arena,
+    const Epilogues epilogues = epilogues_begin(g, fusions, scratch);
+    Reporting r = { .g = g, .f = epilogues.f, .epilogues = epilogues, .arena = arena,
                     .seen = arena_array(scratch, g->n_values, sizeof *r.seen) };
     for (int s = 0; s < MAX_SYMBOLS; s++)
         r.sizes[s] = s < (int)g->n_symbols && g->symbol[s].max > 0 ? g->symbol[s].max : 1;

@@ -74,11 +74,12 @@ static unsigned row_inputs(OpId op)
         return op == OP_cache_write ? 0x2 : 0;
     case CLASS_MOVE:
         return op == OP_embedding ? 0x1 : 0;
+    case CLASS_MATMUL:
+        return 0xc;
     case CLASS_SOURCE:
     case CLASS_MAP:
     case CLASS_REDUCE:
     case CLASS_VIEW:
-    case CLASS_MATMUL:
         break;
     }
     return 0;

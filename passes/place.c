@@ -291,31 +291,48 @@ static bool read_before(const Placing *p, ValueId x, NodeId def)
     return true;
 }
 
-/* Kernels whose first result may be their first input. */
-static bool kernel_in_place(OpId op)
+static bool try_place_of(Placing *p, ValueId v, ValueId x)
 {
-    return op == OP_rope || op == OP_cross_entropy_grad || op == OP_linear_cross_entropy_grad;
+    const Graph *g = p->g;
+    const NodeId def = g->values[v].def;
+    if (!dies_whole(p, x, p->unit_last[def]) || !read_before(p, x, def)
+        || !shape_equal(&value_type(g, x)->shape, &value_type(g, v)->shape))
+        return false;
+    const Strided s = p->strided[x];
+    put(p, v, g->values[x].place.buffer, &s);
+    return true;
+}
+
+/* Onto its residual, when no activation stands between and nothing else that it reads lies there. */
+static bool put_product_in_place(Placing *p, ValueId v)
+{
+    const Graph *g = p->g;
+    const Node *n = value_def(g, v);
+    if (!NODE_ATTR(n, product, residual).i || NODE_ATTR(n, product, activation).i != OP_copy)
+        return false;
+    const ValueId residual = node_input(g, n, n->n_inputs - 1u);
+    for (unsigned i = 0; i + 1 < n->n_inputs; i++)
+        if (g->values[node_input(g, n, i)].place.buffer == g->values[residual].place.buffer)
+            return false;
+    return try_place_of(p, v, residual);
 }
 
 static bool put_in_place(Placing *p, ValueId v)
 {
     const Graph *g = p->g;
     const NodeId def = g->values[v].def;
-    const OpClass class = op_info(g->nodes[def].op)->class;
-    const bool kernel = kernel_in_place(g->nodes[def].op);
-    if (class != CLASS_MAP && !kernel)
+    const Node *node = &g->nodes[def];
+    if (node->op == OP_product)
+        return put_product_in_place(p, v);
+    if (node->op == OP_rope || node->op == OP_cross_entropy_grad
+        || node->op == OP_linear_cross_entropy_grad)
+        return try_place_of(p, v, node_input(g, node, 0));
+    if (op_info(node->op)->class != CLASS_MAP)
         return false;
     for (NodeId n = p->unit_first[def]; n <= def; n++)
-        for (unsigned i = 0; i < (kernel ? 1 : g->nodes[n].n_inputs); i++) {
-            const ValueId x = node_input(g, &g->nodes[n], i);
-            if (dies_whole(p, x, p->unit_last[def])
-                && shape_equal(&value_type(g, x)->shape, &value_type(g, v)->shape)
-                && read_before(p, x, def)) {
-                const Strided s = p->strided[x];
-                put(p, v, g->values[x].place.buffer, &s);
+        for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
+            if (try_place_of(p, v, node_input(g, &g->nodes[n], i)))
                 return true;
-            }
-        }
     return false;
 }
 

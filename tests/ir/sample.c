@@ -311,6 +311,26 @@ static void sample_after(Sample *s, OpId op)
     build2(&s->b, op, f32_in(s, DIMS(s->B, s->T)), f32_in(s, DIMS(C(8))));
 }
 
+static void sample_product(Sample *s, OpId op)
+{
+    ValueId in[] = { f32_in(s, DIMS(C(2), C(8), s->T)), f32_in(s, DIMS(C(4), C(8))),
+                     f32_in(s, DIMS(C(4))), f32_in(s, DIMS(C(2), s->T, C(4))) };
+    NodeSpec n = spec(s, op, in, 4);
+    attr(&n, "transpose_a")->i = 1;
+    attr(&n, "transpose_b")->i = 1;
+    attr(&n, "alpha")->f = 0.5;
+    attr(&n, "bias")->i = 1;
+    attr(&n, "residual")->i = 1;
+    attr(&n, "activation")->i = OP_silu;
+    attr(&n, "precision")->i = DTYPE_bf16;
+    add(s, &n);
+    in[2] = in[3];
+    n.n_inputs = 3;
+    attr(&n, "bias")->i = 0;
+    attr(&n, "activation")->i = OP_copy;
+    add(s, &n);
+}
+
 static void sample_matmul(Sample *s, OpId op)
 {
     ValueId in[] = { f32_in(s, DIMS(s->B, C(2), s->T, C(8))), f32_in(s, DIMS(C(8), C(4))) };
@@ -482,6 +502,18 @@ static void sample_cache_write(Sample *s, OpId op)
 static void sample_assign(Sample *s, OpId op)
 {
     build2(&s->b, op, sample_state(s, DTYPE_f32, DIMS(C(3), C(4))), f32_in(s, DIMS(C(3), C(4))));
+}
+
+static void sample_assign_product(Sample *s, OpId op)
+{
+    ValueId in[] = { sample_state(s, DTYPE_f32, DIMS(C(3), C(4))), f32_in(s, DIMS(s->T, C(3))),
+                     f32_in(s, DIMS(C(4), s->T)) };
+    NodeSpec n = spec(s, op, in, 3);
+    attr(&n, "transpose_a")->i = 1;
+    attr(&n, "transpose_b")->i = 1;
+    attr(&n, "alpha")->f = 2;
+    attr(&n, "precision")->i = DTYPE_bf16;
+    add(s, &n);
 }
 
 #define sample_storage sample_storage_rule

@@ -222,9 +222,10 @@ static const ReasonCase reason_cases[] = {
     { FUSION_kernel_reads, OP_exp, OP_matmul,
       X "%1 = exp(%0) : f32[4, 6]\n%2 = matmul(%0, %1) transpose_b=true : f32[4, 4]\n"
       "output \"y\" %2\n" },
-    { FUSION_kernel_writes, OP_matmul, OP_exp,
-      X "%1 = matmul(%0, %0) transpose_b=true : f32[4, 4]\n%2 = exp(%1) : f32[4, 4]\n"
-      "output \"y\" %2\n" },
+    { FUSION_kernel_writes, OP_rope, OP_exp,
+      "storage input \"h\" f32[1, 2, 3, 4]\nstorage input \"p\" i32[3]\n"
+      "%0 = input() storage=\"h\" : f32[1, 2, 3, 4]\n%1 = input() storage=\"p\" : i32[3]\n"
+      "%2 = rope(%0, %1) : f32[1, 2, 3, 4]\n%3 = exp(%2) : f32[1, 2, 3, 4]\noutput \"y\" %3\n" },
     { FUSION_moves, OP_exp, OP_concat,
       X "%1 = exp(%0) : f32[4, 6]\n%2 = concat(%1, %0) axis=0 : f32[8, 6]\noutput \"y\" %2\n" },
     { FUSION_moves, OP_copy, OP_exp,
