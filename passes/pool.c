@@ -32,24 +32,33 @@ int64_t pool_graph_bound(const Graph *g, Arena *scratch)
     return pool_bound(blocks, n, scratch);
 }
 
-bool pool_graph_fits(const Graph *g, int64_t capacity, Arena *scratch)
+/* Aims at the bound, and where that is missed and `capacity` too, at the capacity. */
+static int64_t plan_within(PoolBlock *blocks, uint32_t n, int64_t capacity, Arena *scratch)
+{
+    int64_t peak = pool_plan(blocks, n, 0, scratch);
+    if (peak > capacity && capacity >= pool_bound(blocks, n, scratch))
+        peak = pool_plan(blocks, n, capacity, scratch);
+    return peak;
+}
+
+bool pool_graph_fits(const Graph *g, int64_t capacity, bool thorough, Arena *scratch)
 {
     uint32_t n;
     PoolBlock *blocks = blocks_of(g, &n, scratch);
-    return pool_bound(blocks, n, scratch) <= capacity
-        && pool_plan(blocks, n, capacity, scratch) <= capacity;
+    if (pool_bound(blocks, n, scratch) > capacity)
+        return false;
+    if (thorough)
+        return plan_within(blocks, n, capacity, scratch) <= capacity;
+    return pool_solve(blocks, n, (PoolGoal){ capacity, 0 }, scratch).peak <= capacity;
 }
 
-/* Aims at the bound, and where that is missed and a limit too, at the limit. */
 bool pass_pool(Graph *g, PassContext *cx)
 {
     const int64_t limit = cx->options->memory_limit;
     uint32_t n, a, b;
     PoolBlock *blocks = blocks_of(g, &n, cx->scratch);
     g->pool_bound = pool_bound(blocks, n, cx->scratch);
-    g->pool_bytes = pool_plan(blocks, n, g->pool_bound, cx->scratch);
-    if (limit >= g->pool_bound && g->pool_bytes > limit)
-        g->pool_bytes = pool_plan(blocks, n, limit, cx->scratch);
+    g->pool_bytes = plan_within(blocks, n, limit > 0 ? limit : INT64_MAX, cx->scratch);
     bool sound = pool_check(blocks, n, g->pool_bytes, cx->scratch, &a, &b);
     CHECK(sound, "blocks %u and %u overlap in the pool", a, b);
     n = 0;

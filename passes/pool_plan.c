@@ -7,7 +7,7 @@
 
 enum {
     MAX_EVERY_ORDER = 4096,             /* blocks; beyond it one order has to do: orders are quadratic */
-    COMPILE_STEPS = 80000000,           /* some 0.1 s, spent only when no order meets the bound */
+    COMPILE_STEPS = 80000000,           /* some 0.1 s, spent only when no order is good enough */
 };
 
 /* ---- sections --------------------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ PoolResult pool_solve(PoolBlock *blocks, uint32_t n, PoolGoal goal, Arena *scrat
     if (goal.capacity < best.bound)
         goal.capacity = best.bound;
     try_orders(&plans, goal.capacity, scratch);
-    if (best.peak > goal.capacity && n <= MAX_POOL_SEARCH)
+    if (best.peak > goal.capacity && goal.steps > 0 && n <= MAX_POOL_SEARCH)
         try_search(&plans, goal, scratch);
     for (uint32_t i = 0; i < n; i++)
         blocks[i].offset = plans.offset[i];

@@ -29,6 +29,8 @@ static const double FREE_WORK = 0.02;
 typedef struct Choose {
     Recompute *r;
     PassContext *cx;
+    int64_t limit;
+    bool thorough;                      /* the pool's planner searches when its orders fall short */
     Arena trial, scratch;               /* of one trial */
     bool *keep;                         /* the choice that is tried */
     bool *best;                         /* the least work that meets the limit */
@@ -79,12 +81,11 @@ static bool meets(Choose *c)
     double work;
     const Graph *g = finish(c, c->keep, &work);
     const int64_t bound = pool_graph_bound(g, &c->scratch);
-    const int64_t limit = c->cx->options->memory_limit;
     if (bound < c->least_bound) {
         c->least_bound = bound;
         copy_choice(c, c->least, c->keep);
     }
-    const bool met = bound <= limit && pool_graph_fits(g, limit, &c->scratch);
+    const bool met = bound <= c->limit && pool_graph_fits(g, c->limit, c->thorough, &c->scratch);
     arena_reset(&c->trial);
     if (met && work < c->best_work) {
         c->best_work = work;
@@ -166,21 +167,25 @@ static void try_all_prices(Choose *c, const bool *forced)
         try_price(c, forced, power);
 }
 
-static void search(Choose *c)
+/* The least work that meets c->limit, in c->best. */
+static bool search(Choose *c)
 {
     bool *forced = new_choice(c);
     const uint32_t most = c->r->n_narrow > 0 ? c->r->n_narrow : 1;
+    c->best_work = INFINITY;
     memset(c->keep, true, c->r->g->n_values * sizeof *c->keep);
     if (meets(c))
-        return;
+        return true;
     for (uint32_t step = 1; step <= most; step += step / 2 + 1) {
         force_segments(c->r, step, forced);
         try_segments(c, forced);
     }
+    c->thorough = true;
     for (uint32_t step = 1; step <= most && isinf(c->best_work); step += step / 2 + 1) {
         force_segments(c->r, step, forced);
         try_all_prices(c, forced);
     }
+    return !isinf(c->best_work);
 }
 
 /* ---- without a limit -------------------------------------------------------------------------- */
@@ -216,13 +221,20 @@ static void note_what_dominates(Choose *c, const Graph *g)
     }
 }
 
+/* The whole graph of a choice, pool and all; as a limit of its pool's size would have it too. */
+static Graph *plan(Choose *c, const bool *keep)
+{
+    const PassOptions o = { .memory_limit = 0 };
+    double work;
+    Graph *g = finish(c, keep, &work);
+    pass_pool(g, &(PassContext){ .options = &o, .scratch = &c->scratch });
+    return g;
+}
+
 static bool refuse(Choose *c)
 {
     const PassOptions *o = c->cx->options;
-    double work;
-    Graph *g = finish(c, c->least, &work);
-    const PassOptions unlimited = { .level = o->level, .program = o->program };
-    pass_pool(g, &(PassContext){ .options = &unlimited, .scratch = &c->scratch });
+    const Graph *g = plan(c, c->least);
     diag_error(c->cx->diags, (Span){ 0 }, DIAG_E0433,
                "program %s cannot do with %lld bytes of pool; the least it can be given is %lld",
                program_name(o->program), (long long)o->memory_limit, (long long)g->pool_bytes);
@@ -230,27 +242,28 @@ static bool refuse(Choose *c)
     return false;
 }
 
+/* At -O0 nothing is done that was not asked for. */
 bool pass_recompute(Graph *g, PassContext *cx)
 {
     const PassOptions *o = cx->options;
     Recompute r = recompute_facts(g, cx->scratch);
-    Choose c = { .r = &r, .cx = cx, .best_work = INFINITY, .least_bound = INT64_MAX };
+    Choose c = { .r = &r, .cx = cx, .limit = o->memory_limit, .least_bound = INT64_MAX };
     bool done = true;
+    if (o->level == 0 && o->memory_limit == 0)
+        return true;
     c.keep = new_choice(&c);
     c.best = new_choice(&c);
     c.least = new_choice(&c);
     c.loose = new_choice(&c);
     c.tight = new_choice(&c);
-    if (o->memory_limit == INT64_MAX)
-        memset(c.best, true, g->n_values * sizeof *c.best);
     arena_init(&c.trial, cx->scratch->on_out_of_memory);
     arena_init(&c.scratch, cx->scratch->on_out_of_memory);
     if (o->memory_limit == 0)
         choose_free(&c);
-    else if (o->memory_limit < INT64_MAX)
-        search(&c);
-    if (o->memory_limit > 0 && o->memory_limit < INT64_MAX && isinf(c.best_work))
-        done = refuse(&c);
+    else if (o->memory_limit == INT64_MAX)
+        memset(c.best, true, g->n_values * sizeof *c.best);
+    else
+        done = search(&c) || refuse(&c);
     arena_free(&c.scratch);
     arena_free(&c.trial);
     if (done)
