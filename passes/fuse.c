@@ -4,11 +4,10 @@
  * needs  layout
  * keeps  meaning; node order changes so that a group's members are adjacent
  *
- * Every node begins as a unit of its own.  Units merge along edges (fuse_units.c says which may), and a
- * write with the readers of what it replaces,
- * until no edge is left along which two could.  Which merges shut out which others depends on the
- * order in which edges are tried, so that order is a matter of what the nodes compute and not of
- * where they stand: however a graph is sorted, its groups are the same. */
+ * Every node begins as a unit of its own.  Units merge along edges (fuse_units.c says which may), and
+ * a write with the readers of what it replaces, until no two are left that could.  Which merges shut
+ * out which others depends on the order in which they are tried, so that order is a matter of what
+ * the nodes compute and not of where they stand: however a graph is sorted, its groups are the same. */
 #include "ir/build.h"
 #include "passes/fuse.h"
 #include "passes/pass.h"

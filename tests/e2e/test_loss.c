@@ -1,8 +1,10 @@
 /* The output matrix with the cross entropy in chunks of rows: against the evaluator, at the sizes
- * that were compiled for and at smaller ones, where the last chunks are cut short or empty. */
-#include "tests/e2e/compare.h"
-
+ * that were compiled for and at smaller ones, where the last chunks are cut short or empty; the same
+ * bits for any number of threads; and the step that takes the gradients. */
 #include "passes/specialize.h"
+#include "runtime/kernels/row_adamw.h"
+#include "tests/e2e/compare.h"
+#include "tests/e2e/compiled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,6 +70,67 @@ static void test_switched_off(void **state)
     check(&cases[1], PROGRAM_train, false, 2, 134);
 }
 
+/* All parameters after a step at sizes that cut a chunk short. */
+static void take_step(const Compiled *c, int n_threads, Buf *out)
+{
+    Session *s = compiled_session(c, 1u << PLAN_train, n_threads, NULL);
+    int64_t sizes[MAX_SYMBOLS];
+    fill_storages(s, 1u << PLAN_train, 3);
+    largest_sizes(&c->plan, PLAN_train, sizes);
+    sizes[plan_symbol(&c->plan, PLAN_SEQUENCE)] = 190;
+    bind(s, PLAN_train, sizes);
+    session_run(s, PLAN_train);
+    for (int32_t i = 0; i < (int32_t)c->plan.n_storages; i++)
+        if (c->plan.storages[i].class == PLAN_PARAM)
+            buf_add(out, session_storage(s, i), storage_bytes(&c->plan, i, 1u << PLAN_train));
+    session_close(s);
+}
+
+static const ModelSpec gpt2 = {
+    "gpt2", { "vocab=4100", "context=200", "width=8", "depth=1", "heads=1" }
+};
+static const CompileOptions four_texts = {
+    .level = 2, .batch = BATCH, .sequence = SEQUENCE, .programs = 1u << PROGRAM_train
+};
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    Compiled c;
+    Buf one = { 0 }, three = { 0 };
+    compiled_open(&c, &gpt2, &four_texts);
+    take_step(&c, 1, &one);
+    take_step(&c, 3, &three);
+    assert_true(one.len > 0 && one.len == three.len);
+    assert_memory_equal(one.data, three.data, one.len);
+    buf_free(&one);
+    buf_free(&three);
+    compiled_close(&c);
+}
+
+/* Every parameter's step is the one that kernels have a loop for. */
+static void test_steps_are_known(void **state)
+{
+    (void)state;
+    Compiled c;
+    int64_t sizes[MAX_SYMBOLS];
+    unsigned n_steps = 0, n_params = 0;
+    compiled_open(&c, &gpt2, &four_texts);
+    Session *s = compiled_session(&c, 1u << PLAN_train, 1, NULL);
+    largest_sizes(&c.plan, PLAN_train, sizes);
+    bind(s, PLAN_train, sizes);
+    for (uint32_t k = 0; k < plan_program(&c.plan, PLAN_train)->n_instrs; k++) {
+        const Call *call = session_call(s, PLAN_train, k);
+        n_steps += call->kernel == KERNEL_row && row_adamw(call).found;
+    }
+    for (uint32_t i = 0; i < c.plan.n_storages; i++)
+        n_params += c.plan.storages[i].class == PLAN_PARAM;
+    assert_true(n_params > 10);
+    assert_int_equal(n_steps, n_params);
+    session_close(s);
+    compiled_close(&c);
+}
+
 static Graph *lowered(const ModelCase *c, Program p, Arena *arena, Arena *scratch)
 {
     DiagSink diags;
@@ -110,6 +173,8 @@ int main(void)
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_switched_off),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_steps_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
