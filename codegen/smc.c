@@ -212,10 +212,8 @@ static const char *command_line(Arena *arena, const char *path, const CompileArg
         buf_printf(&out, " --precision %s", a->precision);
     if (a->level[0] == '0')
         buf_puts(&out, " -O 0");
-    if (a->fusion) {
-        buf_puts(&out, " --fusion");
-        add_word(&out, a->fusion);
-    }
+    if (a->fusion)                      /* in one word: its value may begin with a dash */
+        add_word(&out, arena_printf(arena, "--fusion=%s", a->fusion));
     const char *command = arena_strdup(arena, out.failed ? "" : out.data);
     buf_free(&out);
     return command;
@@ -524,7 +522,7 @@ static int command_passes(Compilation *c, int argc, char **argv)
         printf("%-11s -O%d  %s\n", pass_table[i].name, pass_table[i].level, pass_table[i].what);
     printf("\nfusions, which --fusion=-name,+name switches\n");
     for (Fusion f = 0; f < N_FUSIONS; f++)
-        printf("%-14s %-4s %s\n", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
+        printf("%-18s %-4s %s\n", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
                fusion_table[f].what);
     return EXIT_DONE;
 }
