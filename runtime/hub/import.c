@@ -184,10 +184,11 @@ static bool write_texts(const Import *m, Error *err)
 
 /* ---- all of it -------------------------------------------------------------------------------- */
 
-/* What a plan stores a matrix as: bf16 as it is, all else as f32. */
+/* What a plan stores a matrix as: bf16 and blocks as they are, all else as f32. */
 static DType stored_type(const HubTensor *t)
 {
-    return t->rank >= 2 && t->type == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+    const bool kept = t->type == DTYPE_bf16 || (t->type != N_DTYPES && dtype_block(t->type) > 1);
+    return t->rank >= 2 && kept ? t->type : DTYPE_f32;
 }
 
 /* The type that most bytes of matrices are of. */
