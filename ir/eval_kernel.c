@@ -136,6 +136,21 @@ void eval_product(EvalNode *n)
     }
 }
 
+/* ---- masked_matmul ---------------------------------------------------------------------------- */
+
+void eval_masked_matmul(EvalNode *n)
+{
+    const Tensor *x = n->in[0], *w = n->in[1], *gate = n->in[2];
+    const int64_t depth = w->dim[1], columns = w->dim[0];
+    for (int64_t i = 0; i < n->out[0].count; i++) {
+        const int64_t row = i / columns, column = i % columns;
+        double sum = 0;
+        for (int64_t k = 0; k < depth && fabs(gate->data[row]) > 0; k++)
+            sum += x->data[row * depth + k] * w->data[column * depth + k];
+        n->out[0].data[i] = sum;
+    }
+}
+
 /* ---- rope ------------------------------------------------------------------------------------- */
 
 /* Pair j of D: angle = position * base^(-2j / D) / factors[j]; halves pair j with j + D/2,

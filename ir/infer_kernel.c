@@ -139,6 +139,24 @@ bool infer_assign_product(Infer *in)
     return true;
 }
 
+/* ---- masked_matmul ---------------------------------------------------------------------------- */
+
+bool infer_masked_matmul(Infer *in)
+{
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 1, MAX_RANK) ||
+        !need_dtype(in, 1, DTYPE_f32) || !need_rank(in, 1, 2, 2) || !need_dtype(in, 2, DTYPE_f32))
+        return false;
+    Shape r = *input_shape(in, 0);
+    const int last = r.rank - 1;
+    if (!need_equal(in, 0, last, 1, 1) || !need_rank(in, 2, r.rank, r.rank))
+        return false;
+    r.dim[last] = dim_const(1);
+    if (!need_type(in, 2, (Type){ .dtype = DTYPE_f32, .shape = r }))
+        return false;
+    r.dim[last] = input_dim(in, 1, 0);
+    return set_out(in, DTYPE_f32, &r);
+}
+
 /* ---- embedding, rope ------------------------------------------------------------------------- */
 
 bool infer_embedding(Infer *in)

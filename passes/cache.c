@@ -200,6 +200,19 @@ static bool prove_matmul(Proof *p, const Node *n)
     return true;
 }
 
+/* x and gate go row by row with the result; the weights are fixed. */
+static bool prove_masked(Proof *p, const Node *n)
+{
+    const ValueId x = node_input(p->old, n, 0), gate = node_input(p->old, n, 2);
+    const int axis = p->rows[x].has ? rows_axis(p, shape_of(p, x), p->rows[x].inner) : -1;
+    if (p->rows[node_input(p->old, n, 1)].has || !p->rows[gate].has || axis < 0
+        || axis == shape_of(p, x)->rank - 1
+        || rows_axis(p, shape_of(p, gate), p->rows[gate].inner) != axis)
+        return refuse(p, n, "needs x and gate by rows of the sequence, and weights without it");
+    p->rows[n->first_output] = rows_at(p, n->first_output, axis, inner_part(p, x, axis));
+    return true;
+}
+
 static bool prove_embedding(Proof *p, const Node *n)
 {
     const ValueId table = node_input(p->old, n, 0), ids = node_input(p->old, n, 1);
@@ -321,7 +334,7 @@ static ProveFn *const rules[N_OPS] = {
     [OP_reshape] = prove_reshape,     [OP_transpose] = prove_transpose,
     [OP_broadcast] = prove_broadcast, [OP_matmul] = prove_matmul,
     [OP_embedding] = prove_embedding, [OP_attention] = prove_attention,
-    [OP_positions] = prove_source,
+    [OP_positions] = prove_source,    [OP_masked_matmul] = prove_masked,
 };
 
 /* Element-wise ops keep rows that line up; of others only what their rule says, and without one, only

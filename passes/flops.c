@@ -63,6 +63,9 @@ static double kernel_flops(const Graph *g, const Node *n, const int64_t sizes[MA
         const double width = size_of(g, node_input(g, n, 0), 1, sizes);
         return grad ? (6 * width + 6) * logits : (2 * width + 3) * logits;
     }
+    if (n->op == OP_masked_matmul)
+        return 2 * elements(g, n->first_output, sizes)
+            * size_of(g, node_input(g, n, 1), 1, sizes);
     if (n->op == OP_rope)
         return 3 * elements(g, n->first_output, sizes);
     return elements(g, node_input(g, n, n->n_inputs - 1u), sizes);

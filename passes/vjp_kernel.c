@@ -49,6 +49,17 @@ void vjp_matmul(Vjp *v)
 
 /* ---- kernels --------------------------------------------------------------------------------- */
 
+/* Rows that are not asked for take no part, neither in x's gradient nor in that of the weights. */
+void vjp_masked_matmul(Vjp *v)
+{
+    const Shape left = shape_of(v, v->in[0]), out = shape_of(v, v->g);
+    const ValueId on = op2(v, OP_ne, v->in[2], number(v, 0));
+    const ValueId g = keep(v, build_broadcast(&v->b, on, &out), v->g);
+    GRAD(0, build_matmul(&v->b, g, v->in[1], false, false, 1));
+    const ValueId x = keep(v, build_broadcast(&v->b, on, &left), v->in[0]);
+    GRAD(1, build_matmul(&v->b, fold(v, g), fold(v, x), true, false, 1));
+}
+
 /* A rotation is undone by the opposite one. */
 void vjp_rope(Vjp *v)
 {

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const model_names[N_FAMILY_MODELS] = { "gpt2", "llama", "gemma", "phi3" };
+static const char *const model_names[N_FAMILY_MODELS] = { "gpt2", "llama", "gemma", "phi3",
+                                                          "moe" };
 
 static const Family families[] = {
 #define FAMILY(architecture, gguf, model) { #architecture, #gguf, FAMILY_##model },
@@ -45,8 +46,9 @@ static bool unknown(const char *name, bool is_gguf, Error *err)
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         const char *one = is_gguf ? families[i].gguf : families[i].architecture;
         nearest_try(&best, one);
-        if (i == 0 || strcmp(one, is_gguf ? families[i - 1].gguf
-                                          : families[i - 1].architecture) != 0)
+        if (strcmp(one, "none") != 0
+            && (i == 0 || strcmp(one, is_gguf ? families[i - 1].gguf
+                                          : families[i - 1].architecture) != 0))
             buf_printf(&known, "%s%s", i ? ", " : "", one);
     }
     error_set(err, "no model of models/ is of the kind %.64s; those known are %s", name,
@@ -57,7 +59,8 @@ static bool unknown(const char *name, bool is_gguf, Error *err)
 
 const Family *family_find(const char *architecture, bool is_gguf, Error *err)
 {
-    for (size_t i = 0; i < COUNT_OF(families); i++)
+    const bool none = is_gguf && strcmp(architecture, "none") == 0;
+    for (size_t i = 0; i < COUNT_OF(families) && !none; i++)
         if (strcmp(is_gguf ? families[i].gguf : families[i].architecture, architecture) == 0)
             return &families[i];
     unknown(architecture, is_gguf, err);

@@ -24,6 +24,7 @@ Layout layout_of(const Recipe *r, const char *param, uint32_t rank)
     case FAMILY_gemma:
         return rank == 1 && ends_with(param, "norm.weight") ? LAYOUT_SHIFTED : LAYOUT_SAME;
     case FAMILY_phi3:
+    case FAMILY_moe:
     case N_FAMILY_MODELS: break;
     }
     return LAYOUT_SAME;

@@ -287,6 +287,8 @@ static void recipe_llama(RecipeDraft *d, int64_t context)
         { "mlp_bias", "model.layers.0.mlp.gate_proj.bias" },
         { "qk_norm",  "model.layers.0.self_attn.q_norm.weight" },
     };
+    if (settings_has(d->s, SETTING("", "expert_count")))
+        settings_refuse(d->s, "mixtures of experts are read from folders, not from GGUF files");
     take_context(d, "max_position_embeddings", context);
     take_vocabulary(d, "model.embed_tokens.weight");
     take_heads(d);
@@ -372,6 +374,28 @@ static void recipe_phi3(RecipeDraft *d, int64_t context)
     recipe_rope(d, rotary);
 }
 
+static void recipe_moe(RecipeDraft *d, int64_t context)
+{
+    const bool qwen = strcmp(d->architecture, "Qwen3MoeForCausalLM") == 0;
+    take_context(d, "max_position_embeddings", context);
+    take_vocabulary(d, "model.embed_tokens.weight");
+    take_heads(d);
+    take_tied(d);
+    recipe_define(d, "qk_norm=%s", qwen ? "true" : "false");
+    recipe_define(d, "window=%" PRId64, qwen ? 0 : window_of(d));
+    recipe_define(d, "moe=%s", qwen ? "mlp" : "block_sparse_moe");
+    recipe_define(d, "gate_name=%s", qwen ? "gate_proj" : "w1");
+    recipe_define(d, "up_name=%s", qwen ? "up_proj" : "w3");
+    recipe_define(d, "down_name=%s", qwen ? "down_proj" : "w2");
+    recipe_define(d, "normed=%s", settings_bool(d->s, SETTING("norm_topk_prob", ""), !qwen)
+                  ? "true" : "false");
+    if (settings_int(d->s, SETTING("decoder_sparse_step", ""), 1, 1000, 1) != 1
+        || json_array_size(settings_list(d->s, SETTING("mlp_only_layers", ""))) != 0
+        || settings_bool(d->s, SETTING("use_sliding_window", ""), false))
+        settings_refuse(d->s, "models/moe.smg has a mixture and all positions in every layer");
+    recipe_rope(d, d->head);
+}
+
 bool recipe_open(Recipe *out, Source *source, int64_t context, Error *err)
 {
     *out = (Recipe){ 0 };
@@ -389,6 +413,7 @@ bool recipe_open(Recipe *out, Source *source, int64_t context, Error *err)
     case FAMILY_llama: recipe_llama(&d, context); break;
     case FAMILY_gemma: recipe_gemma(&d, context); break;
     case FAMILY_phi3:  recipe_phi3(&d, context); break;
+    case FAMILY_moe:   recipe_moe(&d, context); break;
     case N_FAMILY_MODELS: break;
     }
     return !s->failed || error_set(err, "%s", s->err.text);

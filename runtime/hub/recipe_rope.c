@@ -149,7 +149,7 @@ void recipe_rope(RecipeDraft *d, int64_t size)
         rope_llama3(d);
     } else if (strcmp(kind, "yarn") == 0 && llama) {
         rope_yarn(d);
-    } else if (strcmp(kind, "longrope") == 0 && !gemma) {
+    } else if (strcmp(kind, "longrope") == 0 && (llama || d->r->model == FAMILY_phi3)) {
         rope_long(d, size);
     } else {
         settings_refuse(d->s, "rotary positions are stretched by \"%.64s\", which models/%s.smg does "

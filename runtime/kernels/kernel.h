@@ -58,6 +58,8 @@
  *                      f16 or blocks, as f32
  *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
  *                      ids outside the table are skipped                 none
+ *  masked_matmul       out[.., N] rows, x[.., K] rows, w[N, K] rows,    none
+ *                      gate[.., 1] any; out = x w' where gate is not 0, else zeros
  *  rope                out[B, H, T, D] rows, x the same shape,           i0 = style (0 half, 1
  *                      positions i32[T], [factors f32[D/2]]; out may     interleaved), i1 = inverse;
  *                      be x; angle of pair j = position *                f0 = base

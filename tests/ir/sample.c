@@ -359,6 +359,12 @@ static void sample_embedding_grad(Sample *s, OpId op)
            f32_in(s, DIMS(s->B, s->T, C(8))));
 }
 
+static void sample_masked_matmul(Sample *s, OpId op)
+{
+    build3(&s->b, op, f32_in(s, DIMS(s->B, s->T, C(8))), f32_in(s, DIMS(C(6), C(8))),
+           f32_in(s, DIMS(s->B, s->T, C(1))));
+}
+
 static void sample_rope(Sample *s, OpId op)
 {
     ValueId in[] = {

@@ -321,6 +321,15 @@ static ValueId case_rope(Lab *l) { return rope(l, STYLE_half, false); }
 static ValueId case_rope_interleaved(Lab *l) { return rope(l, STYLE_interleaved, false); }
 static ValueId case_rope_inverse(Lab *l) { return rope(l, STYLE_half, true); }
 
+static ValueId case_masked_matmul(Lab *l)
+{
+    const ValueId x = param(l, "x", -2, 2, SHAPE(B, T, N(4)));
+    const ValueId w = param(l, "w", -2, 2, SHAPE(N(5), N(4)));
+    const ValueId which = ids(l, "which", 2, SHAPE(B, T, N(1)));
+    NodeSpec spec = node_spec(OP_cast, &which, 1, (Span){ 0 }, "");
+    return build3(&l->b, OP_masked_matmul, x, w, add_spec(l, &spec));
+}
+
 static ValueId case_rope_factors(Lab *l)
 {
     ValueId in[3] = { param(l, "x", -2, 2, SHAPE(B, N(2), T, N(6))) };
@@ -430,6 +439,7 @@ const OpCase op_cases[] = {
     ALONE(matmul), CASE(matmul, ta), CASE(matmul, tb), CASE(matmul, tab), CASE(matmul, rows),
     CASE(matmul, rows_tb), CASE(matmul, rows_tab), CASE(matmul, batched),
     CASE(matmul, shared_left), CASE(matmul, stretched), CASE(matmul, itself),
+    ALONE(masked_matmul),
     ALONE(rope), CASE(rope, interleaved), CASE(rope, inverse), CASE(rope, factors),
     ALONE(attention), CASE(attention, window), CASE(attention, all), CASE(attention, drop),
     ALONE(cross_entropy), ALONE(linear_cross_entropy), CASE(linear_cross_entropy, tb),

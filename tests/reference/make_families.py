@@ -62,6 +62,11 @@ FAMILIES = {
                                                partial_rotary_factor=0.75, long_factor=LONG,
                                                short_factor=SHORT,
                                                original_max_position_embeddings=64)),
+    "mixtral": hf.MixtralConfig(**BASE | dict(num_hidden_layers=2), num_local_experts=4,
+                                num_experts_per_tok=2, sliding_window=None),
+    "qwen3moe": hf.Qwen3MoeConfig(**BASE | dict(num_hidden_layers=2), head_dim=16, num_experts=6,
+                                  num_experts_per_tok=3, moe_intermediate_size=24,
+                                  norm_topk_prob=True),
 }
 
 
@@ -102,16 +107,31 @@ def fill(name, shape, seed, centre):
     return torch.tensor(x.reshape(shape), dtype=torch.float32)
 
 
+def parts(model):
+    """Names and values as save_pretrained writes them: each parameter once, each expert by itself."""
+    mixtral = model.config.model_type == "mixtral"
+    names = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+    for name, p in model.named_parameters():
+        hub = name.replace(".mlp.", ".block_sparse_moe.") if mixtral else name
+        if name.endswith("experts.gate_up_proj"):
+            for e in range(p.shape[0]):
+                for k, half in enumerate(p[e].chunk(2)):
+                    yield hub.replace("gate_up_proj", f"{e}.{names[k]}.weight"), half
+        elif name.endswith("experts.down_proj"):
+            for e in range(p.shape[0]):
+                yield hub.replace("down_proj", f"{e}.{names[2]}.weight"), p[e]
+        else:
+            yield hub, p
+
+
 def tensors(model):
-    """What save_pretrained would write: each parameter once."""
-    return [(n, list(p.shape)) for n, p in model.named_parameters()]
+    return [(n, list(p.shape)) for n, p in parts(model)]
 
 
 def draw(model, seed, centre):
-    state = dict(model.named_parameters())
     with torch.no_grad():
-        for name, shape in tensors(model):
-            state[name].copy_(fill(name, shape, seed, centre))
+        for name, p in parts(model):
+            p.copy_(fill(name, list(p.shape), seed, centre))
 
 
 def greedy(model, prompt):
