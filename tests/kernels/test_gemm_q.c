@@ -36,7 +36,7 @@ static void fill_blocks(DType t, uint8_t *p, size_t n_blocks, bool hostile)
 static void add_blocks(Case *c, DType t, int64_t n, int64_t k, bool hostile, uint8_t *rows)
 {
     static uint8_t temp[MOST];
-    int64_t bytes, row;
+    int64_t bytes = 0, row = 0;
     assert_true(panel_bytes(t, n, k, &bytes) && dtype_bytes(t, 1, k, &row));
     assert_in_range(bytes, 0, MOST);
     const int i = c->call.n_operands++;
@@ -196,7 +196,7 @@ static void test_panels(void **state)
     for (size_t t = 0; t < COUNT_OF(types); t++)
         for (int64_t n = 1; n < 40; n += 13) {
             const int64_t k = 2 * dtype_block(types[t]);
-            int64_t bytes, row;
+            int64_t bytes = 0, row = 0;
             assert_true(panel_bytes(types[t], n, k, &bytes) && dtype_bytes(types[t], 1, k, &row));
             fill_blocks(types[t], rows, (size_t)(2 * n), false);
             memset(data, 0, (size_t)bytes);
