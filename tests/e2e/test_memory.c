@@ -94,8 +94,20 @@ int munmap(void *p, size_t n)
     return (int)syscall(SYS_munmap, p, n);
 }
 
+static char *large_from, *large_to;     /* memory that large pages were asked for */
+
+int madvise(void *p, size_t n, int advice)
+{
+    if (watching && advice == MADV_HUGEPAGE) {
+        large_from = p;
+        large_to = large_from + n;
+    }
+    return (int)syscall(SYS_madvise, p, n, advice);
+}
+
 static void watch(size_t failing)
 {
+    large_from = large_to = NULL;
     n_taken = n_given = bytes_taken = 0;
     fail_at = failing;
     watching = true;
@@ -157,6 +169,36 @@ static void test_one_block(void **state)
         expect_one_block(&c, 1u << PLAN_score | 1u << PLAN_generate, n_threads);
     }
     compiled_close(&c);
+}
+
+/* All large pages that are wholly in the block are asked for, and none of a small block. */
+static void expect_large_pages(const char *vocab, size_t at_least)
+{
+    const CompileOptions co = { .level = 2, .batch = 1, .sequence = 8, .programs = 1u << PROGRAM_score };
+    const SessionOptions o = { .n_threads = 1, .programs = 1u << PLAN_score };
+    const size_t page = (size_t)2 << 20;
+    ModelSpec wide = model;
+    SessionSize size;
+    Compiled c;
+    Session *s;
+    Error err;
+    wide.defines[0] = vocab;
+    compiled_open(&c, &wide, &co);
+    watch(0);
+    assert_true(session_size(&c.plan, &o, &size, &err) && session_open(&c.plan, &o, &s, &err));
+    rest();
+    assert_int_equal((uintptr_t)large_from % page, 0);
+    assert_in_range(large_to - large_from, at_least * page, size.total);
+    assert_true(at_least == 0 || (size_t)(large_to - large_from) + 2 * page > size.total);
+    session_close(s);
+    compiled_close(&c);
+}
+
+static void test_large_pages(void **state)
+{
+    (void)state;
+    expect_large_pages("vocab=67", 0);
+    expect_large_pages("vocab=64000", 3);
 }
 
 /* ---- a session at work ------------------------------------------------------------------------- */
@@ -249,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_block),
+        cmocka_unit_test(test_large_pages),
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_no_memory),
     };
