@@ -124,11 +124,24 @@ static bool is_exact(const Node *n)
         || n->op == OP_where || n->op == OP_relu || n->op == OP_causal_mask;
 }
 
+/* What was written to a cache of bf16 may have gone to the other of two neighbours, in float. */
+static void flip_cache(Eval *e, const Node *n, const Noise *noise)
+{
+    const ValueId v = n->first_output, from = node_input(e->g, n, 0);
+    Tensor *t = &e->values[v];
+    if (value_def(e->g, from)->op != OP_cache_write || noise->unit < UNIT_FLOAT)
+        return;
+    for (int64_t i = 0; i < t->count; i++)
+        t->data[i] += jitter(noise, v, i) * 0x1p-8 * fabs(t->data[i]);
+}
+
 /* Writes went to their storage already; what is read from it later must be what was perturbed. */
 void noise_after(Eval *e, NodeId id, void *arg)
 {
     const Noise *noise = arg;
     const Node *n = &e->g->nodes[id];
+    if (n->op == OP_decode)
+        flip_cache(e, n, noise);
     if (is_exact(n))
         return;
     const bool sum = is_sum(n->op);

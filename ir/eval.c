@@ -2,6 +2,7 @@
 #include "ir/eval.h"
 
 #include "base/check.h"
+#include "base/half.h"
 #include "ir/eval_rule.h"
 
 #include <string.h>
@@ -128,17 +129,28 @@ void eval_assign(EvalNode *n)
     eval_write_storage(n);
 }
 
+/* A row as a cache of bf16 keeps it. */
+static void round_row(double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = f32_of_bf16(bf16_of_f32((float)x[i]));
+}
+
 /* cache[b, g, past + t, :] = new[b, g, t, :]; positions past the end are dropped. */
 void eval_cache_write(EvalNode *n)
 {
+    const bool bf16 = value_type(n->g, node_input(n->g, n->node, 0))->dtype == DTYPE_bf16;
     const Tensor *from = n->in[1];
     Tensor *cache = &n->out[0];
     const int64_t past = (int64_t)n->in[2]->data[0], room = cache->dim[2], row = cache->dim[3];
     eval_copy(n->in[0], cache);
     for (int64_t bg = 0; bg < from->dim[0] * from->dim[1]; bg++)
         for (int64_t t = 0; t < from->dim[2]; t++)
-            if (past + t >= 0 && past + t < room)
-                memcpy(cache->data + (bg * room + past + t) * row,
-                       from->data + (bg * from->dim[2] + t) * row, (size_t)row * sizeof(double));
+            if (past + t >= 0 && past + t < room) {
+                double *to = cache->data + (bg * room + past + t) * row;
+                memcpy(to, from->data + (bg * from->dim[2] + t) * row, (size_t)row * sizeof *to);
+                if (bf16)
+                    round_row(to, row);
+            }
     eval_write_storage(n);
 }

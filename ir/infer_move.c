@@ -175,9 +175,10 @@ bool infer_after(Infer *in)
 
 bool infer_cache_write(Infer *in)
 {
-    for (unsigned i = 0; i < 2; i++)
-        if (!need_dtype(in, i, DTYPE_f32) || !need_rank(in, i, 4, 4))
-            return false;
+    const bool bf16 = input_type(in, 0)->dtype == DTYPE_bf16;
+    if ((!bf16 && !need_dtype(in, 0, DTYPE_f32)) || !need_dtype(in, 1, DTYPE_f32) ||
+        !need_rank(in, 0, 4, 4) || !need_rank(in, 1, 4, 4))
+        return false;
     in->out[0] = *input_type(in, 0);
     return need_equal(in, 0, 0, 1, 0) && need_equal(in, 0, 1, 1, 1) &&
            need_equal(in, 0, 3, 1, 3) && need_type(in, 2, type_scalar(DTYPE_i32));

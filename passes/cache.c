@@ -32,6 +32,7 @@ typedef struct Proof {
     Arena *scratch;
     ValueId past;                       /* in the new graph */
     uint32_t n_caches;
+    DType stored;                       /* what caches are stored in; see pass `store` */
 } Proof;
 
 /* ---- rows and axes ---------------------------------------------------------------------------- */
@@ -356,7 +357,7 @@ static ValueId cache_of(Proof *p, Builder *b, const char *what, ValueId v)
     Type t = *value_type(p->old, v);
     t.shape.dim[2] = dim_const(p->old->context);
     Storage s = { .name = arena_printf(g->arena, "cache.%s.%u", what, p->n_caches),
-                  .class = STORAGE_STATE, .type = t, .span = b->span };
+                  .class = STORAGE_STATE, .type = t, .stored = p->stored, .span = b->span };
     const ValueId cache = build_storage(b, graph_storage(g, s));
     return build3(b, OP_cache_write, cache, rewrite_of(&p->rw, v), p->past);
 }
@@ -395,7 +396,7 @@ static ValueId past_input(Graph *g)
 
 bool pass_cache(Graph *g, PassContext *cx)
 {
-    Proof p = { .sequence = graph_sequence(g), .diags = cx->diags, .scratch = cx->scratch,
+    Proof p = { .sequence = graph_sequence(g), .stored = cx->options->cache, .diags = cx->diags, .scratch = cx->scratch,
                 .rows = arena_array(cx->scratch, g->n_values, sizeof *p.rows) };
     CHECK(p.sequence >= 0, "a model without a sequence has no program generate");
     p.old = g;

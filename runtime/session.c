@@ -95,15 +95,20 @@ static void layout_programs(Layout *l, const Plan *p, uint32_t programs, Session
 }
 
 /* Storages of one class; their bytes. */
-static size_t layout_storages(Layout *l, const Plan *p, uint32_t programs, PlanStorageClass class,
-                              Session *s)
+static size_t layout_storages(Layout *l, const Plan *p, const SessionOptions *o,
+                              PlanStorageClass class, Session *s)
 {
     size_t before = l->used, bytes;
     for (uint32_t i = 0; i < p->n_storages; i++) {
         const PlanStorage *st = &p->storages[i];
-        if (st->class != (uint32_t)class || !(st->programs & programs))
+        if (st->class != (uint32_t)class || !(st->programs & o->programs))
             continue;
-        if (!plan_storage_bytes(p, st, programs, &bytes)) {
+        if (o->given && o->given[i]) {
+            if (s)
+                s->storage[i] = o->given[i];
+            continue;
+        }
+        if (!plan_storage_bytes(p, st, o->programs, &bytes)) {
             l->overflow = true;
             continue;
         }
@@ -195,9 +200,9 @@ static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, si
     }
     layout_programs(l, p, o->programs, s);
     size->instrs = l->used;
-    size->params = layout_storages(l, p, o->programs, PLAN_PARAM, s);
-    size->state = layout_storages(l, p, o->programs, PLAN_STATE, s);
-    size->inputs = layout_storages(l, p, o->programs, PLAN_INPUT, s);
+    size->params = layout_storages(l, p, o, PLAN_PARAM, s);
+    size->state = layout_storages(l, p, o, PLAN_STATE, s);
+    size->inputs = layout_storages(l, p, o, PLAN_INPUT, s);
     size->pool = pool_bytes(p, o->programs);
     char *pool = layout_take(l, size->pool, 1);
     size_t before = l->used;

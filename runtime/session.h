@@ -18,6 +18,10 @@ typedef struct SessionOptions {
     const char *cpu;                    /* narrows the instruction set; NULL: the best there is */
     uint32_t programs;                  /* bit per PlanProgramKind; storages and pool of others are
                                            not taken */
+    void *const *given;                 /* per storage of the plan, NULL or where its content lies
+                                           already, such as in a copy-on-write map of a file: as a
+                                           session keeps it, aligned to its element, there as long
+                                           as the session.  NULL: nothing is given */
 } SessionOptions;
 
 /* Where the bytes of a session go; the sum of all is `total`. */
@@ -37,7 +41,8 @@ const Plan *session_plan(const Session *s);
 const KernelTable *session_kernels(const Session *s);
 int session_threads(const Session *s);
 
-/* Data of a storage, dense and row-major, aligned to 64; NULL when the session does not hold it. */
+/* Data of a storage, dense and row-major, aligned to 64 where it was not given; NULL when the session
+ * does not hold it. */
 void *session_storage(Session *s, int32_t storage);
 void *session_storage_named(Session *s, const char *name);
 /* To be called when a parameter of blocks has been written as files have it, row after row: brings it

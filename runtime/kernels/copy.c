@@ -72,8 +72,10 @@ const KernelFamily family_copy = { "copy", 2, 2, check, prepare, scratch, cost }
 
 static bool check_cache(const Call *call, Error *err)
 {
-    if (!operand_check_count(call, 3, err) ||
-        !operand_check_rows(call, 0, DTYPE_f32, 4, err) ||
+    if (!operand_check_count(call, 3, err))
+        return false;
+    const DType t = call->operand[0].dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+    if (!operand_check_rows(call, 0, t, 4, err) ||
         !operand_check_rows(call, 1, DTYPE_f32, 4, err) ||
         !operand_check(call, 2, DTYPE_i32, 0, err) ||
         !operand_check_leading(call, 0, 1, 2, err) || !operand_check_output(call, 0, err))

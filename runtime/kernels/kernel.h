@@ -75,7 +75,8 @@
  *                      [i n/P, (i+1) n/P) of the row-major order         i0 = square them first
  *  copy                out, in (same shape) any strides, 4-byte lanes    none
  *  cache_write         cache[B, G, S, D] rows, new[B, G, T, D] rows, past i32[]; positions
- *                      past..past+T-1 of the cache; those beyond S are dropped
+ *                      past..past+T-1 of the cache; those beyond S are dropped.  A cache may be
+ *                      bf16: rounded to nearest, ties to even
  *  positions           out i32[T], [past i32[]]; out[t] = past + t       none
  */
 #ifndef KERNELS_KERNEL_H

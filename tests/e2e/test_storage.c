@@ -38,6 +38,8 @@ static const StorageCase cases[] = {
     { LLAMA, { .level = 2, .weights = "q5_1" }, FOR_INFERENCE },
     { WIDE, { .level = 2, .weights = "q4_k", .n_threads = 2 }, FOR_INFERENCE },
     { WIDE, { .level = 2, .weights = "q6_k,q8_0" }, FOR_INFERENCE },
+    { GPT2, { .level = 2, .cache = DTYPE_bf16 }, FOR(generate) },
+    { LLAMA, { .level = 2, .cache = DTYPE_bf16, .weights = "bf16" }, FOR(generate) },
     { GPT2, { .level = 2, .precision = DTYPE_bf16 }, FOR_ALL },
     { LLAMA, { .level = 2, .precision = DTYPE_bf16 }, FOR_ALL },
     { LLAMA, { .level = 2, .precision = DTYPE_bf16, .weights = "bf16" }, FOR_INFERENCE },

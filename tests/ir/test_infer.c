@@ -168,6 +168,7 @@ static const Case right[] = {
     { "embedding", "f32[100, 8];i32[B, T]", NULL, NULL, X3, NULL },
     { "embedding", "q6_k[100, 256];i32[B]", NULL, NULL, "f32[B, 256]", NULL },
     { "matmul", X3 ";bf16[8, 4]", "precision=3", NULL, "f32[B, T, 4]", NULL },
+    { "cache_write", "bf16[B, 2, 9, 8];f32[B, 2, T, 8];i32[]", NULL, NULL, "bf16[B, 2, 9, 8]", NULL },
     { "decode", "bf16[4, 8]", NULL, NULL, "f32[4, 8]", NULL },
     { "decode", "q4_k[256]", NULL, NULL, "f32[256]", NULL },
     { "embedding", "f32[100, 8];i32[]", NULL, NULL, "f32[8]", NULL },
