@@ -280,7 +280,8 @@ static bool check_plan(const Plan *p, Error *err)
     if (plan_program(p, PLAN_train))
         return true;
     return error_set(err, "the plan of %s has no program train: its model needs a train block with a "
-                     "loss and an optimizer", model_name(p));
+                     "loss and an optimizer, and training keeps its weights in f32 (smc compile "
+                     "without --weights)", model_name(p));
 }
 
 static void describe(Trainer *t)
