@@ -83,8 +83,7 @@ bool command_parse(Args *a, int argc, char **argv, int *code)
     return false;
 }
 
-/* The folder of a model that was imported, or is now; "" where `name` is none. */
-static bool find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err)
+bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err)
 {
     char index[MAX_MODEL_FOLDER];
     Buf faults = { 0 };
@@ -104,19 +103,23 @@ static bool find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *
     return ok;
 }
 
+bool command_plan_of(const char *folder, const char *path, Plan *plan, Error *err)
+{
+    char inside[MAX_MODEL_FOLDER];
+    if (!*folder)
+        return plan_open(path, plan, err);
+    return path_join(inside, sizeof inside, folder, "model.smp", err) && plan_open(inside, plan, err);
+}
+
 bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER], int *code)
 {
     Error err;
-    char path[MAX_MODEL_FOLDER];
     if (a->n_positional != 1) {
         *code = command_usage(a, "which plan?");
         return false;
     }
-    bool ok = find_folder(a->positional[0], folder, &err);
-    if (ok && *folder)
-        ok = path_join(path, sizeof path, folder, "model.smp", &err) && plan_open(path, plan, &err);
-    else if (ok)
-        ok = plan_open(a->positional[0], plan, &err);
+    const bool ok = command_find_folder(a->positional[0], folder, &err)
+        && command_plan_of(folder, a->positional[0], plan, &err);
     if (!ok)
         *code = command_fault(&err);
     return ok;

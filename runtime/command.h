@@ -52,6 +52,10 @@ bool command_parse(Args *a, int argc, char **argv, int *code);
  * the imported model's folder, "" for a plan.  NULL: nobody asks. */
 enum { MAX_MODEL_FOLDER = 4096 };
 bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER], int *code);
+/* Its two halves: the folder of a model that was imported, or is now, "" where `name` is none; and the
+ * plan of that folder, or at `path` where the folder is "". */
+bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err);
+bool command_plan_of(const char *folder, const char *path, Plan *plan, Error *err);
 bool command_open_plan(const Args *a, Plan *plan, int *code);
 /* Both. */
 bool command_begin(Args *a, int argc, char **argv, Plan *plan, int *code);

@@ -1,0 +1,289 @@
+/* Windows of a text through one model, or through two side by side. */
+#include "runtime/perplexity.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "runtime/data.h"
+#include "runtime/text_model.h"
+#include "runtime/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A model at work. */
+typedef struct Reader {
+    const Plan *plan;
+    Session *session;
+    TextModel model;
+    const char *logits;
+    int64_t sizes[MAX_SYMBOLS], context;
+} Reader;
+
+/* What one position says. */
+typedef struct Position {
+    double nll, nll_against, kl;
+    bool same;
+} Position;
+
+typedef struct Perplexity {
+    const PerplexityOptions *options;
+    PerplexityResult *result;
+    Progress *progress;
+    Reader model, against;
+    TokenIds ids;
+    int32_t bos;                        /* -1: none */
+    Position *position;                 /* of a window */
+    double sum, sum_against, sum_kl;
+    int64_t n_same;
+} Perplexity;
+
+static bool open_reader(Reader *r, const ScoredModel *m, const PerplexityOptions *o, Error *err)
+{
+    const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu, .programs = 1u << PLAN_score };
+    char path[CHECKPOINT_PATH];
+    r->plan = m->plan;
+    if (!text_model_of(m->plan, &r->model, err)
+        || !(r->logits = text_model_logits(m->plan, &r->model, PLAN_score, err)))
+        return false;
+    plan_largest_sizes(m->plan, PLAN_score, r->sizes);
+    r->sizes[r->model.batch] = 1;
+    const int64_t longest = r->sizes[r->model.sequence], context = m->plan->header->context;
+    r->context = context > 0 && context < longest ? context : longest;
+    return session_open(m->plan, &so, &r->session, err) && weights_path(m->weights, path, err)
+        && weights_load(r->session, WEIGHTS_PARAMS, path, false, err);
+}
+
+/* The logits of a window, [1, n, vocab]. */
+static Operand read_window(Reader *r, int32_t bos, const int32_t *ids, int64_t n)
+{
+    Operand logits;
+    Error err;
+    const int64_t first = bos >= 0 ? 1 : 0;
+    r->sizes[r->model.sequence] = n;
+    bool ok = session_bind(r->session, PLAN_score, r->sizes, &err);
+    CHECK(ok, "%s", err.text);
+    int32_t *tokens = session_storage(r->session, r->model.tokens);
+    tokens[0] = bos;
+    memcpy(tokens + first, ids, (size_t)(n - first) * sizeof *ids);
+    session_run(r->session, PLAN_score);
+    ok = session_output(r->session, PLAN_score, r->logits, &logits);
+    CHECK(ok && logits.rank == 3, "output %s was found when the model was opened", r->logits);
+    return logits;
+}
+
+/* ---- one position ------------------------------------------------------------------------------ */
+
+typedef struct Row {                    /* of logits */
+    const float *x;
+    int64_t stride, n, likeliest;
+    double log_sum;                     /* ln of the sum of exp(x) */
+} Row;
+
+static double row_log(const Row *r, int64_t id)
+{
+    return (double)r->x[id * r->stride] - r->log_sum;
+}
+
+static Row row_of(const Operand *logits, int64_t t)
+{
+    Row r = { .x = (const float *)logits->data + t * logits->stride[1], .stride = logits->stride[2],
+              .n = logits->dim[2] };
+    double sum = 0;
+    for (int64_t v = 1; v < r.n; v++)
+        if (r.x[v * r.stride] > r.x[r.likeliest * r.stride])
+            r.likeliest = v;
+    const double largest = (double)r.x[r.likeliest * r.stride];
+    for (int64_t v = 0; v < r.n; v++)
+        sum += exp((double)r.x[v * r.stride] - largest);
+    r.log_sum = largest + log(sum);
+    return r;
+}
+
+/* An id that p never gives adds nothing, whatever q says of it. */
+static double divergence(const Row *p, const Row *q)
+{
+    double sum = 0;
+    for (int64_t v = 0; v < p->n; v++) {
+        const double log_p = row_log(p, v), share = exp(log_p);
+        if (share > 0)
+            sum += share * (log_p - row_log(q, v));
+    }
+    return sum;
+}
+
+static Position position_of(const Operand *logits, const Operand *against, int64_t t, int32_t id)
+{
+    const Row q = row_of(logits, t);
+    Position out = { .nll = -row_log(&q, id) };
+    if (against) {
+        const Row p = row_of(against, t);
+        out.nll_against = -row_log(&p, id);
+        out.kl = divergence(&p, &q);
+        out.same = p.likeliest == q.likeliest;
+    }
+    return out;
+}
+
+/* ---- windows ----------------------------------------------------------------------------------- */
+
+/* The ids of the text that a window holds. */
+static int64_t ids_of_window(const Perplexity *s)
+{
+    return s->result->window - (s->bos >= 0 ? 1 : 0);
+}
+
+static void show_progress(const Perplexity *s, int64_t done)
+{
+    char line[160];
+    const double seconds = clock_seconds() - s->progress->began;
+    if (!progress_due(s->progress, false) || seconds < 2)
+        return;
+    const int64_t n = s->result->n_scored;
+    snprintf(line, sizeof line, "%3.0f%%  %" PRId64 " of %zu ids, %.1f/s, perplexity %.4f so far",
+             100 * (double)done / (double)s->ids.n, done, s->ids.n, (double)done / seconds,
+             exp(s->sum / (double)(n ? n : 1)));
+    progress_show(s->progress, line);
+}
+
+/* Adds up what the ids [next, end) of the window that begins at `first` say. */
+static void add_positions(Perplexity *s, const Operand *logits, const Operand *against, int64_t first,
+                          int64_t next, int64_t end)
+{
+    const int64_t shift = first + (s->bos >= 0 ? 0 : 1);   /* of the id that position 0 predicts */
+    #pragma omp parallel for schedule(static) num_threads(s->options->n_threads)
+    for (int64_t i = next; i < end; i++)
+        s->position[i - next] = position_of(logits, against, i - shift, s->ids.id[i]);
+    for (int64_t i = 0; i < end - next; i++) {
+        s->sum += s->position[i].nll;
+        s->sum_against += s->position[i].nll_against;
+        s->sum_kl += s->position[i].kl;
+        s->n_same += s->position[i].same;
+    }
+    s->result->n_scored += end - next;
+}
+
+static void score_windows(Perplexity *s)
+{
+    PerplexityResult *r = s->result;
+    const int64_t n = (int64_t)s->ids.n, most = ids_of_window(s);
+    int64_t next = s->bos >= 0 ? 0 : 1;                     /* the first id not predicted yet */
+    for (int64_t first = 0; next < n; first += r->stride) {
+        const int64_t held = n - first < most ? n - first : most;
+        const int64_t positions = held + (s->bos >= 0 ? 1 : 0);
+        const int64_t end = first + held < n ? first + held + 1 : n;
+        const double began = clock_seconds();
+        const Operand logits = read_window(&s->model, s->bos, s->ids.id + first, positions);
+        r->seconds += clock_seconds() - began;
+        r->n_computed += positions;
+        Operand other;
+        if (r->compared)
+            other = read_window(&s->against, s->bos, s->ids.id + first, positions);
+        add_positions(s, &logits, r->compared ? &other : NULL, first, next, end);
+        r->n_windows++;
+        next = end;
+        show_progress(s, end);
+    }
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+/* The ids of the file, and the one that a text begins with. */
+static bool read_ids(Perplexity *s, const HfTokenizer *t, Error *err)
+{
+    Buf text = { 0 };
+    TokenIds begin = { 0 };
+    HfEncoder *e = hf_encoder_new(t, err);
+    const bool ok = e && data_read_text(&s->options->text, 1, hf_tokenizer_takes_bytes(t), &text, err)
+        && (hf_encode(e, text.data, text.len, HF_PLAIN, &s->ids, err)
+            || error_prefix(err, "%s", s->options->text))
+        && hf_encode(e, "", 0, HF_ADD_SPECIAL, &begin, err);
+    s->bos = ok && begin.n > 0 ? begin.id[0] : -1;
+    free(begin.id);
+    hf_encoder_free(e);
+    buf_free(&text);
+    return ok;
+}
+
+static bool open_ids(Perplexity *s, Error *err)
+{
+    const char *weights = s->options->model.weights;
+    char path[CHECKPOINT_PATH];
+    if (!weights_beside(weights, "tokenizer.json", path))
+        return error_set(err, "%s: there is no tokenizer.json beside the weights, so a text has no ids",
+                         weights);
+    HfTokenizer *t = hf_tokenizer_open(path, err);
+    const bool ok = t && text_model_fits(s->model.plan, path, &s->model.model, hf_tokenizer_size(t), false,
+                                         err)
+        && read_ids(s, t, err);
+    hf_tokenizer_free(t);
+    return ok;
+}
+
+static bool open_against(Perplexity *s, Error *err)
+{
+    if (!open_reader(&s->against, &s->options->against, s->options, err))
+        return error_prefix(err, "--against");
+    if (s->against.model.vocab == s->model.model.vocab)
+        return true;
+    return error_set(err, "--against: it predicts %" PRId64 " ids, the model %" PRId64 "; they must be of one "
+                     "vocabulary", s->against.model.vocab, s->model.model.vocab);
+}
+
+static bool choose_window(Perplexity *s, Error *err)
+{
+    const PerplexityOptions *o = s->options;
+    PerplexityResult *r = s->result;
+    int64_t context = s->model.context;
+    if (r->compared && s->against.context < context)
+        context = s->against.context;
+    if (o->window > context)
+        return error_set(err, "--window %" PRId64 ": the model computes at most %" PRId64 " positions",
+                         o->window, context);
+    r->window = o->window ? o->window : context;
+    const int64_t held = ids_of_window(s);
+    if (held < 1)
+        return error_set(err, "--window %" PRId64 ": the id that begins a text leaves no room for it",
+                         r->window);
+    if (o->stride > held)
+        return error_set(err, "--stride %" PRId64 ": ids would be left out; a window holds %" PRId64,
+                         o->stride, held);
+    r->stride = o->stride ? o->stride : held;
+    r->n_ids = (int64_t)s->ids.n;
+    if (r->n_ids < 1 || (r->n_ids < 2 && s->bos < 0))
+        return error_set(err, "%s: %zu ids are too few to predict any", o->text, s->ids.n);
+    s->position = calloc((size_t)r->window + 1, sizeof *s->position);
+    return s->position != NULL || error_set(err, "out of memory");
+}
+
+static bool finish(Perplexity *s, Error *err)
+{
+    PerplexityResult *r = s->result;
+    const double n = (double)r->n_scored;
+    r->nll = s->sum / n;
+    r->nll_against = s->sum_against / n;
+    r->kl = s->sum_kl / n;
+    r->agreement = (double)s->n_same / n;
+    if (isfinite(r->nll) && isfinite(r->nll_against))
+        return true;
+    return error_set(err, "%s: the logits are not numbers; the weights are damaged or training diverged",
+                     isfinite(r->nll) ? s->options->against.weights : s->options->model.weights);
+}
+
+bool perplexity(const PerplexityOptions *o, Progress *progress, PerplexityResult *out, Error *err)
+{
+    Perplexity s = { .options = o, .result = out, .progress = progress };
+    *out = (PerplexityResult){ .compared = o->against.plan != NULL };
+    bool ok = open_reader(&s.model, &o->model, o, err) && (!out->compared || open_against(&s, err))
+        && open_ids(&s, err) && choose_window(&s, err);
+    if (ok)
+        score_windows(&s);
+    progress_end(progress);
+    ok = ok && finish(&s, err);
+    session_close(s.model.session);
+    session_close(s.against.session);
+    free(s.ids.id);
+    free(s.position);
+    return ok;
+}

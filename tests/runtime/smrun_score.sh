@@ -1,0 +1,73 @@
+#!/bin/sh
+# Scoring a text: against itself, against other weights, and in fewer bits.  A model of one layer that
+# trained for seconds shows the mechanism; scripts/show-quantization shows it on a real one.
+#
+#     smrun_score.sh SMC SMRUN SOURCE-DIR
+set -eu
+smc=$1 smrun=$2 source=$3
+. "$source/tests/runtime/shell.sh"
+
+# compile TYPE: rows of 256, so that every type of blocks fits.
+compile() {
+    "$smc" compile "$source/models/chargpt.smg" -D context=32 -D width=256 -D depth=1 -D heads=4 \
+        --batch 8 --weights "$1" -o "$1.smp"
+}
+"$smc" compile "$source/models/chargpt.smg" -D context=32 -D width=256 -D depth=1 -D heads=4 --batch 8 \
+    -o f32.smp
+for steps in 1 60; do
+    "$smrun" train f32.smp --data "$source/corpus/stories.txt" --out run$steps --steps $steps \
+        --lr 3e-3 --warmup 5 --clip 1 --quiet >/dev/null
+done
+head -c 2000 "$source/corpus/stories.txt" >text.txt
+
+# score PLAN RUN OPTIONS: as JSON, into `json`.
+score() {
+    plan=$1 run=$2
+    shift 2
+    "$smrun" score "$plan" --weights "$run" --text text.txt --json "$@" >json
+}
+at_most() {
+    awk "BEGIN { exit !($(number "$1" <json) <= $2) }" || fail "$1 above $2: $(cat json)"
+}
+
+# Against itself: nothing differs at all.
+score f32.smp run60 --against run60
+expect "$(cat json)" '"kl_divergence": 0.0'
+expect "$(cat json)" '"perplexity_ratio": 1.0'
+expect "$(cat json)" '"top1_agreement": 1.0'
+expect "$(cat json)" '"scored": 1999'
+at_most perplexity 20
+
+# Against weights that learnt less: the ratio is that of the two perplexities.
+score f32.smp run60 --against run1
+at_most perplexity_ratio 0.6
+awk "BEGIN { r = $(number perplexity <json) / $(number perplexity_against <json) / $(number perplexity_ratio <json)
+             exit !(r > 0.999999 && r < 1.000001 && $(number kl_divergence <json) > 0.1) }" ||
+    fail "ratio or divergence: $(cat json)"
+
+# Fewer bits: what is promised of a trained model holds of this one.
+for row in bf16:1.001 q8_0:1.002 q4_k:1.03; do
+    type=${row%:*}
+    compile "$type"
+    score "$type.smp" run60 --against run60 --against-plan f32.smp
+    at_most perplexity_ratio "${row#*:}"
+    [ "$(number kl_divergence <json)" != 0.0 ] || fail "$type: nothing was rounded"
+done
+awk "BEGIN { exit !($(number top1_agreement <json) > 0.8) }" || fail "q4_k: $(cat json)"
+
+# Windows and strides, in words.
+"$smrun" score f32.smp --weights run60 --text text.txt --window 16 --stride 8 >words
+expect "$(cat words)" "over 1999 tokens in 249 windows of 16"
+refuses 1 "--window 33: the model computes at most 32" "$smrun" score f32.smp --weights run60 \
+    --text text.txt --window 33
+refuses 2 "one of them" "$smrun" score f32.smp --weights run60 --text text.txt --data text.txt
+refuses 2 "--against-plan is for the weights of --against" \
+    "$smrun" score f32.smp --weights run60 --text text.txt --against-plan f32.smp
+refuses 1 "--against: " "$smrun" score f32.smp --weights run60 --text text.txt --against nowhere
+"$smc" compile "$source/models/chargpt.smg" -D vocab=60 -D width=256 -D depth=1 --batch 8 -o other.smp
+printf 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567' >wide.txt
+"$smrun" train other.smp --data wide.txt wide.txt wide.txt wide.txt wide.txt wide.txt --out other \
+    --steps 1 --seq 8 --quiet >/dev/null
+refuses 1 "they must be of one vocabulary" "$smrun" score f32.smp --weights run60 --text text.txt \
+    --against other --against-plan other.smp
+echo ok
