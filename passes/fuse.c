@@ -99,7 +99,8 @@ static void merge_along_edges(Fuse *f)
 
 /* ---- the new order ---------------------------------------------------------------------------- */
 
-/* Kahn's algorithm over units; of those that are ready, the one whose last member stood first. */
+/* Kahn's algorithm over units; of those that are ready, the one whose last member stood first.  Sums
+ * of a gradient's squares come right behind what writes it, while it lies in the cache. */
 typedef struct Order {
     uint32_t *heap;                     /* units */
     uint32_t n;
@@ -108,10 +109,23 @@ typedef struct Order {
     uint32_t *n_succs;
 } Order;
 
-static NodeId rank_of(const Fuse *f, uint32_t unit)
+static NodeId last_of(const Fuse *f, uint32_t unit)
 {
     const Unit *u = &f->units[unit];
     return u->members[u->n - 1];
+}
+
+static NodeId rank_of(const Fuse *f, uint32_t unit)
+{
+    const Graph *g = f->g;
+    const NodeId last = last_of(f, unit);
+    if (g->nodes[last].op != OP_partial_sum || !fusion_on(f->fusions, FUSE_gradient_norm))
+        return last;
+    NodeId writer = g->values[node_input(g, &g->nodes[last], 0)].def;
+    while (op_info(g->nodes[writer].op)->class == CLASS_VIEW)
+        writer = g->values[node_input(g, &g->nodes[writer], 0)].def;
+    return op_info(g->nodes[writer].op)->class == CLASS_SOURCE ? last
+                                                               : last_of(f, f->unit_of[writer]);
 }
 
 static void heap_push(const Fuse *f, Order *o, uint32_t unit)
