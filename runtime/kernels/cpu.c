@@ -5,6 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -130,6 +134,10 @@ bool isa_supported(Isa isa)
     case ISA_avx512: return has_avx512();
     case ISA_avx512_vnni: return has_avx512_vnni();
     case ISA_amx: return has_amx();
+#endif
+#if defined(__aarch64__)
+    case ISA_neon: return true;
+    case ISA_neon_dot: return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 #endif
     case N_ISAS: break;
     }

@@ -1,0 +1,12 @@
+/* The kernels that gain from NEON's dot product of bytes; the others are those of NEON. */
+#include "runtime/kernels/select.h"
+#include "runtime/kernels/simd_neon.h"
+
+#define K(name) k_##name##_neon_dot
+static KernelFn K(gemm_q);
+#include "runtime/kernels/gemm_q.inc"
+
+const KernelTable kernels_own_neon_dot = {
+    .isa = ISA_neon_dot,
+    .run = { [KERNEL_gemm_q] = K(gemm_q) },
+};
