@@ -48,8 +48,8 @@ static void prepare(Call *call)
 
 static size_t scratch(const Call *call)
 {
-    int64_t blocks = ceil_div(call->operand[B].dim[1], 32);
-    return (size_t)blocks * gemm_q_block_bytes(GEMM_Q_TILE);
+    int64_t k = call->operand[B].dim[1];
+    return gemm_q_rounded_bytes(k) + (size_t)(k / 32) * GEMM_Q_OPENED_BYTES;
 }
 
 static KernelCost cost(const Call *call)

@@ -12,18 +12,28 @@
 #include "runtime/kernels/operand.h"
 #include "runtime/kernels/panel.h"
 
-enum { GEMM_Q_TILE = 48 };              /* rows of a tile: a multiple of every body's group */
+enum {
+    GEMM_Q_TILE = 48,                   /* rows of a tile: a multiple of every body's group */
+    GEMM_Q_OPENED_BYTES = 32 * PANEL_ROWS + 3 * 4 * PANEL_ROWS,
+};
 
 typedef struct GemmQ {
     DType type;
     int64_t m, n, k;
     int64_t panels;
     size_t panel_bytes;
+    void *opened;                       /* scratch for one panel, GEMM_Q_OPENED_BYTES for each block of 32 */
 } GemmQ;
 
 static inline size_t gemm_q_block_bytes(int64_t group)
 {
     return (size_t)group * (32 + sizeof(float) + 2 * sizeof(int32_t));
+}
+
+/* Of a tile of rows of k numbers, in whole lines. */
+static inline size_t gemm_q_rounded_bytes(int64_t k)
+{
+    return ((size_t)(k / 32) * gemm_q_block_bytes(GEMM_Q_TILE) + 63) / 64 * 64;
 }
 
 #endif

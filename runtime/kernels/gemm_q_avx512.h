@@ -4,7 +4,11 @@
 #define KERNELS_GEMM_Q_ISA_H
 
 /* 12 sums and 8 vectors of bytes, and room for two rows' whole numbers and what they meet. */
+#ifdef GEMM_Q_TILES
+#define GEMM_Q_GROUPS(X) X(1) X(4)
+#else
 #define GEMM_Q_GROUPS(X) X(1) X(4) X(12)
+#endif
 enum { Q_BIAS_8 = 128 };
 
 typedef __m512i qv;

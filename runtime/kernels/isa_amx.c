@@ -2,14 +2,19 @@
 #include "runtime/kernels/select.h"
 #include "runtime/kernels/simd_avx512.h"
 
+#include <string.h>
 
 #define K(name) k_##name##_amx
 #define GEMM16_TILES "runtime/kernels/gemm_amx.inc"
 #define GEMM_TABLE kernels_own_avx512
 #include "runtime/kernels/gemm_bf16.inc"
 
+static KernelFn K(gemm_q);
+#define GEMM_Q_TILES "runtime/kernels/gemm_q_amx.inc"
+#include "runtime/kernels/gemm_q.inc"
+
 const KernelTable kernels_own_amx = {
     .isa = ISA_amx,
     .probe = { .bf16 = K(probe_bf16), .bf16_ops = PROBE_BF16_OPS },
-    .run = { [KERNEL_gemm] = K(gemm) },
+    .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_q] = K(gemm_q) },
 };

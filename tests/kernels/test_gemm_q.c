@@ -158,6 +158,36 @@ static void test_hostile(void **state)
             check_case(types[t], (int64_t[]){ 1, 1 + draw(14), 1 + draw(40), 1 + draw(2) }, round % 2, true);
 }
 
+/* Whole numbers are exact and scales meet them in one order: groups of every size, tiles and vectors of
+ * every width leave the same bits. */
+static void test_bits(void **state)
+{
+    (void)state;
+    static uint8_t rows[MOST];
+    static float first[53 * 35];
+    for (size_t t = 0; t < COUNT_OF(types); t++) {
+        const int64_t k = 3 * dtype_block(types[t]);
+        Case c = case_new(KERNEL_gemm_q);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 53, 35 }, ROWS);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 53, k }, ROWS);
+        add_blocks(&c, types[t], 35, k, false, rows);
+        c.call.f[0] = 1;
+        int n_runs = 0;
+        CASE_EACH_ISA(&c, 1, table) {
+            for (int64_t i = 0; i < (int64_t)COUNT_OF(first); i++) {
+                float got = *element(&c, 0, i);
+                if (n_runs == 0)
+                    first[i] = got;
+                else if (memcmp(&got, &first[i], sizeof got) != 0)
+                    fail_msg("%s on %s: element %lld is %.9g, elsewhere %.9g", dtype_name(types[t]),
+                             isa_name(table->isa), (long long)i, (double)got, (double)first[i]);
+            }
+            n_runs++;
+        }
+        case_free(&c);
+    }
+}
+
 /* The largest and the smallest bytes on both sides: nothing saturates on its way. */
 static void test_extremes(void **state)
 {
@@ -245,7 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products), cmocka_unit_test(test_hostile), cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_panels), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_bits), cmocka_unit_test(test_panels), cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
