@@ -1,6 +1,7 @@
 /* smrun bench: how fast a plan runs here. */
 #include "base/check.h"
 #include "runtime/bench.h"
+#include "runtime/bench_asked.h"
 #include "runtime/command.h"
 #include "runtime/limits.h"
 #include "runtime/progress.h"
@@ -85,10 +86,32 @@ static int bench_limits(const Common *c)
     return code;
 }
 
+/* A line of standard input asks for a round, a line of standard output answers it. */
+static int bench_asked(const Plan *p, const BenchOptions *o)
+{
+    enum { LINE = 128 };
+    char line[LINE];
+    double seconds;
+    Error err;
+    BenchAsked a;
+    int code = EXIT_DONE;
+    bench_asked_begin(&a, p, o->n_threads, o->cpu);
+    while (code == EXIT_DONE && !command_stop && fgets(line, sizeof line, stdin)) {
+        if (!bench_asked_round(&a, line, &seconds, &err)) {
+            code = command_fault(&err);
+        } else {
+            printf("{\"seconds\": %.9f}\n", seconds);
+            code = command_flushed();
+        }
+    }
+    bench_asked_end(&a);
+    return code;
+}
+
 int smrun_bench(int argc, char **argv)
 {
     Common c = { 0 };
-    bool limits = false;
+    bool limits = false, asked = false;
     BenchResult r;
     BenchOptions o = { .seconds = 2 };
     Progress progress;
@@ -97,10 +120,12 @@ int smrun_bench(int argc, char **argv)
           NULL },
         { "--limits", NULL, ARG_FLAG, &limits, "what this machine can do at most; takes no plan", 0, 0,
           NULL },
+        { "--asked", NULL, ARG_FLAG, &asked, "a round for each line of standard input: decode N, prefill "
+          "N, train N", 0, 0, NULL },
         { "--json", NULL, ARG_FLAG, &c.json, "for machines", 0, 0, NULL },
         THREADS_OPTION(c),
     };
-    Args a = { .usage = "smrun bench PLAN.smp | --limits [--threads N] [--seconds X] [--json]",
+    Args a = { .usage = "smrun bench PLAN.smp [--asked] | --limits [--threads N] [--seconds X] [--json]",
                .about = "Measures what the plan can do, with random weights: tokens/s of generation at\n"
                         "positions 32 to 81, recomputing and with the cache, and time of a training step.\n"
                         "Figures are medians.\n\n"
@@ -118,7 +143,9 @@ int smrun_bench(int argc, char **argv)
     o.cpu = command_cpu();
     progress_begin(&progress, stderr);
     o.progress = &progress;
-    if (!bench(&plan, &o, &r, &c.err))
+    if (asked)
+        code = bench_asked(&plan, &o);
+    else if (!bench(&plan, &o, &r, &c.err))
         code = command_fault(&c.err);
     else if (c.json)
         code = command_deliver_json(bench_json(&r, o.n_threads));

@@ -77,28 +77,38 @@ static void fill_floats(const Fill *f, int64_t first, int64_t n, float *x)
 
 enum { FILL_CHUNK = 4096 };             /* whole blocks of every type */
 
-/* A chunk at a time: floats where they stay, or what is stored for them; zeros for what the type
- * cannot hold. */
-static void fill_parameter(const Fill *f, DType type, int64_t n, void *to)
+/* n elements, which begin a chunk, where they belong; zeros for what the type cannot hold. */
+static void fill_chunk(const Fill *f, DType type, int64_t first, int64_t n, void *to)
 {
-#pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < n; first += FILL_CHUNK) {
-        const int64_t count = n - first < FILL_CHUNK ? n - first : FILL_CHUNK;
-        float chunk[FILL_CHUNK];
-        int64_t at, bytes;
-        if (type == DTYPE_f32) {
-            fill_floats(f, first, count, (float *)to + first);
-            continue;
-        }
-        bool whole = dtype_offset(type, first, &at) && dtype_offset(type, count, &bytes);
-        CHECK(whole, "checked when the plan was opened");
-        fill_floats(f, first, count, chunk);
-        if (!blocks_encode(type, (size_t)count, chunk, (char *)to + at, NULL))
-            memset((char *)to + at, 0, (size_t)bytes);
+    float chunk[FILL_CHUNK];
+    int64_t at, bytes;
+    if (type == DTYPE_f32) {
+        fill_floats(f, first, n, (float *)to + first);
+        return;
     }
+    bool whole = dtype_offset(type, first, &at) && dtype_offset(type, n, &bytes);
+    CHECK(whole, "checked when the plan was opened");
+    fill_floats(f, first, n, chunk);
+    if (!blocks_encode(type, (size_t)n, chunk, (char *)to + at, NULL))
+        memset((char *)to + at, 0, (size_t)bytes);
 }
 
-static void init_parameter(const PlanStorage *st, const char *path, void *x, uint64_t seed)
+/* With `repeat`, all chunks are as the first one. */
+static void fill_parameter(const Fill *f, DType type, int64_t n, bool repeat, void *to)
+{
+    const int64_t period = repeat && n > FILL_CHUNK ? FILL_CHUNK : n;
+    int64_t all, part;
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < period; first += FILL_CHUNK)
+        fill_chunk(f, type, first, n - first < FILL_CHUNK ? n - first : FILL_CHUNK, to);
+    bool whole = dtype_offset(type, period, &part) && dtype_offset(type, n, &all);
+    CHECK(whole, "checked when the plan was opened");
+    for (int64_t at = part; at < all; at += part)
+        memcpy((char *)to + at, to, (size_t)(part < all - at ? part : all - at));
+}
+
+static void init_parameter(const PlanStorage *st, const char *path, void *x, uint64_t seed,
+                           bool repeat)
 {
     int64_t dim[MAX_RANK], n;
     constant_shape(st, dim, &n);
@@ -121,10 +131,10 @@ static void init_parameter(const PlanStorage *st, const char *path, void *x, uin
     case N_PLAN_INITS:
         CHECK(false, "initialiser %" PRIu32 " of %s", st->init, path);
     }
-    fill_parameter(&f, (DType)st->dtype, n, x);
+    fill_parameter(&f, (DType)st->dtype, n, repeat, x);
 }
 
-void weights_init(Session *s, uint64_t seed)
+static void init_parameters(Session *s, uint64_t seed, bool repeat)
 {
     const Plan *p = session_plan(s);
     for (uint32_t i = 0; i < p->n_storages; i++) {
@@ -132,9 +142,19 @@ void weights_init(Session *s, uint64_t seed)
         void *x = session_storage(s, (int32_t)i);
         if (st->class != PLAN_PARAM || !x)
             continue;
-        init_parameter(st, plan_string(p, st->name), x, seed);
+        init_parameter(st, plan_string(p, st->name), x, seed, repeat);
         session_pack(s, (int32_t)i);
     }
+}
+
+void weights_init(Session *s, uint64_t seed)
+{
+    init_parameters(s, seed, false);
+}
+
+void weights_stand_in(Session *s)
+{
+    init_parameters(s, 1, true);
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */

@@ -24,6 +24,8 @@ typedef enum WeightsPart { WEIGHTS_PARAMS, WEIGHTS_OPTIMIZER } WeightsPart;
 
 /* Fills all parameters that the session holds. */
 void weights_init(Session *s, uint64_t seed);
+/* Something to measure with, for large models: of each parameter the first values, over and over. */
+void weights_stand_in(Session *s);
 
 /* Loads every storage of the part from the file, a .safetensors or an imported model's weights.json.  One
  * that is missing, or of another type or shape, is an error that names it; so are tensors that the model

@@ -1,0 +1,453 @@
+/* Cases of the benchmark of kernels. */
+#include "bench_case.h"
+
+#include "base/half.h"
+#include "runtime/kernels/panel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The words behind the family's name. */
+typedef struct Words {
+    int n;
+    char word[BENCH_WORDS][24];
+} Words;
+
+static int64_t size_at(const Words *w, int i)
+{
+    const long long x = i < w->n ? atoll(w->word[i]) : 0;
+    return x > 0 && x < (1 << 30) ? x : 1;
+}
+
+static bool word_is(const Words *w, int i, const char *word)
+{
+    return i < w->n && strcmp(w->word[i], word) == 0;
+}
+
+/* ---- operands --------------------------------------------------------------------------------- */
+
+static void *memory(size_t bytes)
+{
+    void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096 + 4096);
+    if (!p)
+        abort();
+    memset(p, 0, bytes);
+    return p;
+}
+
+/* Floats from -1 to 1, no two neighbours alike; small ids; bytes of blocks whose scales are finite. */
+static void fill(Operand *o, int64_t n)
+{
+    const uint32_t mix = 2654435761u;
+    for (int64_t i = 0; i < n; i++) {
+        const float x = (float)((uint32_t)i * mix % 1024) / 512 - 1;
+        if (o->dtype == DTYPE_f32)
+            ((float *)o->data)[i] = x;
+        else if (o->dtype == DTYPE_bf16)
+            ((uint16_t *)o->data)[i] = bf16_of_f32(x);
+        else
+            ((int32_t *)o->data)[i] = (int32_t)((uint32_t)i * mix >> 8) & 31;
+    }
+}
+
+/* Row-major, of sizes a, b, c with leading ones left out. */
+static Operand *add(BenchCase *b, DType t, int64_t x, int64_t y, int64_t z, int rank)
+{
+    Operand *o = &b->operand[b->call.n_operands++];
+    const int64_t dims[3] = { x, y, z };
+    int64_t n = 1;
+    *o = (Operand){ .rank = rank, .dtype = t };
+    for (int i = rank - 1; i >= 0; i--) {
+        o->dim[i] = dims[3 - rank + i];
+        o->stride[i] = n;
+        n *= o->dim[i];
+    }
+    o->data = memory((size_t)n * dtype_size(t));
+    fill(o, n);
+    return o;
+}
+
+static void floats(BenchCase *b, int64_t rows, int64_t columns)
+{
+    add(b, DTYPE_f32, 0, rows, columns, 2);
+}
+
+/* [1, heads, rows, columns] */
+static void heads(BenchCase *b, int64_t h, int64_t rows, int64_t columns)
+{
+    Operand *o = add(b, DTYPE_f32, h, rows, columns, 3);
+    memmove(o->dim + 1, o->dim, 3 * sizeof *o->dim);
+    memmove(o->stride + 1, o->stride, 3 * sizeof *o->stride);
+    o->dim[0] = 1;
+    o->stride[0] = h * rows * columns;
+    o->rank = 4;
+}
+
+static void ids(BenchCase *b, int64_t n)
+{
+    add(b, DTYPE_i32, 0, 0, n, 1);
+}
+
+static void turn(Operand *o)
+{
+    o->stride[o->rank - 1] = o->dim[o->rank - 2];
+    o->stride[o->rank - 2] = 1;
+}
+
+/* ---- row programs ----------------------------------------------------------------------------- */
+
+static int in(BenchCase *b, RowOp op, int dst, int x, int y)
+{
+    b->instrs[b->row.n_instrs++] = (RowInstr){ .op = (uint16_t)op, .dst = (uint16_t)dst,
+                                               .a = (uint16_t)x, .b = (uint16_t)y };
+    return dst;
+}
+
+static int constant(BenchCase *b, float value)
+{
+    memcpy(&b->consts[b->row.n_consts], &value, sizeof value);
+    return b->call.n_operands + b->row.n_consts++;
+}
+
+/* Parameters, gradient, two moments: three of them in place. */
+static void build_adamw(BenchCase *b)
+{
+    enum { P, G, M, V };
+    b->row.outputs = 1 << P | 1 << M | 1 << V;
+    int beta1 = constant(b, 0.9f), rest1 = constant(b, 0.1f), beta2 = constant(b, 0.999f);
+    int rest2 = constant(b, 0.001f), eps = constant(b, 1e-8f), rate = constant(b, 1e-3f);
+    int decay = constant(b, 0.9999f), unbias = constant(b, 1.1f), factor = constant(b, 0.5f);
+    int t = b->call.n_operands + b->row.n_consts, u = t + 1;
+    b->row.n_temps = 3;
+    in(b, ROW_mul, t, G, factor);
+    in(b, ROW_mul, u, t, rest1);
+    in(b, ROW_mul, t, t, t);
+    in(b, ROW_mul, t, t, rest2);
+    in(b, ROW_mul, t + 2, M, beta1);
+    in(b, ROW_add, M, t + 2, u);
+    in(b, ROW_mul, u, V, beta2);
+    in(b, ROW_add, V, u, t);
+    in(b, ROW_sqrt, t, V, 0);
+    in(b, ROW_mul, t, t, unbias);
+    in(b, ROW_add, t, t, eps);
+    in(b, ROW_div, t, M, t);
+    in(b, ROW_mul, t, rate, t);
+    in(b, ROW_mul, u, P, decay);
+    in(b, ROW_sub, P, u, t);
+}
+
+static void build_softmax(BenchCase *b)
+{
+    enum { X, Y, MAX, E, SUM };
+    b->row.outputs = 1 << Y;
+    b->row.n_temps = 3;
+    b->per_row[0] = b->per_row[2] = 1;
+    in(b, ROW_max, MAX, X, 0);
+    in(b, ROW_sub, E, X, MAX);
+    in(b, ROW_exp, E, E, 0);
+    in(b, ROW_sum, SUM, E, 0);
+    in(b, ROW_recip, SUM, SUM, 0);
+    in(b, ROW_mul, Y, E, SUM);
+}
+
+static void build_norm(BenchCase *b, int64_t n)
+{
+    enum { X, Y, WEIGHT, BIAS };
+    b->row.outputs = 1 << Y;
+    int scale = constant(b, 1.0f / (float)n), eps = constant(b, 1e-5f);
+    int mean = b->call.n_operands + b->row.n_consts, d = mean + 1, square = d + 1, rstd = square + 1;
+    b->row.n_temps = 4;
+    b->per_row[0] = b->per_row[3] = 1;
+    in(b, ROW_sum, mean, X, 0);
+    in(b, ROW_mul, mean, mean, scale);
+    in(b, ROW_sub, d, X, mean);
+    in(b, ROW_mul, square, d, d);
+    in(b, ROW_sum, rstd, square, 0);
+    in(b, ROW_mul, rstd, rstd, scale);
+    in(b, ROW_add, rstd, rstd, eps);
+    in(b, ROW_rsqrt, rstd, rstd, 0);
+    in(b, ROW_mul, d, d, rstd);
+    in(b, ROW_mul, d, d, WEIGHT);
+    in(b, ROW_add, Y, d, BIAS);
+}
+
+static bool build_op(BenchCase *b, RowOp op)
+{
+    const int n = row_op_inputs(op), out = n;
+    const bool reduces = row_op_kind(op) == ROW_REDUCE;
+    if (op == ROW_dropout)
+        return false;
+    b->instrs[0] = (RowInstr){ .op = (uint16_t)op, .dst = (uint16_t)out, .b = n > 1, .c = n > 2 ? 2 : 0 };
+    b->row.n_instrs = 1;
+    b->row.outputs = 1u << out;
+    if (reduces) {
+        b->operand[out].dim[1] = 1;
+        b->operand[out].stride[1] = 0;
+    }
+    return true;
+}
+
+static bool build_row(BenchCase *b, const Words *w)
+{
+    const int64_t rows = size_at(w, 1), n = size_at(w, 2);
+    RowOp op = ROW_copy;
+    const bool adamw = word_is(w, 0, "adamw"), softmax = word_is(w, 0, "softmax");
+    const bool norm = word_is(w, 0, "norm");
+    if (w->n != 3 || (!adamw && !softmax && !norm && !row_op_from_name(w->word[0], &op)))
+        return false;
+    const int operands = adamw ? 4 : softmax || norm ? 2 : row_op_inputs(op) + 1;
+    for (int i = 0; i < operands; i++)
+        floats(b, rows, n);
+    for (int i = 0; norm && i < 2; i++)
+        add(b, DTYPE_f32, 0, rows, n, 2)->stride[0] = 0;
+    b->row.rank = 2;
+    b->row.dim[0] = rows;
+    b->row.dim[1] = n;
+    b->row.consts = b->consts;
+    b->row.temp_per_row = b->per_row;
+    b->row.instrs = b->instrs;
+    b->call.row = &b->row;
+    if (adamw)
+        build_adamw(b);
+    else if (softmax)
+        build_softmax(b);
+    else if (norm)
+        build_norm(b, n);
+    else
+        return build_op(b, op);
+    return true;
+}
+
+/* ---- the other families ----------------------------------------------------------------------- */
+
+static bool build_gemm(BenchCase *b, const Words *w)
+{
+    const bool half = word_is(w, 3, "bf16");
+    const DType t = half ? DTYPE_bf16 : DTYPE_f32;
+    if (w->n != 5 || (!half && !word_is(w, 3, "f32")) || strlen(w->word[4]) != 2)
+        return false;
+    b->m = size_at(w, 0);
+    b->k = size_at(w, 1);
+    b->n = size_at(w, 2);
+    floats(b, b->m, b->n);
+    add(b, t, 0, b->m, b->k, 2);
+    add(b, t, 0, b->k, b->n, 2);
+    for (int i = 0; i < 2; i++) {
+        b->transposed[i] = w->word[4][i] == 't';
+        if (b->transposed[i])
+            turn(&b->operand[1 + i]);
+    }
+    b->call.f[0] = 1;
+    b->call.i[4] = half;
+    return true;
+}
+
+static bool build_gemm_q(BenchCase *b, const Words *w)
+{
+    const int64_t m = size_at(w, 0), k = size_at(w, 1), n = size_at(w, 2);
+    int64_t bytes;
+    DType t;
+    if (w->n != 4 || !dtype_from_name(w->word[3], &t) || !panel_bytes(t, n, k, &bytes))
+        return false;
+    floats(b, m, n);
+    floats(b, m, k);
+    Operand *o = &b->operand[b->call.n_operands++];
+    *o = (Operand){ .rank = 2, .dtype = t, .dim = { n, k }, .stride = { k, 1 } };
+    o->data = memory((size_t)bytes);
+    for (int64_t i = 0; i < bytes; i++)
+        ((uint8_t *)o->data)[i] = (uint8_t)((uint64_t)i * 2654435761u >> 13) & 0xbf;
+    b->call.f[0] = 1;
+    return true;
+}
+
+static bool build_attention(BenchCase *b, const Words *w)
+{
+    const int64_t h = size_at(w, 0), t = size_at(w, 1), d = size_at(w, 2);
+    heads(b, h, t, d);
+    Operand *lse = add(b, DTYPE_f32, 1, h, t, 3);
+    lse->stride[0] = h * t;
+    for (int i = 0; i < 3; i++)
+        heads(b, h, t, d);
+    b->call.i[0] = 1;
+    b->call.f[0] = 0.125;
+    return w->n == 3;
+}
+
+static bool build_attention_grad(BenchCase *b, const Words *w)
+{
+    const int64_t h = size_at(w, 0), t = size_at(w, 1), d = size_at(w, 2);
+    for (int i = 0; i < 7; i++)
+        heads(b, h, t, d);
+    Operand *lse = add(b, DTYPE_f32, 1, h, t, 3);
+    for (int64_t i = 0; i < h * t; i++)
+        ((float *)lse->data)[i] = 8;    /* of many scores: weights are below 1 */
+    heads(b, h, t, d);
+    b->call.i[0] = 1;
+    b->call.f[0] = 0.125;
+    return w->n == 3;
+}
+
+static bool build_embedding(BenchCase *b, const Words *w)
+{
+    floats(b, size_at(w, 2), size_at(w, 1));
+    floats(b, size_at(w, 0), size_at(w, 1));
+    ids(b, size_at(w, 2));
+    return w->n == 3;
+}
+
+static bool build_embedding_grad(BenchCase *b, const Words *w)
+{
+    floats(b, size_at(w, 0), size_at(w, 1));
+    ids(b, size_at(w, 2));
+    floats(b, size_at(w, 2), size_at(w, 1));
+    return w->n == 3;
+}
+
+static bool build_decode(BenchCase *b, const Words *w)
+{
+    floats(b, size_at(w, 0), size_at(w, 1));
+    add(b, DTYPE_bf16, 0, size_at(w, 0), size_at(w, 1), 2);
+    return w->n == 2;
+}
+
+static bool build_rope(BenchCase *b, const Words *w)
+{
+    heads(b, size_at(w, 0), size_at(w, 1), size_at(w, 2));
+    heads(b, size_at(w, 0), size_at(w, 1), size_at(w, 2));
+    ids(b, size_at(w, 1));
+    b->call.f[0] = 10000;
+    return w->n == 3;
+}
+
+static bool build_cache_write(BenchCase *b, const Words *w)
+{
+    heads(b, size_at(w, 0), 4 * size_at(w, 1), size_at(w, 2));
+    heads(b, size_at(w, 0), size_at(w, 1), size_at(w, 2));
+    add(b, DTYPE_i32, 0, 0, 0, 0);
+    return w->n == 3;
+}
+
+static bool build_cross_entropy(BenchCase *b, const Words *w)
+{
+    const int64_t n = size_at(w, 0), v = size_at(w, 1);
+    add(b, DTYPE_f32, 0, 0, n, 1);
+    add(b, DTYPE_f32, 0, 0, n, 1);
+    floats(b, n, v);
+    ids(b, n);
+    b->call.i[0] = -1;
+    return w->n == 2;
+}
+
+static bool build_cross_entropy_grad(BenchCase *b, const Words *w)
+{
+    const int64_t n = size_at(w, 0), v = size_at(w, 1);
+    floats(b, n, v);
+    floats(b, n, v);
+    add(b, DTYPE_f32, 0, 0, n, 1);
+    ids(b, n);
+    add(b, DTYPE_f32, 0, 0, n, 1);
+    b->call.i[0] = -1;
+    return w->n == 2;
+}
+
+static bool build_reduce(BenchCase *b, const Words *w)
+{
+    add(b, DTYPE_f32, 0, size_at(w, 0), 1, 2);
+    floats(b, size_at(w, 0), size_at(w, 1));
+    return w->n == 2;
+}
+#define build_reduce_sum build_reduce
+#define build_reduce_max build_reduce
+#define build_reduce_min build_reduce
+
+static bool build_partial_sum(BenchCase *b, const Words *w)
+{
+    add(b, DTYPE_f32, 0, 0, N_PARTIALS, 1);
+    add(b, DTYPE_f32, 0, 0, size_at(w, 0), 1);
+    return w->n == 1;
+}
+
+static bool build_copy(BenchCase *b, const Words *w)
+{
+    floats(b, size_at(w, 0), size_at(w, 1));
+    floats(b, size_at(w, 0), size_at(w, 1));
+    turn(&b->operand[1]);
+    return w->n == 2;
+}
+
+static bool build_positions(BenchCase *b, const Words *w)
+{
+    ids(b, size_at(w, 0));
+    return w->n == 1;
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+static const struct {
+    bool (*build)(BenchCase *b, const Words *w);
+} families[N_KERNELS] = {
+#define KERNEL(name, min, max) [KERNEL_##name] = { build_##name },
+#include "runtime/kernels/kernels.def"
+};
+
+/* The sizes that a training step of GPT-2 has at 256 positions, or a token of it. */
+static const char *const usual[N_KERNELS] = {
+    [KERNEL_row] = "softmax 12288 1024",
+    [KERNEL_gemm] = "256 768 3072 f32 nn",
+    [KERNEL_gemm_q] = "1 2048 5632 q8_0",
+    [KERNEL_attention] = "12 256 64",
+    [KERNEL_attention_grad] = "12 256 64",
+    [KERNEL_embedding] = "50257 768 256",
+    [KERNEL_decode] = "1024 768",
+    [KERNEL_embedding_grad] = "50257 768 256",
+    [KERNEL_rope] = "12 256 64",
+    [KERNEL_cross_entropy] = "256 50257",
+    [KERNEL_cross_entropy_grad] = "256 50257",
+    [KERNEL_reduce_sum] = "256 3072",
+    [KERNEL_reduce_max] = "256 3072",
+    [KERNEL_reduce_min] = "256 3072",
+    [KERNEL_partial_sum] = "2359296",
+    [KERNEL_copy] = "768 3072",
+    [KERNEL_cache_write] = "12 64 64",
+    [KERNEL_positions] = "1024",
+};
+
+const char *bench_case_default(int index, char buffer[128])
+{
+    enum { SIZES = 2, CACHED = 4096, FROM_MEMORY = 1 << 22 };
+    if (index < N_KERNELS) {
+        const char *sizes = usual[index];
+        snprintf(buffer, 128, "%s %s", kernel_name((KernelId)index), sizes ? sizes : "");
+        return buffer;
+    }
+    const int op = (index - N_KERNELS) / SIZES;
+    if (op >= ROW_dropout)
+        return NULL;
+    snprintf(buffer, 128, "row %s 1 %d", row_op_name((RowOp)op), index % SIZES ? FROM_MEMORY : CACHED);
+    return buffer;
+}
+
+bool bench_case_open(BenchCase *b, const char *line, Error *err)
+{
+    char family[24] = "";
+    Words w = { 0 };
+    *b = (BenchCase){ 0 };
+    b->call.operand = b->operand;
+    const int n = sscanf(line, "%23s %23s %23s %23s %23s %23s %23s", family, w.word[0], w.word[1],
+                         w.word[2], w.word[3], w.word[4], w.word[5]);
+    w.n = n > 0 ? n - 1 : 0;
+    if (!kernel_from_name(family, &b->call.kernel) || !families[b->call.kernel].build(b, &w))
+        return error_set(err, "\"%.80s\" is no case of kernels.def", line);
+    if (!kernel_check(&b->call, err))
+        return false;
+    kernel_prepare(&b->call);
+    return true;
+}
+
+void bench_case_close(BenchCase *b)
+{
+    for (int i = 0; i < b->call.n_operands; i++)
+        free(b->operand[i].data);
+    b->call.n_operands = 0;
+}

@@ -1,0 +1,94 @@
+/* Other libraries' matrix products, by the names that they all have. */
+#include "bench_peers.h"
+
+#include <dlfcn.h>
+#include <omp.h>
+#include <string.h>
+
+enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
+
+typedef void BlasGemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
+                      int lda, const float *b, int ldb, float beta, float *c, int ldc);
+typedef int DnnGemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const void *a,
+                    int64_t lda, const void *b, int64_t ldb, float beta, float *c, int64_t ldc);
+typedef void SetThreads(int n);
+
+typedef struct Library {
+    bool opened;
+    BlasGemm *blas;
+    DnnGemm *f32, *bf16;
+    SetThreads *threads;
+} Library;
+
+static Library libraries[N_PEERS];
+static const char *const names[N_PEERS] = {
+#define X(name, library) [PEER_##name] = #name,
+    BENCH_PEERS(X)
+#undef X
+};
+static const char *const files[N_PEERS] = {
+#define X(name, library) [PEER_##name] = library,
+    BENCH_PEERS(X)
+#undef X
+};
+
+BenchPeer bench_peer_named(const char *name)
+{
+    int i = 0;
+    while (i < N_PEERS && strcmp(names[i], name) != 0)
+        i++;
+    return (BenchPeer)i;
+}
+
+/* POSIX has functions and data of one size; ISO C has no cast between pointers to them. */
+static void symbol(void *library, const char *name, void *function)
+{
+    void *found = dlsym(library, name);
+    memcpy(function, &found, sizeof found);
+}
+
+static Library *open_library(BenchPeer p)
+{
+    Library *l = &libraries[p];
+    void *file = l->opened ? NULL : dlopen(files[p], RTLD_NOW | RTLD_LOCAL);
+    l->opened = true;
+    if (!file)
+        return l;
+    symbol(file, "cblas_sgemm", &l->blas);
+    symbol(file, "dnnl_sgemm", &l->f32);
+    symbol(file, "dnnl_gemm_bf16bf16f32", &l->bf16);
+    symbol(file, p == PEER_blis ? "bli_thread_set_num_threads" : "openblas_set_num_threads",
+           &l->threads);
+    return l;
+}
+
+bool bench_peer_can(BenchPeer p, const BenchCase *b)
+{
+    const Library *l = open_library(p);
+    if (b->call.kernel != KERNEL_gemm)
+        return false;
+    return b->operand[1].dtype == DTYPE_bf16 ? l->bf16 != NULL : l->blas || l->f32;
+}
+
+void bench_peer_threads(BenchPeer p, int n)
+{
+    const Library *l = open_library(p);
+    if (l->threads)
+        l->threads(n);
+    omp_set_num_threads(n);
+}
+
+void bench_peer_run(BenchPeer p, const BenchCase *b)
+{
+    const Library *l = &libraries[p];
+    const bool ta = b->transposed[0], tb = b->transposed[1];
+    const int64_t lda = ta ? b->m : b->k, ldb = tb ? b->k : b->n;
+    const void *x = b->operand[1].data, *y = b->operand[2].data;
+    float *c = b->operand[0].data;
+    DnnGemm *dnn = b->operand[1].dtype == DTYPE_bf16 ? l->bf16 : l->f32;
+    if (l->blas)
+        l->blas(ROW_MAJOR, ta ? TRANSPOSED : PLAIN, tb ? TRANSPOSED : PLAIN, (int)b->m, (int)b->n,
+                (int)b->k, 1, x, (int)lda, y, (int)ldb, 0, c, (int)b->n);
+    else
+        dnn(ta ? 'T' : 'N', tb ? 'T' : 'N', b->m, b->n, b->k, 1, x, lda, y, ldb, 0, c, b->n);
+}
