@@ -1,0 +1,105 @@
+"""What was measured, as a table and as JSON, and beside what was stored before.
+
+A stored row is found again by its section, work and threads.  Its ratio to each program beside, and its
+share of the limit, may fall by TOLERANCE; times are not compared, because machines differ and drift.
+"""
+import json
+
+TOLERANCE = 0.05
+
+
+def key(row):
+    return row["section"], row["work"], row["threads"]
+
+
+def _figure(seconds):
+    ms = 1e3 * seconds
+    return f"{ms:.3g}" if ms < 1000 else f"{ms:.0f}"
+
+
+def _verdict(value, bar):
+    return "" if bar is None else "  " if value >= bar else " *"
+
+
+def table(rows):
+    """work | beside | ours | theirs | ratio (spread) | bar | share of the limit; `*`: below the bar."""
+    head = ["work", "thr", "beside", "ours ms", "theirs", "ratio (spread)", "bar", "share", "bar"]
+    lines = [head]
+    for r in rows:
+        best = r.get("best")
+        beside = r["beside"].get(best, {})
+        ratio, share = beside.get("ratio"), r.get("share")
+        lines.append([
+            r["work"], str(r["threads"]), best or "-", _figure(r["ours"]),
+            _figure(beside["seconds"]) if best else "-",
+            f"{ratio[0]:.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})" if ratio else "-",
+            f"{r['bar']:g}{_verdict(ratio[0], r['bar'])}" if ratio and r["bar"] else "",
+            f"{share[0]:.2f}" if share else "",
+            f"{r['share_bar']:g}{_verdict(share[0], r['share_bar'])}" if share and r["share_bar"]
+            else ""])
+    widths = [max(len(l[i]) for l in lines) for i in range(len(head))]
+    out = ["  ".join(cell.ljust(w) if i in (0, 2) else cell.rjust(w)
+                     for i, (cell, w) in enumerate(zip(l, widths))).rstrip() for l in lines]
+    return "\n".join([out[0], "-" * len(out[0]), *out[1:]])
+
+
+def markdown(rows):
+    out = ["| work | threads | beside | ours, ms | theirs | ratio (spread) | bar | share of limit |",
+           "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        best = r.get("best")
+        beside = r["beside"].get(best, {})
+        ratio, share = beside.get("ratio"), r.get("share")
+        out.append(f"| {r['work']} | {r['threads']} | {best or '-'} | {_figure(r['ours'])} | "
+                   + (f"{_figure(beside['seconds'])} | {ratio[0]:.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})"
+                      if best else "- | -")
+                   + f" | {r['bar'] or ''} | " + (f"{share[0]:.2f}" if share else "")
+                   + (f" (bar {r['share_bar']})" if share and r["share_bar"] else "") + " |")
+    return "\n".join(out)
+
+
+def fell_short(rows):
+    """Rows below a bar, as text."""
+    out = []
+    for r in rows:
+        best = r.get("best")
+        if best and r["bar"] and r["beside"][best]["ratio"][0] < r["bar"]:
+            out.append(f"{r['work']}, {r['threads']} threads: {r['beside'][best]['ratio'][0]:.2f} "
+                       f"of {best}, wanted {r['bar']}")
+        if r.get("share") and r["share_bar"] and r["share"][0] < r["share_bar"]:
+            out.append(f"{r['work']}, {r['threads']} threads: {r['share'][0]:.2f} of the limit, "
+                       f"wanted {r['share_bar']}")
+    return out
+
+
+def regressions(stored, rows, tolerance=TOLERANCE):
+    """What got worse: lines of text.  Rows that only one of the two has are nobody's fault."""
+    before = {key(r): r for r in stored}
+    out = []
+    for row in rows:
+        old = before.get(key(row))
+        if not old:
+            continue
+        pairs = [(f"beside {name}", old["beside"][name]["ratio"][0], row["beside"][name]["ratio"][0])
+                 for name in old["beside"] if name in row["beside"]]
+        if old.get("share") and row.get("share"):
+            pairs.append(("share of the limit", old["share"][0], row["share"][0]))
+        for what, was, now in pairs:
+            if now < was * (1 - tolerance):
+                out.append(f"{row['work']}, {row['threads']} threads, {what}: {was:.3f} before, "
+                           f"{now:.3f} now ({100 * (now / was - 1):+.1f} %)")
+    return out
+
+
+def save(path, document):
+    with open(path, "w") as f:
+        json.dump(document, f, indent=1)
+        f.write("\n")
+
+
+def load(path):
+    with open(path) as f:
+        document = json.load(f)
+    if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
+        raise ValueError(f"{path}: not what scripts/bench -o writes: there is no list of rows")
+    return document

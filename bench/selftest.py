@@ -1,0 +1,122 @@
+"""The arithmetic of the benchmark, without measuring anything: ratios, the table, the check, the files."""
+import copy
+import os
+import struct
+import tempfile
+import types
+
+import measure
+import models
+import report
+import sections
+
+
+def made_rows(ours=(1.0, 2.0, 4.0), theirs=(2.0, 2.0, 4.0), limit=(0.5, 1.0, 2.0)):
+    """A job whose contestants only count."""
+    def contestant(values):
+        values = list(values)
+        return lambda: {"decode": values.pop(0)}
+
+    def absent():
+        raise measure.Missing("not here")
+
+    job = measure.Job("small", "a model", 1,
+                      {measure.OURS: contestant(ours), "peer": contestant(theirs),
+                       "slow peer": contestant([9.0, 9.0, 9.0]), "absent": absent,
+                       measure.LIMIT: contestant(limit)}, 3, 0.1, {"decode": 1.5}, {"decode": 0.4})
+    rows, missing = measure.run_job(job, lambda what: None)
+    assert missing == {"absent": "not here"}, missing
+    return rows
+
+
+def test_ratios():
+    row, = made_rows()
+    assert row["work"] == "a model, decode" and row["rounds"] == 3 and row["ours"] == 2.0
+    assert row["best"] == "peer", "the fastest of the others"
+    assert row["beside"]["peer"]["ratio"] == [1.0, 1.0, 2.0], "of each round, then the median"
+    assert row["share"] == [0.5, 0.5, 0.5]
+    assert len(report.fell_short([row])) == 1, "1.0 is below 1.5; 0.5 is not below 0.4"
+    text = report.table([row])
+    assert "1.00 (1.00-2.00)" in text and "1.5 *" in text and "0.4 *" not in text, text
+    assert "| 1.00 (1.00-2.00) | 1.5 |" in report.markdown([row])
+
+
+def test_regressions():
+    row, = made_rows()
+
+    def changed(factor, share=1.0):
+        new = copy.deepcopy(row)
+        new["beside"]["peer"]["ratio"] = [factor * r for r in new["beside"]["peer"]["ratio"]]
+        new["share"] = [share * s for s in new["share"]]
+        return report.regressions([row], [new])
+    assert changed(1) == [] and changed(0.96) == [] and changed(3) == []
+    worse = changed(0.94)
+    assert len(worse) == 1 and "beside peer" in worse[0] and "-6.0 %" in worse[0], worse
+    assert len(changed(1, 0.9)) == 1, "a share counts as a ratio does"
+    other = dict(row, threads=2)
+    assert report.regressions([row], [other]) == [], "another number of threads is other work"
+    alone = dict(row, beside={})
+    assert report.regressions([row], [alone]) == [], "who is not here now cannot be compared with"
+
+
+def test_files():
+    row, = made_rows()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "a.json")
+        report.save(path, {"rows": [row]})
+        assert report.load(path)["rows"] == [row]
+        with open(path, "w") as f:
+            f.write("[]")
+        try:
+            report.load(path)
+        except ValueError as error:
+            assert "a.json" in str(error)
+        else:
+            raise AssertionError("a list is no document")
+
+
+def test_gguf():
+    """The file's size follows from its header, whatever the type of the weights."""
+    tiny = dict(family="llama", vocab=64, context=16, width=64, depth=2, heads=2, kv_heads=1,
+                hidden=96, tied=True)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = types.SimpleNamespace(folder=folder)
+        for kind, (_, elements, size, _) in models.TYPES.items():
+            path = models.gguf(bench, "tiny", tiny, kind)
+            with open(path, "rb") as f:
+                data = f.read()
+            assert data[:4] == b"GGUF" and struct.unpack_from("<I", data, 4)[0] == 3
+            n_tensors, = struct.unpack_from("<Q", data, 8)
+            assert n_tensors == 2 + 2 * 9, n_tensors
+            weights = models.matrix_bytes(tiny, kind)           # tied: the table is the output
+            vectors = 4 * 64 * (1 + 2 * 2)
+            header = len(data) - weights - vectors
+            assert 0 < header < 4096, (kind, header)
+        weights, tokenizer = models.llama2(bench, "tiny", dict(tiny, kv_heads=2))
+        floats = 64 * 64 + 2 * (4 * 64 * 64 + 3 * 64 * 96 + 2 * 64) + 64 + 16 * 32
+        assert os.path.getsize(weights) == 28 + 4 * floats
+        assert os.path.getsize(tokenizer) > 64 * 8
+    assert models.parameters(models.GPT2) == 124439808
+
+
+def test_sections():
+    """Every section makes jobs of its own name, for each number of threads, with ours among them."""
+    options = types.SimpleNamespace(build="build", quick=True, python=None, llama_bench=None,
+                                    llama2=None, llmc=None, threads=[1, 2], text="text")
+    bench = sections.Bench(options, ".", ".")
+    seconds = 0.0
+    for name, section in sections.SECTIONS.items():
+        jobs = section(bench)
+        assert jobs and all(j.section == name and measure.OURS in j.contestants for j in jobs), name
+        assert {j.threads for j in jobs} == {1, 2}, name
+        assert len({(j.work, j.threads) for j in jobs}) == len(jobs), f"{name}: two of one name"
+        seconds += sum(j.seconds * j.rounds for j in jobs)
+    assert seconds < 13 * 60, f"--quick would take {measure.clock(seconds)}"
+
+
+def main():
+    tests = [f for name, f in sorted(globals().items()) if name.startswith("test_")]
+    for test in tests:
+        test()
+        print(f"{test.__name__}: good")
+    return 0
