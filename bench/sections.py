@@ -130,7 +130,7 @@ def gemm(b):
                                LIMIT: roof(b, t, case, "bf16" if kind == "bf16" else "fma")}
                 wanted = {"f32": 0.90, "bf16": 0.88}[kind] if name == "1024" else None
                 jobs.append(Job("gemm", f"{kind} {name}: {m}x{k}x{n} {layout}", t, contestants,
-                                b.rounds(3, 7), 1.2 if big else 0.6, {"": 1.0}, {"": wanted}))
+                                b.rounds(2 if big else 3, 7), 1.2 if big else 0.45, {"": 1.0}, {"": wanted}))
     return jobs
 
 

@@ -261,6 +261,18 @@ static bool build_gemm_q(BenchCase *b, const Words *w)
     return true;
 }
 
+static bool build_masked_matmul(BenchCase *b, const Words *w)
+{
+    const int64_t m = size_at(w, 0), k = size_at(w, 1), n = size_at(w, 2);
+    floats(b, m, n);
+    floats(b, m, k);
+    floats(b, n, k);
+    floats(b, m, 1);
+    for (int64_t i = 0; i < m; i++)
+        ((float *)b->operand[3].data)[i] = (float)(i % 4 == 0);
+    return w->n == 3;
+}
+
 static bool build_attention(BenchCase *b, const Words *w)
 {
     const int64_t h = size_at(w, 0), t = size_at(w, 1), d = size_at(w, 2);
@@ -396,6 +408,7 @@ static const char *const usual[N_KERNELS] = {
     [KERNEL_row] = "softmax 12288 1024",
     [KERNEL_gemm] = "256 768 3072 f32 nn",
     [KERNEL_gemm_q] = "1 2048 5632 q8_0",
+    [KERNEL_masked_matmul] = "16 768 3072",
     [KERNEL_attention] = "12 256 64",
     [KERNEL_attention_grad] = "12 256 64",
     [KERNEL_embedding] = "50257 768 256",

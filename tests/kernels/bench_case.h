@@ -1,11 +1,12 @@
 /* What the benchmark of kernels runs: a bound call, made from a line of text.
  *
- * A case is a family of kernels.def and its sizes; BENCH_CASES has one for every family, so a new row of
- * the table does not link without its benchmark:
+ * A case is a family of kernels.def and its sizes; a new row of the table does not compile without
+ * its benchmark:
  *
  *     row OP ROWS N            OP: an instruction of row programs, or softmax, norm, adamw
  *     gemm M K N TYPE LAYOUT   TYPE f32 or bf16, of A and B; LAYOUT nn, nt, tn: which is transposed
  *     gemm_q M K N TYPE        TYPE of the blocks of B
+ *     masked_matmul M K N      a quarter of the rows asked for
  *     attention H T D          H heads of D numbers, T positions, causal; attention_grad likewise
  *     embedding V C N          N rows of C numbers out of V; embedding_grad likewise
  *     rope H T D, cache_write H T D

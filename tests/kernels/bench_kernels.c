@@ -112,14 +112,15 @@ static double median_seconds(const Bench *b, BenchPeer who, int threads, double 
     int n = 0, runs = 1;
     if (who != N_PEERS)
         bench_peer_threads(who, threads);
-    batch(b, who, threads, 1);
-    const double one = batch(b, who, threads, 1);
+    double one = batch(b, who, threads, 1);
+    if (one < 10 * batch_seconds)
+        one = batch(b, who, threads, 1);
     if (one < batch_seconds)
         runs = one > 1e-8 ? (int)(batch_seconds / one) + 1 : 1000;
     const double from = now();
     while (n < MIN_BATCHES || (n < MAX_BATCHES && now() - from < seconds)) {
         took[n++] = batch(b, who, threads, runs) / runs;
-        if (n >= 1 && now() - from > 3 * seconds)
+        if (now() - from > 3 * seconds)
             break;
     }
     qsort(took, (size_t)n, sizeof *took, by_value);
