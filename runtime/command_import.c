@@ -53,7 +53,8 @@ int smrun_import(int argc, char **argv)
     Args a = { .usage = "smrun import SOURCE [-o DIR] [--context N] [--json]",
                .about =
         "Makes a published model ready to run. SOURCE is a folder with config.json and .safetensors\n"
-        "files, or a .gguf file; it stays as it is, and the weights stay in it.\n\n"
+        "files, a .gguf file, or a .bin of llama2.c or llm.c; it stays as it is, and the weights stay\n"
+        "in it.\n\n"
         "  smrun import ~/models/SmolLM2-135M -o smol\n"
         "  smrun generate smol --prompt \"Once upon a time\"",
                .options = options, .n = COUNT_OF(options), .max_positional = 1 };

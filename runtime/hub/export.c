@@ -212,6 +212,8 @@ static bool run(Export *x, const char *source, const char *out, ExportResult *re
 {
     if (!source_open(&x->source, source, err) || !recipe_open(&x->recipe, &x->source, 0, err))
         return false;
+    if (x->source.is_bin)
+        return error_set(err, "%s: a .bin file runs; it is not written in another format", x->source.where);
     if (x->to_gguf == x->source.is_gguf)
         return error_set(err, "%s is of that format already", x->source.where);
     const double heads = recipe_number(&x->recipe, "heads", 1);

@@ -177,8 +177,9 @@ static bool write_texts(const Import *m, Error *err)
     bool there;
     if (m->source.is_gguf)
         return write_gguf_tokenizer(m, err);
-    return copy_beside(m, "config.json", &there, err)
-        && copy_beside(m, "generation_config.json", &there, err)
+    const bool whole = !m->source.is_bin;       /* what lies beside a .bin may be of another model */
+    return (!whole || copy_beside(m, "config.json", &there, err))
+        && (!whole || copy_beside(m, "generation_config.json", &there, err))
         && copy_beside(m, "tokenizer.json", &m->result->has_tokenizer, err);
 }
 

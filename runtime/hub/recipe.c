@@ -241,17 +241,17 @@ static void recipe_gpt2(RecipeDraft *d, int64_t context)
                         d->r->context, d->trained);
     recipe_define(d, "places=%" PRId64, d->trained);
     take_vocabulary(d, "wte.weight");
-    recipe_define(d, "turned=%s", d->source->is_gguf ? "true" : "false");
+    recipe_define(d, "turned=%s", d->source->is_gguf || d->source->is_bin ? "true" : "false");
     if (!settings_bool(d->s, SETTING("scale_attn_weights", ""), true)
         || settings_bool(d->s, SETTING("scale_attn_by_inverse_layer_idx", ""), false))
         settings_refuse(d->s, "models/gpt2.smg scales attention by the root of the head alone");
 }
 
-/* GGUF's Llama and SmolLM3 hold queries and keys with the pairs of rope side by side. */
+/* GGUF's Llama and SmolLM3, and llama2.c, hold queries and keys with the pairs of rope side by side. */
 static bool has_interleaved_heads(const RecipeDraft *d)
 {
-    return d->source->is_gguf && (strcmp(d->r->gguf, "llama") == 0
-                                  || strcmp(d->r->gguf, "smollm3") == 0);
+    return d->source->is_bin || (d->source->is_gguf && (strcmp(d->r->gguf, "llama") == 0
+                                                        || strcmp(d->r->gguf, "smollm3") == 0));
 }
 
 static void take_nope(RecipeDraft *d)

@@ -31,11 +31,15 @@ static const json_t *text_root(const json_t *json)
 
 bool settings_of_file(Settings *out, const char *path, Error *err)
 {
-    *out = (Settings){ .where = path };
+    *out = (Settings){ 0 };
+    json_t *json = hub_json_read(path, err);
+    return json && settings_of_json(out, json, path, err);
+}
+
+bool settings_of_json(Settings *out, json_t *take, const char *path, Error *err)
+{
+    *out = (Settings){ .where = path, .json = take };
     arena_init(&out->arena, NULL);
-    out->json = hub_json_read(path, err);
-    if (!out->json)
-        return false;
     const json_t *names = json_object_get(out->json, "architectures");
     const char *name = json_string_value(json_array_get(names, 0));
     if (!name)

@@ -30,8 +30,9 @@ typedef struct SettingKey {
 } SettingKey;
 #define SETTING(hub, gguf) ((SettingKey){ hub, gguf })
 
-/* Both take the place of `out`, which settings_close frees on failure too. */
+/* All take the place of `out`, which settings_close frees on failure too. */
 bool settings_of_file(Settings *out, const char *path, Error *err);
+bool settings_of_json(Settings *out, json_t *take, const char *path, Error *err);  /* takes the reference */
 bool settings_of_gguf(Settings *out, const Gguf *g, const char *path, Error *err);
 void settings_close(Settings *s);
 

@@ -27,7 +27,7 @@ bool source_is_there(const char *path)
     char config[MAX_SOURCE_PATH];
     return is_directory(path) ? path_join(config, sizeof config, path, "config.json", NULL)
                                     && file_exists(config)
-                              : file_is_gguf(path);
+                              : tensor_format(path) != FORMAT_SAFETENSORS;
 }
 
 /* ---- which files ------------------------------------------------------------------------------ */
@@ -180,6 +180,14 @@ static bool open_gguf(Source *s, Error *err)
     return open_files(s, err) && settings_of_gguf(&s->settings, &s->file[0].gguf, s->config, err);
 }
 
+static bool open_bin(Source *s, Error *err)
+{
+    strcpy(s->path[s->n_files++], s->where);
+    strcpy(s->config, s->where);
+    return open_files(s, err) && settings_of_json(&s->settings, json_incref(s->file[0].bin.config), s->config,
+                                                  err);
+}
+
 bool source_open(Source *out, const char *path, Error *err)
 {
     *out = (Source){ 0 };
@@ -191,12 +199,15 @@ bool source_open(Source *out, const char *path, Error *err)
         return error_set(err, "%s: %s", path, strerror(errno));
     _Static_assert(sizeof real <= sizeof out->where, "a path fits");
     strcpy(out->where, real);
-    out->is_gguf = !is_directory(out->where);
+    const bool folder = is_directory(out->where);
     if (!source_is_there(out->where))
-        return error_set(err, "%s: %s", path, out->is_gguf
-                         ? "it is no GGUF file and no folder with a published model"
-                         : "there is no config.json in this folder");
-    return out->is_gguf ? open_gguf(out, err) : open_folder(out, err);
+        return error_set(err, "%s: %s", path, folder
+                         ? "there is no config.json in this folder"
+                         : "it is no GGUF file, no .bin of llama2.c or llm.c, and no folder with a published "
+                           "model");
+    out->is_gguf = !folder && tensor_format(out->where) == FORMAT_GGUF;
+    out->is_bin = !folder && !out->is_gguf;
+    return out->is_gguf ? open_gguf(out, err) : out->is_bin ? open_bin(out, err) : open_folder(out, err);
 }
 
 void source_close(Source *s)
@@ -217,8 +228,12 @@ const HubTensor *source_find(const Source *s, const char *name)
 
 bool source_beside(const Source *s, const char *name, char out[MAX_SOURCE_PATH])
 {
-    return !s->is_gguf && path_join(out, MAX_SOURCE_PATH, s->where, name, NULL)
-        && file_exists(out);
+    char dir[MAX_SOURCE_PATH];
+    strcpy(dir, s->where);
+    char *slash = strrchr(dir, '/');
+    if (s->is_bin && slash)
+        slash[slash == dir] = '\0';
+    return !s->is_gguf && path_join(out, MAX_SOURCE_PATH, dir, name, NULL) && file_exists(out);
 }
 
 /* ---- its number ------------------------------------------------------------------------------- */

@@ -1,25 +1,20 @@
-/* Two formats, one list. */
+/* Three formats, one list. */
 #include "runtime/hub/tensor_file.h"
-
-#include "base/blocks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool file_is_gguf(const char *path)
+TensorFormat tensor_format(const char *path)
 {
     char magic[4] = { 0 };
     FILE *f = fopen(path, "rb");
     const bool ok = f && fread(magic, 1, sizeof magic, f) == sizeof magic;
     if (f)
         fclose(f);
-    return ok && memcmp(magic, "GGUF", sizeof magic) == 0;
-}
-
-int hub_tensor_order(const void *a, const void *b)
-{
-    return strcmp(((const HubTensor *)a)->name, ((const HubTensor *)b)->name);
+    if (ok && memcmp(magic, "GGUF", sizeof magic) == 0)
+        return FORMAT_GGUF;
+    return bin_file_kind(path) != BIN_NONE ? FORMAT_BIN : FORMAT_SAFETENSORS;
 }
 
 static DType type_of_safetensors(StType t)
@@ -56,21 +51,39 @@ static void list_gguf(TensorFile *f)
     }
 }
 
+static void list_bin(TensorFile *f)
+{
+    for (size_t i = 0; i < f->bin.n; i++)
+        f->tensor[f->n++] = f->bin.tensor[i];
+}
+
+static bool open_format(TensorFile *f, const char *path, size_t *n, Error *err)
+{
+    bool ok = false;
+    switch (f->format) {
+    case FORMAT_SAFETENSORS: ok = safetensors_open(path, &f->safetensors, err); break;
+    case FORMAT_GGUF:        ok = gguf_open(path, &f->gguf, err); break;
+    case FORMAT_BIN:         ok = bin_file_open(path, &f->bin, err); break;
+    }
+    *n = f->safetensors.n + f->gguf.n_tensors + f->bin.n;
+    return ok;
+}
+
 bool tensor_file_open(TensorFile *out, const char *path, Error *err)
 {
-    *out = (TensorFile){ .is_gguf = file_is_gguf(path) };
+    size_t n;
+    *out = (TensorFile){ .format = tensor_format(path) };
     arena_init(&out->names, NULL);
-    if (!(out->is_gguf ? gguf_open(path, &out->gguf, err)
-                       : safetensors_open(path, &out->safetensors, err)))
+    if (!open_format(out, path, &n, err))
         return false;
-    const size_t n = out->is_gguf ? out->gguf.n_tensors : out->safetensors.n;
     out->tensor = calloc(n + 1, sizeof *out->tensor);
     if (!out->tensor)
         return error_set(err, "%s: out of memory", path);
-    if (out->is_gguf)
-        list_gguf(out);
-    else
-        list_safetensors(out);
+    switch (out->format) {
+    case FORMAT_SAFETENSORS: list_safetensors(out); break;
+    case FORMAT_GGUF:        list_gguf(out); break;
+    case FORMAT_BIN:         list_bin(out); break;
+    }
     qsort(out->tensor, out->n, sizeof *out->tensor, hub_tensor_order);
     return true;
 }
@@ -79,29 +92,10 @@ void tensor_file_close(TensorFile *f)
 {
     free(f->tensor);
     arena_free(&f->names);
-    if (f->is_gguf)
-        gguf_close(&f->gguf);
-    else
-        safetensors_close(&f->safetensors);
+    switch (f->format) {
+    case FORMAT_SAFETENSORS: safetensors_close(&f->safetensors); break;
+    case FORMAT_GGUF:        gguf_close(&f->gguf); break;
+    case FORMAT_BIN:         bin_file_close(&f->bin); break;
+    }
     *f = (TensorFile){ 0 };
-}
-
-const HubTensor *hub_tensor_find(const HubTensor *tensor, size_t n, const char *name)
-{
-    const HubTensor key = { .name = name };
-    return bsearch(&key, tensor, n, sizeof key, hub_tensor_order);
-}
-
-bool hub_tensor_read(const HubTensor *t, DType to, void *dst)
-{
-    size_t count = 1;
-    for (uint32_t a = 0; a < t->rank; a++)
-        count *= (size_t)t->dim[a];     /* bounded when the file was opened */
-    if (t->type == to)
-        memcpy(dst, t->data, t->bytes);
-    else if (to == DTYPE_f32 && t->type != DTYPE_i32 && t->type != N_DTYPES)
-        blocks_decode(t->type, count, t->data, dst);
-    else
-        return false;
-    return true;
 }

@@ -1,44 +1,32 @@
-/* A file of tensors, safetensors or GGUF, told apart by its first bytes; its tensors by name, with
- * shapes and types said in one way whatever the format. */
+/* A file of tensors, safetensors, GGUF or .bin (bin_file.h), told apart by its first bytes; its tensors by
+ * name, with shapes and types said in one way whatever the format. */
 #ifndef RUNTIME_HUB_TENSOR_FILE_H
 #define RUNTIME_HUB_TENSOR_FILE_H
 
 #include "base/arena.h"
-#include "base/dtype.h"
 #include "runtime/gguf.h"
+#include "runtime/hub/bin_file.h"
+#include "runtime/hub/tensor.h"
 #include "runtime/safetensors.h"
 
-typedef struct HubTensor {
-    const char *name;
-    DType type;                         /* N_DTYPES: one that no parameter has */
-    uint32_t rank;
-    int64_t dim[MAX_RANK];              /* the outermost first */
-    const uint8_t *data;                /* any alignment */
-    size_t bytes;
-    uint32_t file;                      /* for whoever puts files together */
-} HubTensor;
+/* GGUF files name tensors and settings otherwise than the hub does; .bin files as the hub. */
+typedef enum TensorFormat { FORMAT_SAFETENSORS, FORMAT_GGUF, FORMAT_BIN } TensorFormat;
 
 typedef struct TensorFile {
-    bool is_gguf;
+    TensorFormat format;
     Gguf gguf;
     SafeTensors safetensors;
+    BinFile bin;
     HubTensor *tensor;                  /* by name; owned.  They borrow from the file's map */
     size_t n;
     Arena names;                        /* of GGUF's tensors */
 } TensorFile;
 
-bool file_is_gguf(const char *path);    /* false for what cannot be read, too */
+/* Of a file that cannot be read, safetensors. */
+TensorFormat tensor_format(const char *path);
 
 /* Checks the whole file.  Close it in every case. */
 bool tensor_file_open(TensorFile *out, const char *path, Error *err);
 void tensor_file_close(TensorFile *f);
-
-/* Of an array in the order of names; NULL when there is none. */
-const HubTensor *hub_tensor_find(const HubTensor *tensor, size_t n, const char *name);
-int hub_tensor_order(const void *a, const void *b);
-
-/* All its elements as `to`: the bytes where that is its type, else decoded to f32.  False when neither
- * is possible. */
-bool hub_tensor_read(const HubTensor *t, DType to, void *dst);
 
 #endif
