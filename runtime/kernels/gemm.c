@@ -297,14 +297,19 @@ int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRe
     return n_i * n_o;
 }
 
-/* A block of B and a panel of A, at their upper bounds for these sizes. */
+/* A block of B and panels of A; or all of a few rows of A; or a block of one row of A and sums: at their
+ * upper bounds for these sizes. */
 static size_t scratch(const Call *call)
 {
     const Operand *c = &call->operand[C];
-    int64_t k = min_i64(dim(&call->operand[A], 0), GEMM_BLOCK_K);
+    int64_t all_k = dim(&call->operand[A], 0), k = min_i64(all_k, GEMM_BLOCK_K);
     int64_t n = dim(c, 0) == 1 ? count_elements(c) : dim(c, 0);
     n = min_i64(round_up(max_i64(n, 1), GEMM_PANEL_N), GEMM_BLOCK_N);
     size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_CHUNK * GEMM_PANEL_M));
+    size_t rows = sizeof(float) * (size_t)(GEMM_PANEL_M * round_up(all_k, GEMM_SPLIT_K));
+    floats = floats > rows ? floats : rows;
+    rows = sizeof(float) * (GEMM_BLOCK_K + GEMM_ROW_N);
+    floats = floats > rows ? floats : rows;
     if (call->i[PRECISION] == 0)
         return floats;
     k = min_i64(round_up(dim(&call->operand[A], 0), GEMM16_STEP), GEMM16_BLOCK_K);

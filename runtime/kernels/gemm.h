@@ -32,6 +32,8 @@ enum {
     GEMM_PANEL_N = 64,          /* every panel's width divides it */
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */
     GEMM_CHUNK = 8,             /* panels of A that are packed together */
+    GEMM_ROW_N = 4096,          /* sums of a single row of C that stay in the first-level cache */
+    GEMM_SPLIT_K = 32,          /* runs of K in which a few rows of A meet a transposed B of bf16 */
 };
 
 /* The same for products of bf16 (gemm_bf16.inc): packed in squares of SIDE items by STEP of K. */
