@@ -106,7 +106,6 @@ static void put_heads(const Values *v)
     if (isnan(number(v, "head", NAN)))
         put_int(v, "attention.key_length", head);
     put_int(v, "attention.value_length", head);
-    put_int(v, "vocab_size", number(v, "vocab", 0));
     put_rope(v, head);
     if (number(v, "window", 0) > 0)
         put_int(v, "attention.sliding_window", number(v, "window", 0));
@@ -130,6 +129,7 @@ void export_values(GgufWriter *w, const Recipe *r, const char *name)
     gguf_add_string(w, "general.name", name);
     gguf_add_u32(w, "general.quantization_version", 2);
     put_int(&v, "context_length", (double)r->trained);
+    put_int(&v, "vocab_size", number(&v, "vocab", 0));
     put_rows(&v);
     if (r->model == FAMILY_gpt2) {
         if (isnan(number(&v, "hidden", NAN)))
