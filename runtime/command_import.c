@@ -35,6 +35,10 @@ static int report(const ImportResult *r, const char *dir, bool json)
     printf("%s: models/%s.smg, %" PRIu32 " parameters (%s, where they were), %" PRId64
            " positions%s\nsmrun generate %s --prompt ... runs it\n", dir, r->model, r->n_params, bytes,
            r->context, r->has_tokenizer ? "" : ", no tokenizer", dir);
+    if (!r->has_tokenizer && r->has_sentencepiece)
+        printf("its tokenizer.model is SentencePiece's own file, which is not read; with tokenizer.json "
+               "beside it\n(save_pretrained of a fast tokenizer writes one) texts work. Until then: "
+               "--prompt-tokens, --print-tokens\n");
     return command_flushed();
 }
 

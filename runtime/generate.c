@@ -50,8 +50,8 @@ static bool open_tokenizer(Generation *g, Error *err)
                                hf_tokenizer_size(g->tokenizer), false, err);
     if (o->prompt_tokens && o->print_tokens && o->n_stop == 0)
         return true;
-    return error_set(err, "%s: there is no tokenizer.json beside the weights; without one, give "
-                     "--prompt-tokens and --print-tokens", o->weights);
+    return error_set(err, "%s: there is no tokenizer.json beside the weights (a tokenizer.model is "
+                     "not read); without one, give --prompt-tokens and --print-tokens", o->weights);
 }
 
 /* The prompt, with room behind it for what is generated. */

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/float_convert.h"
 #include "base/hash.h"
+#include "base/json_depth.h"
 #include "runtime/safetensors_hash.h"
 
 #include <inttypes.h>
@@ -172,6 +173,8 @@ static bool read_tensors(SafeTensors *st, const uint8_t *data, size_t n_data, Er
                 return false;
             continue;
         }
+        if (!*name)
+            return error_set(err, "a tensor has the empty name");
         SafeTensor *t = &st->tensors[st->n++];
         t->name = name;
         if (!read_type(info, t, err) || !read_shape(info, t, err)
@@ -194,6 +197,8 @@ static bool read_header(const uint8_t *bytes, size_t n, SafeTensors *st, Error *
         return error_set(err, "its first 8 bytes say that the header has %" PRIu64 " bytes, but "
                          "%zu follow and at most %d are read; it is cut off or no safetensors file",
                          length, n - LENGTH_BYTES, MAX_SAFETENSORS_HEADER);
+    if (!json_depth_check((const char *)bytes + LENGTH_BYTES, (size_t)length, err))
+        return error_prefix(err, "its header");
     json_error_t why;
     st->header = json_loadb((const char *)bytes + LENGTH_BYTES, (size_t)length,
                             JSON_REJECT_DUPLICATES, &why);

@@ -79,7 +79,8 @@ static void check_param(Import *m, const PlanStorage *st)
         buf_printf(m->faults, "misshapen   %s is %s; the model has it as %s\n", t->name, found,
                    expected);
     else if (t->type == N_DTYPES || t->type == DTYPE_i32)
-        buf_printf(m->faults, "unreadable  %s is of a type that weights cannot have here\n", t->name);
+        buf_printf(m->faults, "unreadable  %s is %s; weights are read as %s\n", t->name, t->type_name,
+                   m->source.is_gguf ? "f32, f16, bf16 and GGUF's blocks" : "F32, F16 and BF16");
     m->result->bytes += t->bytes;
     place(m, param, t->file, t->name);
 }
@@ -174,9 +175,11 @@ static bool write_gguf_tokenizer(const Import *m, Error *err)
 
 static bool write_texts(const Import *m, Error *err)
 {
+    char path[MAX_SOURCE_PATH];
     bool there;
     if (m->source.is_gguf)
         return write_gguf_tokenizer(m, err);
+    m->result->has_sentencepiece = source_beside(&m->source, "tokenizer.model", path);
     const bool whole = !m->source.is_bin;       /* what lies beside a .bin may be of another model */
     return (!whole || copy_beside(m, "config.json", &there, err))
         && (!whole || copy_beside(m, "generation_config.json", &there, err))

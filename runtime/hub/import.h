@@ -23,6 +23,7 @@ typedef struct ImportResult {
     uint64_t bytes;                     /* of the weights in the source */
     int64_t context;
     bool has_tokenizer;
+    bool has_sentencepiece;             /* a tokenizer.model, which is not read */
 } ImportResult;
 
 /* `context` positions, or 0: see recipe.h.  `faults` gets every parameter without a tensor, with one

@@ -2,34 +2,15 @@
 #include "runtime/hub/json.h"
 
 #include "base/file.h"
+#include "base/json_depth.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Before the parser recurses into them. */
-static bool check_depth(const char *text, size_t n, Error *err)
-{
-    size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '"')
-            in_string = !in_string;
-        else if (in_string)
-            i += text[i] == '\\';
-        else if (text[i] == '[' || text[i] == '{')
-            depth++;
-        else if (text[i] == ']' || text[i] == '}')
-            depth -= depth > 0;
-        if (depth > MAX_HUB_JSON_DEPTH)
-            return error_set(err, "byte %zu: nested deeper than %d", i, MAX_HUB_JSON_DEPTH);
-    }
-    return true;
-}
-
 json_t *hub_json_parse(const char *text, size_t n, Error *err)
 {
     json_error_t why;
-    if (!check_depth(text, n, err))
+    if (!json_depth_check(text, n, err))
         return NULL;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     if (!root)

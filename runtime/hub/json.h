@@ -1,4 +1,4 @@
-/* JSON files that others wrote: bounded in bytes, 64 brackets deep, no key twice, an object at the
+/* JSON files that others wrote: bounded in bytes and depth, no key twice, an object at the
  * top. */
 #ifndef RUNTIME_HUB_JSON_H
 #define RUNTIME_HUB_JSON_H
@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-enum { MAX_HUB_JSON = 64 << 20, MAX_HUB_JSON_DEPTH = 64 };
+enum { MAX_HUB_JSON = 64 << 20 };
 
 /* The caller's reference, or NULL with a message that begins with the path. */
 json_t *hub_json_read(const char *path, Error *err);

@@ -68,6 +68,9 @@ static bool list_index(Source *s, const json_t *map, Error *err)
             return error_set(err, "tensor %.200s: its file is no name of a .safetensors file", name);
         if (!add_once(s, json_string_value(file), err))
             return false;
+        if (!file_exists(s->path[s->n_files - 1]))
+            return error_set(err, "tensor %.200s: its file %s is not in the folder; is the download "
+                             "complete?", name, json_string_value(file));
     }
     return s->n_files > 0 || error_set(err, "its \"weight_map\" is empty");
 }
@@ -82,6 +85,29 @@ static int is_model_file(const struct dirent *d)
     return fnmatch("model*.safetensors", d->d_name, 0) == 0;
 }
 
+static bool no_tensors(const Source *s, Error *err)
+{
+    char path[MAX_SOURCE_PATH];
+    const bool pickled = source_beside(s, "pytorch_model.bin", path)
+        || source_beside(s, "pytorch_model.bin.index.json", path);
+    return error_set(err, "%s: there is no model.safetensors and no model-00001-of-N.safetensors%s",
+                     s->where, pickled ? "; its pytorch_model.bin is Python's pickle, which is not read: "
+                     "save the model as safetensors" : "");
+}
+
+/* Without an index, names of the kind model-00001-of-00003.safetensors say how many there are. */
+static bool all_shards(const Source *s, Error *err)
+{
+    for (uint32_t i = 0; i < s->n_files; i++) {
+        unsigned part, parts;
+        const char *name = strrchr(s->path[i], '/') + 1;
+        if (sscanf(name, "model-%5u-of-%5u.safetensors", &part, &parts) == 2 && s->n_files < parts)
+            return error_set(err, "%s: %s is one of %u files, but %" PRIu32 " are there; is the download "
+                             "complete?", s->where, name, parts, s->n_files);
+    }
+    return true;
+}
+
 static bool list_folder(Source *s, Error *err)
 {
     struct dirent **entry;
@@ -93,8 +119,7 @@ static bool list_folder(Source *s, Error *err)
     }
     if (n >= 0)
         free(entry);
-    return ok && (s->n_files > 0 || error_set(err, "%s: there is no model.safetensors and no "
-                                              "model-00001-of-N.safetensors", s->where));
+    return ok && (s->n_files > 0 ? all_shards(s, err) : no_tensors(s, err));
 }
 
 /* ---- tensors ---------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 typedef struct HubTensor {
     const char *name;
     DType type;                         /* N_DTYPES: one that no parameter has */
+    const char *type_name;              /* as the file's format calls it; said where `type` is N_DTYPES */
     uint32_t rank;
     int64_t dim[MAX_RANK];              /* the outermost first */
     const uint8_t *data;                /* any alignment */

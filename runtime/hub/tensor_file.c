@@ -32,8 +32,9 @@ static void list_safetensors(TensorFile *f)
     for (size_t i = 0; i < f->safetensors.n; i++) {
         const SafeTensor *t = &f->safetensors.tensors[i];
         HubTensor *out = &f->tensor[f->n++];
-        *out = (HubTensor){ .name = t->name, .type = type_of_safetensors(t->type), .rank = t->rank,
-                            .data = t->data, .bytes = t->bytes };
+        *out = (HubTensor){ .name = t->name, .type = type_of_safetensors(t->type),
+                            .type_name = st_type_name(t->type), .rank = t->rank, .data = t->data,
+                            .bytes = t->bytes };
         memcpy(out->dim, t->dim, sizeof out->dim);
     }
 }
@@ -44,7 +45,8 @@ static void list_gguf(TensorFile *f)
         const GgufTensor *t = &f->gguf.tensors[i];
         HubTensor *out = &f->tensor[f->n++];
         *out = (HubTensor){ .name = arena_strndup(&f->names, t->name, t->name_n), .type = N_DTYPES,
-                            .rank = t->rank, .data = t->data, .bytes = t->bytes };
+                            .type_name = ggml_type_name(t->type), .rank = t->rank, .data = t->data,
+                            .bytes = t->bytes };
         dtype_from_ggml(t->type, &out->type);
         for (uint32_t a = 0; a < t->rank; a++)
             out->dim[a] = (int64_t)t->dim[t->rank - 1 - a];

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json_depth.h"
 #include "runtime/tokenizer/unicode.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 256 << 20, MAX_DEPTH = 64 };
+enum { MAX_FILE = 256 << 20 };
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
@@ -209,30 +210,10 @@ static bool read_model(HfTokenizer *t, const json_t *model, Error *err)
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-/* Brackets within brackets, strings skipped: checked before the parser recurses into them. */
-static bool check_depth(const char *text, size_t n, Error *err)
-{
-    size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '"')
-            in_string = !in_string;
-        else if (in_string)
-            i += text[i] == '\\';
-        else if (text[i] == '[' || text[i] == '{')
-            depth++;
-        else if (text[i] == ']' || text[i] == '}')
-            depth -= depth > 0;
-        if (depth > MAX_DEPTH)
-            return error_set(err, "byte %zu: nested deeper than %d", i, MAX_DEPTH);
-    }
-    return true;
-}
-
 HfTokenizer *hf_tokenizer_parse(const char *json, size_t n, Error *err)
 {
     json_error_t why;
-    if (!check_depth(json, n, err))
+    if (!json_depth_check(json, n, err))
         return NULL;
     json_t *file = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     if (!file) {

@@ -234,7 +234,7 @@ static void test_index(void **state)
         { "{\"weight_map\": {\"a\": 7}}", "no name of a .safetensors file" },
         { "{\"weight_map\": {\"a\": \"../model.safetensors\"}}", "no name of a .safetensors file" },
         { "{\"weight_map\": {\"a\": \"/etc/passwd\"}}", "no name of a .safetensors file" },
-        { "{\"weight_map\": {\"a\": \"none.safetensors\"}}", "none.safetensors" },
+        { "{\"weight_map\": {\"a\": \"none.safetensors\"}}", "none.safetensors is not in the folder" },
         { "{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\"}}", "tensor a is not in" },
         { "{\"weight_map\": {\"model.norm.weight\": \"model-00001-of-00002.safetensors\", "
           "\"lm_head.weight\": \"model-00002-of-00002.safetensors\"}}", "index" },
@@ -247,6 +247,52 @@ static void test_index(void **state)
         write_text(folder, "model.safetensors.index.json", cases[i].text);
         expect_fault(cases[i].text, folder, cases[i].expected, NULL);
     }
+    family_close(&f);
+}
+
+/* Files that a half-finished download lacks, and files of another kind. */
+static void test_missing_files(void **state)
+{
+    char folder[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 3);
+    path_of(path, folder, "model.safetensors.index.json");
+    assert_int_equal(unlink(path), 0);
+    path_of(path, folder, "model-00002-of-00003.safetensors");
+    assert_int_equal(unlink(path), 0);
+    expect_fault("two of three", folder, "is one of 3 files, but 2 are there", NULL);
+    path_of(path, folder, "model-00001-of-00003.safetensors");
+    assert_int_equal(unlink(path), 0);
+    path_of(path, folder, "model-00003-of-00003.safetensors");
+    assert_int_equal(unlink(path), 0);
+    expect_fault("none", folder, "there is no model.safetensors", NULL);
+    write_text(folder, "pytorch_model.bin", "PK");
+    expect_fault("pickle", folder, "pytorch_model.bin is Python's pickle", NULL);
+    family_close(&f);
+}
+
+/* A type that files can have and weights here cannot. */
+static void test_types(void **state)
+{
+    static const char header[] = "{\"model.embed_tokens.weight\":{\"dtype\":\"F64\",\"shape\":[2,32],"
+                                 "\"data_offsets\":[0,512]}}";
+    char folder[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    Buf file = { 0 }, faults = { 0 };
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    buf_add(&file, &(uint64_t){ sizeof header - 1 }, 8);
+    buf_puts(&file, header);
+    buf_add(&file, (const double[64]){ 1, 2 }, 512);
+    path_of(path, folder, "model.safetensors");
+    assert_true(file_replace(path, file.data, file.len, &err));
+    expect_fault("F64", folder, "do not fit models/llama.smg", &faults);
+    assert_non_null(strstr(faults.data, "model.embed_tokens.weight is F64; weights are read as F32, F16 "
+                           "and BF16\n"));
+    buf_free(&faults);
+    buf_free(&file);
     family_close(&f);
 }
 
@@ -392,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_changed_bytes), cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_index),         cmocka_unit_test(test_twice),
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
+        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
         cmocka_unit_test(test_export),
     };
     return cmocka_run_group_tests(tests, begin, end);

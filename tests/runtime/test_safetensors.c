@@ -75,6 +75,7 @@ static void refuses_what_does_not(void **state)
     refuses("{\"a\":" TENSOR("F32", "1", 0, 4) ",\"a\":" TENSOR("F32", "1", 0, 4) "}", 4,
             "not valid JSON");
     refuses("{\"a\":7}", 0, "no \"dtype\"");
+    refuses("{\"\":" TENSOR("F32", "1", 0, 4) "}", 4, "the empty name");
     refuses("[]", 0, "not a JSON object");
     refuses("{\"__metadata__\":[]}", 0, "not an object");
     refuses("{\"__metadata__\":{\"x\":1}}", 0, "not a string");
@@ -100,6 +101,7 @@ static void bounds_the_header(void **state)
     memcpy(deep, &(uint64_t){ DEEP }, 8);
     memset(deep + 8, '[', DEEP);
     assert_false(safetensors_view(deep, 8 + DEEP, &st, &err));
+    assert_non_null(strstr(err.text, "byte 64: nested deeper than 64"));
     free(deep);
 }
 
