@@ -3,9 +3,11 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "runtime/checkpoint.h"
 #include "runtime/hub/json.h"
 #include "runtime/hub/layout.h"
 #include "runtime/hub/weights_index.h"
+#include "runtime/run_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,6 +32,29 @@ typedef struct Export {
     Arena arena;
     int64_t head;
 } Export;
+
+/* A run of smrun train has the published names and files but no config.json, and what its model was
+ * compiled with is in a plan that it does not keep. */
+static bool refuse_run(const char *from, Error *err)
+{
+    char path[CHECKPOINT_PATH];
+    RunRecord run;
+    Buf config = { 0 };
+    if (!checkpoint_file(from, "trainer.json", path, NULL) || !file_exists(path)
+        || source_is_there(from))
+        return true;
+    if (!run_record_open(path, &run, err))
+        return false;
+    if (family_config(run.model, &config))
+        error_set(err, "%s is a run of models/%s.smg, and does not keep what that was compiled with: "
+                  "write it there as config.json, %s, and export again", from, run.model,
+                  config.len ? config.data : "");
+    else
+        error_set(err, "%s is a run of %s, which is no published model that other programs read", from,
+                  run.model);
+    buf_free(&config);
+    return false;
+}
 
 /* ---- what goes -------------------------------------------------------------------------------- */
 
@@ -214,6 +239,9 @@ static bool run(Export *x, const char *source, const char *out, ExportResult *re
         return false;
     if (x->source.is_bin)
         return error_set(err, "%s: a .bin file runs; it is not written in another format", x->source.where);
+    if (strcmp(x->recipe.gguf, "none") == 0)
+        return error_set(err, "%s: mixtures of experts are not written as GGUF; models/%s.smg runs from "
+                         "the folder", x->source.where, family_model_name(x->recipe.model));
     if (x->to_gguf == x->source.is_gguf)
         return error_set(err, "%s is of that format already", x->source.where);
     const double heads = recipe_number(&x->recipe, "heads", 1);
@@ -236,7 +264,7 @@ bool export_model(const char *from, const char *out, ExportResult *result, Error
     if (!x.to_gguf && !has_ending(out, ".safetensors"))
         return error_set(err, "%s: the name says the format: .gguf or .safetensors", out);
     arena_init(&x.arena, NULL);
-    const bool ok = find_source(from, source, err) && run(&x, source, out, result, err);
+    const bool ok = refuse_run(from, err) && find_source(from, source, err) && run(&x, source, out, result, err);
     free(x.going);
     arena_free(&x.arena);
     recipe_close(&x.recipe);

@@ -39,6 +39,30 @@ const char *family_model_name(FamilyModel m)
     return model_names[m];
 }
 
+static const struct {
+    FamilyModel model;
+    const char *hub;
+} needs[] = {
+#define NEED(model, hub, gguf) { FAMILY_##model, hub },
+#include "runtime/hub/families.def"
+};
+
+bool family_config(const char *model, Buf *out)
+{
+    const Family *f = NULL;
+    for (size_t i = COUNT_OF(families); i-- > 0;)
+        if (strcmp(model_names[families[i].model], model) == 0)
+            f = &families[i];
+    if (!f)
+        return false;
+    buf_printf(out, "{\"architectures\": [\"%s\"]", f->architecture);
+    for (size_t i = 0; i < COUNT_OF(needs); i++)
+        if (needs[i].model == f->model)
+            buf_printf(out, ", \"%.*s\": N", (int)strcspn(needs[i].hub, "|"), needs[i].hub);
+    buf_puts(out, "}");
+    return true;
+}
+
 static bool unknown(const char *name, bool is_gguf, Error *err)
 {
     Buf known = { 0 };

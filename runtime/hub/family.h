@@ -2,6 +2,7 @@
 #ifndef RUNTIME_HUB_FAMILY_H
 #define RUNTIME_HUB_FAMILY_H
 
+#include "base/buf.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -19,6 +20,10 @@ typedef struct Family {
 /* By the architecture's name in config.json, or in GGUF; an unknown one is an error that lists those
  * that are known. */
 const Family *family_find(const char *architecture, bool is_gguf, Error *err);
+
+/* What config.json must say for models/NAME.smg, as JSON with an N for each number; false where no such
+ * model is published. */
+bool family_config(const char *model, Buf *out);
 
 enum { MAX_TENSOR_NAME = 512 };
 /* What GGUF calls a parameter of models/NAME.smg, and back; false when the table has no such path. */

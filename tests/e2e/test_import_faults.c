@@ -8,6 +8,7 @@
 #include "runtime/hub/export.h"
 #include "runtime/hub/import.h"
 #include "runtime/hub/weights_index.h"
+#include "runtime/run_record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -413,6 +414,30 @@ static void test_export(void **state)
     assert_false(export_model("/nowhere", "model.gguf", &r, &err));
     assert_non_null(strstr(err.text, "/nowhere"));
     family_close(&f);
+    begin_folder(&f, "mixtral", folder, 1);
+    assert_false(export_model(folder, "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "mixtures of experts are not written as GGUF"));
+    family_close(&f);
+}
+
+/* A run of ours goes over once it has a config.json; until then the message says what belongs there. */
+static void test_export_run(void **state)
+{
+    char run[FAMILY_PATH], path[FAMILY_PATH];
+    ExportResult r;
+    RunRecord record = { .model = "gpt2" };
+    Error err;
+    (void)state;
+    path_of(run, root, "run");
+    path_of(path, run, "trainer.json");
+    assert_true(file_make_dirs(run, &err) && run_record_save(&record, path, &err));
+    assert_false(export_model(run, "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "config.json, {\"architectures\": [\"GPT2LMHeadModel\"], \"n_embd\": N, "
+                           "\"n_layer\": N, \"n_head\": N}"));
+    strcpy(record.model, "mine");
+    assert_true(run_record_save(&record, path, &err));
+    assert_false(export_model(run, "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "is a run of mine, which is no published model"));
 }
 
 static int begin(void **state)
@@ -439,7 +464,7 @@ int main(void)
         cmocka_unit_test(test_index),         cmocka_unit_test(test_twice),
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
         cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_export),
+        cmocka_unit_test(test_export),        cmocka_unit_test(test_export_run),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
