@@ -201,10 +201,19 @@ static bool put_scores(Tokens *t, GgufWriter *w, Error *err)
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
+/* A token for each byte: where nothing is ever joined, it does not matter where text is cut. */
+static bool joins_nothing(const Tokens *t)
+{
+    const json_t *pre = json_object_get(t->json, "pre_tokenizer");
+    return is_type(pre, "ByteLevel") && !json_is_true(json_object_get(pre, "add_prefix_space"))
+        && json_array_size(json_object_get(t->model, "merges")) == 0;
+}
+
 static bool put_byte_level(Tokens *t, GgufWriter *w, Error *err)
 {
     const bool ignore = json_is_true(json_object_get(t->model, "ignore_merges"));
-    const char *name = pattern_name(json_object_get(t->json, "pre_tokenizer"), ignore);
+    const char *name = joins_nothing(t) ? "gpt-2"
+        : pattern_name(json_object_get(t->json, "pre_tokenizer"), ignore);
     if (!name)
         return error_set(err, "no name in GGUF stands for what its pre_tokenizer cuts text by");
     gguf_add_string(w, "tokenizer.ggml.model", "gpt2");

@@ -440,6 +440,29 @@ static void test_export_run(void **state)
     assert_non_null(strstr(err.text, "is a run of mine, which is no published model"));
 }
 
+/* Where tokens are joined GGUF needs a name for how text is cut first, and where none is, it does not. */
+static void test_export_bytes(void **state)
+{
+#define TOKENIZER(more, merges)                                                              \
+    "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}, " \
+    "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1" more "}, \"merges\": [" merges "]}}"
+    char folder[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    ExportResult r;
+    Error err = { "" };
+    (void)state;
+    begin_folder(&f, "gpt2", folder, 1);
+    path_of(path, folder, "model.gguf");
+    write_text(folder, "tokenizer.json", TOKENIZER("", ""));
+    if (!export_model(folder, path, &r, &err))
+        fail_msg("%s", err.text);
+    assert_true(r.has_tokenizer);
+    write_text(folder, "tokenizer.json", TOKENIZER(", \"ab\": 2", "[\"a\", \"b\"]"));
+    assert_false(export_model(folder, path, &r, &err));
+    assert_non_null(strstr(err.text, "no name in GGUF stands for"));
+    family_close(&f);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -465,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
         cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
         cmocka_unit_test(test_export),        cmocka_unit_test(test_export_run),
+        cmocka_unit_test(test_export_bytes),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
