@@ -1,6 +1,6 @@
 /* smc bisect: every program of a model, pass by pass and then instruction by instruction, against
  * what it must compute. */
-#include "codegen/command.h"
+#include "codegen/model_options.h"
 
 #include "base/check.h"
 #include "bisect/bisect.h"
@@ -62,24 +62,21 @@ static int bisect_one(Compilation *c, const Graph *model, BisectOptions *options
 
 int command_bisect(Compilation *c, int argc, char **argv)
 {
-    BisectOptions v = { .pass = { .level = 2, .batch = 2, .sequence = 6, .chunk = 6 }, .seed = 1 };
-    ArgList defines = { 0 };
-    const char *out = "wrong.smir", *program = NULL, *fusion = NULL;
+    ModelOptions of = MODEL_OPTIONS_DEFAULT;
+    CompileOptions options;
+    BisectOptions v = { .seed = 1 };
+    Graph *model;
+    const char *out = "wrong.smir", *program = NULL;
     int64_t seed = 1;
     Program only = PROGRAM_model;
-    const Arg options[] = {
+    of.batch = 2;
+    of.seq = of.chunk = 6;
+    const Arg specs[] = {
         { "-o", "FILE", ARG_STRING, &out, "where the smallest graph goes (default: wrong.smir)", 0,
           0, NULL },
-        { "-D", "NAME=VALUE", ARG_LIST, &defines, "replace the value of a config: keep the model "
-          "small", 0, 0, NULL },
         { "--program", "P", ARG_STRING, &program, "only this one: score, eval, train, ...", 0, 0,
           NULL },
-        { "--batch", "N", ARG_INT, &v.pass.batch, "batch (default 2)", 1, 64, NULL },
-        { "--seq", "N", ARG_INT, &v.pass.sequence, "positions (default 6)", 1, 4096, NULL },
-        { "--chunk", "N", ARG_INT, &v.pass.chunk, "new positions in generation (default 6)", 1,
-          4096, NULL },
-        { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
-          NULL },
+        MODEL_ARGS(of),
         { "--seed", "N", ARG_INT, &seed, "of weights and inputs (default 1)", 0, 1e15, NULL },
         { "--cpu", "ISA", ARG_STRING, &v.cpu, "instruction set of the plan's run", 0, 0, NULL },
     };
@@ -89,9 +86,10 @@ int command_bisect(Compilation *c, int argc, char **argv)
                         "optimizer by its formulas,\nthe cached program by the whole sequence, and "
                         "runs the plan instruction by\ninstruction.  Names the first pass and op at "
                         "fault and writes the smallest graph found\nthat shows it.  Everything is "
-                        "evaluated many times, so make the model small:\n\n"
+                        "evaluated many times, so make the model small; by default the batch is 2, and\n"
+                        "sequence and chunk are 6.\n\n"
                         "  smc bisect gpt2.smg -D depth=2 -D width=16 -D heads=2 -D vocab=11",
-               .options = options, .n = COUNT_OF(options), .max_positional = 1 };
+               .options = specs, .n = COUNT_OF(specs), .max_positional = 1 };
     Error err;
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
@@ -99,14 +97,15 @@ int command_bisect(Compilation *c, int argc, char **argv)
     if (program && (!program_from_name(program, &only) || only == PROGRAM_model))
         return fault("no program is called %s; they are score, eval, train, accumulate, apply, "
                      "generate", program);
-    if (fusion && !fusion_parse(fusion, &v.pass.fusions, &err))
-        return fault("%s", err.text);
-    const Graph *model = read_model(c, a.positional[0], &defines);
-    if (!model)
-        return report(c, false);
+    if (of.weights.n || strcmp(of.cache, "f32") != 0 || strcmp(of.precision, "f32") != 0)
+        return fault("what is right is told in full precision; leave out --weights, --cache and "
+                     "--precision");
+    int code = model_read(c, a.positional[0], &of, program, false, &options, &model);
+    if (code != EXIT_DONE)
+        return code;
+    v.pass = compile_pass_options(&options, only);
     v.seed = (uint64_t)seed;
     check_set_hook(say_who_stopped, NULL);
-    int code = EXIT_DONE;
     for (Program p = PROGRAM_score; p < N_PROGRAMS && code == EXIT_DONE; p++)
         if (only == PROGRAM_model ? program_possible(model, p) : p == only)
             code = bisect_one(c, model, &v, p, out);

@@ -25,13 +25,6 @@ int fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int report(Compilation *c, bool json);
 /* To a file, or to standard output (NULL or "-").  Frees the buffer. */
 int deliver(Buf *out, const char *path);
-/* --memory-limit, and what CompileOptions takes for it. */
-#define NO_MEMORY_LIMIT UINT64_MAX
-#define MEMORY_LIMIT_ARG(target)                                                                 \
-    { "--memory-limit", "BYTES", ARG_BYTES, (target),                                            \
-      "most memory for the activations and gradients of a training step (2G, 700M): what does "  \
-      "not fit is computed again; without it only where that costs next to nothing", 0, 0, NULL }
-int64_t memory_limit(uint64_t asked);
 /* NULL with diagnostics. */
 Graph *read_model(Compilation *c, const char *path, const ArgList *defines);
 /* After args_parse, when there is nothing to run: the help, or what is wrong. */

@@ -4,14 +4,19 @@
 #include "codegen/lower.h"
 #include "passes/specialize.h"
 
+PassOptions compile_pass_options(const CompileOptions *options, Program program)
+{
+    return (PassOptions){ .level = options->level, .batch = options->batch,
+                          .sequence = options->sequence, .chunk = options->chunk,
+                          .memory_limit = options->memory_limit,
+                          .precision = options->precision, .cache = options->cache,
+                          .program = program, .fusions = options->fusions };
+}
+
 Graph *compile_program(const Graph *model, Program program, const CompileOptions *options,
                        Arena *arena, Arena *scratch, DiagSink *diags)
 {
-    const PassOptions pass = { .level = options->level, .batch = options->batch,
-                               .sequence = options->sequence, .chunk = options->chunk,
-                               .memory_limit = options->memory_limit,
-                               .precision = options->precision, .cache = options->cache,
-                               .program = program, .fusions = options->fusions };
+    const PassOptions pass = compile_pass_options(options, program);
     Graph *g = graph_clone(model, arena);
     const PassObserver *observer = options->observer.after ? &options->observer : NULL;
     return passes_run(g, &pass, diags, scratch, observer) ? g : NULL;

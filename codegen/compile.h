@@ -18,14 +18,16 @@ typedef struct CompileOptions {
     PassObserver observer;              /* after NULL: nobody watches */
 } CompileOptions;
 
+/* The same for the passes of one program. */
+PassOptions compile_pass_options(const CompileOptions *options, Program program);
+
 /* One program of the model, through every pass.  NULL when the author's mistakes went to `diags`. */
 Graph *compile_program(const Graph *model, Program program, const CompileOptions *options,
                        Arena *arena, Arena *scratch, DiagSink *diags);
 
 /* All programs that the options ask for, as one plan; those that train only where every weight is
- * stored as f32.  A model for which cached generation cannot be
- * proved still gets its other programs; the reason becomes a warning, unless `generate` was asked for
- * by name.  False with diagnostics, or, `diags` without errors, when memory ran out. */
+ * stored as f32.  A model for which cached generation cannot be proved still gets its other programs;
+ * the reason becomes a warning, unless `generate` was asked for by name.  False with diagnostics, or, `diags` without errors, when memory ran out. */
 bool compile_plan(const Graph *model, const CompileOptions *options, Arena *arena, Arena *scratch,
                   DiagSink *diags, Buf *plan);
 

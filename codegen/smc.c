@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "codegen/command.h"
+#include "codegen/model_options.h"
 #include "codegen/dot.h"
 #include "codegen/dump.h"
 #include "frontend/carets.h"
@@ -102,22 +103,6 @@ int deliver(Buf *out, const char *path)
     return code;
 }
 
-int64_t memory_limit(uint64_t asked)
-{
-    return asked == NO_MEMORY_LIMIT ? 0 : asked == 0 ? 1 : asked > INT64_MAX ? INT64_MAX
-        : (int64_t)asked;
-}
-
-/* model.smg -> model.smp */
-static const char *plan_path(Arena *a, const char *model)
-{
-    const char *slash = strrchr(model, '/');
-    const char *name = slash ? slash + 1 : model;
-    const char *dot = strrchr(name, '.');
-    const size_t n = dot ? (size_t)(dot - name) : strlen(name);
-    return arena_printf(a, "%.*s.smp", (int)n, name);
-}
-
 /* Library blocks: beside the program when installed, else in the source tree. */
 static const char *library_dir(void)
 {
@@ -136,13 +121,8 @@ Graph *read_model(Compilation *c, const char *path, const ArgList *defines)
 /* ---- compile ---------------------------------------------------------------------------------- */
 
 typedef struct CompileArgs {
-    ArgList weights;
-    const char *precision, *cache;
+    ModelOptions of;
     const char *out, *emit, *after, *dump, *program;
-    ArgList defines;
-    int64_t batch, seq, chunk;
-    uint64_t memory_limit;
-    const char *level, *fusion;
     bool json;
 } CompileArgs;
 
@@ -169,54 +149,6 @@ static int emit_graph(Compilation *c, const Graph *model, const CompileArgs *a,
     else
         buf_add(&out, dump->kept.data, dump->kept.len);
     return deliver(&out, a->out);
-}
-
-/* A word as a shell takes it back. */
-static void add_word(Buf *out, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_./=:,+-@%";
-    if (*word && word[strspn(word, plain)] == '\0') {
-        buf_printf(out, " %s", word);
-        return;
-    }
-    buf_puts(out, " '");
-    for (; *word; word++)
-        buf_printf(out, *word == '\'' ? "'\\%c'" : "%c", *word);
-    buf_putc(out, '\'');
-}
-
-/* The command line without what does not change the plan. */
-static const char *command_line(Arena *arena, const char *path, const CompileArgs *a)
-{
-    Buf out = { 0 };
-    const struct { const char *option; int64_t value; } sizes[] = {
-        { "--batch", a->batch }, { "--seq", a->seq }, { "--chunk", a->chunk },
-        { "--memory-limit", memory_limit(a->memory_limit) } };
-    buf_puts(&out, "smc compile");
-    add_word(&out, path);
-    for (uint32_t i = 0; i < a->defines.n; i++) {
-        buf_puts(&out, " -D");
-        add_word(&out, a->defines.item[i]);
-    }
-    for (size_t i = 0; i < COUNT_OF(sizes); i++)
-        if (sizes[i].value)
-            buf_printf(&out, " %s %" PRId64, sizes[i].option, sizes[i].value);
-    for (uint32_t i = 0; i < a->weights.n; i++) {
-        buf_puts(&out, " --weights");
-        add_word(&out, a->weights.item[i]);
-    }
-    if (strcmp(a->cache, "f32") != 0)
-        buf_printf(&out, " --cache %s", a->cache);
-    if (strcmp(a->precision, "f32") != 0)
-        buf_printf(&out, " --precision %s", a->precision);
-    if (a->level[0] == '0')
-        buf_puts(&out, " -O 0");
-    if (a->fusion)                      /* in one word: its value may begin with a dash */
-        add_word(&out, arena_printf(arena, "--fusion=%s", a->fusion));
-    const char *command = arena_strdup(arena, out.failed ? "" : out.data);
-    buf_free(&out);
-    return command;
 }
 
 static int emit_plan(Compilation *c, const Graph *model, const CompileArgs *a,
@@ -256,58 +188,33 @@ static int emit_ast(Compilation *c, const char *path, const CompileArgs *a)
     return ok ? code : report(c, a->json);
 }
 
-/* Reads the rules of --weights and applies them to the model. */
-static int set_weight_types(Compilation *c, Graph *model, const CompileArgs *a)
-{
-    WeightRule rules[MAX_ARG_LIST];
-    Error err;
-    for (uint32_t i = 0; i < a->weights.n; i++)
-        if (!weight_rule_parse(a->weights.item[i], &c->arena, &rules[i], &err))
-            return fault("--weights %s", err.text);
-    if (!weight_types_set(model, rules, a->weights.n, &c->scratch, &err))
-        return fault("--weights: %s", err.text);
-    const bool training = a->program && (strcmp(a->program, "train") == 0
-        || strcmp(a->program, "accumulate") == 0 || strcmp(a->program, "apply") == 0);
-    if (a->weights.n && training)
-        return fault("program %s changes its weights and keeps them in f32; leave out --weights "
-                     "(--precision bf16 multiplies in bf16)", a->program);
-    return EXIT_DONE;
-}
-
 static int compile(Compilation *c, const char *path, const CompileArgs *a)
 {
     const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
     Dump dump = { .dir = fusion ? NULL : a->dump, .after = a->after, .arena = &c->arena };
-    CompileOptions options = { .level = a->level[0] - '0', .batch = a->batch, .sequence = a->seq,
-                               .chunk = a->chunk,
-                               .memory_limit = memory_limit(a->memory_limit) };
+    CompileOptions options;
+    Graph *model;
     Error err;
     if (a->after && !pass_find(a->after))
         return fault("no pass is called %s; smc passes lists them", a->after);
-    if (a->fusion && !fusion_parse(a->fusion, &options.fusions, &err))
-        return fault("%s", err.text);
     if (dump.dir && !file_make_dirs(dump.dir, &err))
         return fault("%s", err.text);
-    if (dump.dir || a->after)
-        options.observer = (PassObserver){ dump_after, &dump };
     if (a->emit && strcmp(a->emit, "ast") == 0)
         return emit_ast(c, path, a);
-    Graph *model = read_model(c, path, &a->defines);
-    if (!model)
-        return report(c, a->json);
-    dtype_from_name(a->precision, &options.precision);
-    dtype_from_name(a->cache, &options.cache);
-    const int weights = set_weight_types(c, model, a);
-    if (weights != EXIT_DONE)
-        return weights;
+    int code = model_read(c, path, &a->of, a->program, a->json, &options, &model);
+    if (code != EXIT_DONE)
+        return code;
+    if (dump.dir || a->after)
+        options.observer = (PassObserver){ dump_after, &dump };
     if (fusion)
         return dump_fusion(c, model, a->program, &options, a->out);
-    options.command = command_line(&c->arena, path, a);
+    options.command = model_command(&c->arena, "compile", path, &a->of);
     if (dump.dir || a->after)
         dump_begin(&dump, model);
     const bool graph = a->emit && (strcmp(a->emit, "graph") == 0 || strcmp(a->emit, "dot") == 0);
-    const int code = graph ? emit_graph(c, model, a, &options, &dump)
-        : emit_plan(c, model, a, &options, a->out ? a->out : plan_path(&c->arena, path));
+    code = graph ? emit_graph(c, model, a, &options, &dump)
+        : emit_plan(c, model, a, &options,
+                    a->out ? a->out : model_file(&c->arena, path, "smp"));
     dump_end(&dump);
     return dump.failed ? fault("%s", dump.err.text) : code;
 }
@@ -330,30 +237,10 @@ int usage_or_help(Args *a, bool parsed, const Error *err)
 
 static int command_compile(Compilation *c, int argc, char **argv)
 {
-    CompileArgs v = { .level = "2", .memory_limit = NO_MEMORY_LIMIT, .precision = "f32",
-                      .cache = "f32" };
+    CompileArgs v = { .of = MODEL_OPTIONS_DEFAULT };
     const Arg options[] = {
         { "-o", "FILE", ARG_STRING, &v.out, "where to write (default: MODEL.smp here)", 0, 0, NULL },
-        { "-D", "NAME=VALUE", ARG_LIST, &v.defines, "replace the value of a config", 0, 0, NULL },
-        { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
-        { "--seq", "N", ARG_INT, &v.seq, "longest sequence (default: the model's bound)", 1, 1e9,
-          NULL },
-        { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation (default "
-          "64)", 1, 1e6, NULL },
-        MEMORY_LIMIT_ARG(&v.memory_limit),
-        { "-O", "LEVEL", ARG_CHOICE, &v.level, "0: only what is needed; 2: everything (default)",
-          0, 0, "0|2" },
-        { "--weights", "TYPE", ARG_LIST, &v.weights, "what parameters that only products and "
-          "embeddings read are stored in: bf16, q8_0, q4_k, ...; q4_k,q8_0 is the first that a "
-          "parameter allows, PATTERN=TYPE is for those of such names; the plan has no training "
-          "then", 0, 0, NULL },
-        { "--cache", "TYPE", ARG_CHOICE, &v.cache, "what keys and values are stored in (default "
-          "f32)", 0, 0, "f32|bf16" },
-        { "--precision", "TYPE", ARG_CHOICE, &v.precision, "of products of activations and weights, "
-          "forward and backward; sums, weights and moments stay f32 (default f32)", 0, 0,
-          "f32|bf16" },
-        { "--fusion", "LIST", ARG_STRING, &v.fusion, "fusions to switch, --fusion=-name,+name; smc "
-          "passes lists them, `none` and `all` are every one", 0, 0, NULL },
+        MODEL_ARGS(v.of),
         { "--emit", "WHAT", ARG_CHOICE, &v.emit, "print ast, graph or plan as text instead, or the "
           "graph for Graphviz", 0, 0, "ast|graph|dot|plan" },
         { "--program", "P", ARG_STRING, &v.program, "with --emit=graph, --emit=dot, --dump=fusion: "

@@ -1,5 +1,6 @@
 /* The commands that look into a compilation: summary, expect, and the walk over programs. */
 #include "codegen/command.h"
+#include "codegen/model_options.h"
 
 #include "codegen/expect.h"
 #include "codegen/fusion_text.h"
@@ -175,20 +176,12 @@ static int expect_report(const Expecting *x)
 
 int command_expect(Compilation *c, int argc, char **argv)
 {
-    CompileOptions v = { .level = 2 };
-    uint64_t limit = NO_MEMORY_LIMIT;
-    ArgList defines = { 0 };
-    const char *file = NULL, *fusion = NULL;
+    ModelOptions of = MODEL_OPTIONS_DEFAULT;
+    CompileOptions v;
+    Graph *model;
+    const char *file = NULL;
     const Arg options[] = {
-        { "-D", "NAME=VALUE", ARG_LIST, &defines, "replace the value of a config", 0, 0, NULL },
-        { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
-        { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
-          1e9, NULL },
-        MEMORY_LIMIT_ARG(&limit),
-        { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
-          NULL },
-        { "--fusion", "LIST", ARG_STRING, &fusion, "fusions to switch, --fusion=-name,+name", 0, 0,
-          NULL },
+        MODEL_ARGS(of),
         { "--file", "FILE", ARG_STRING, &file, "more expectations, one a line, `#` for comments",
           0, 0, NULL },
     };
@@ -214,18 +207,15 @@ int command_expect(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional < 1 || (a.n_positional < 2 && !file))
         return usage_or_help(&a, parsed, &err);
-    if (fusion && !fusion_parse(fusion, &v.fusions, &err))
-        return fault("%s", err.text);
     bool ok = !file || expect_add_file(&x, c, file);
     for (uint32_t i = 1; i < a.n_positional && ok; i++)
         ok = expect_add(&x, c, a.positional[i]);
     if (!ok)
         return EXIT_USAGE;
-    v.memory_limit = memory_limit(limit);
-    const Graph *model = read_model(c, a.positional[0], &defines);
-    if (!model)
-        return report(c, false);
-    const int code = each_program(c, model, NULL, &v, visit_expect, &x);
+    int code = model_read(c, a.positional[0], &of, NULL, false, &v, &model);
+    if (code != EXIT_DONE)
+        return code;
+    code = each_program(c, model, NULL, &v, visit_expect, &x);
     return code == EXIT_DONE ? expect_report(&x) : code;
 }
 
@@ -240,18 +230,12 @@ static int visit_summary(void *arg, Compilation *c, const CompileOptions *option
 
 int command_summary(Compilation *c, int argc, char **argv)
 {
-    CompileOptions v = { .level = 2 };
-    uint64_t limit = NO_MEMORY_LIMIT;
-    ArgList defines = { 0 };
+    ModelOptions of = MODEL_OPTIONS_DEFAULT;
+    CompileOptions v;
+    Graph *model;
     bool json = false;
     const Arg options[] = {
-        { "-D", "NAME=VALUE", ARG_LIST, &defines, "replace the value of a config", 0, 0, NULL },
-        { "--batch", "N", ARG_INT, &v.batch, "largest batch (default 1)", 1, 1e6, NULL },
-        { "--seq", "N", ARG_INT, &v.sequence, "longest sequence (default: the model's bound)", 1,
-          1e9, NULL },
-        MEMORY_LIMIT_ARG(&limit),
-        { "--chunk", "N", ARG_INT, &v.chunk, "most new positions at once in generation", 1, 1e6,
-          NULL },
+        MODEL_ARGS(of),
         { "--json", NULL, ARG_FLAG, &json, "as one JSON object", 0, 0, NULL },
     };
     Args a = { .usage = "smc summary MODEL.smg [-D NAME=VALUE]... [--batch N] [--seq N] [--json]",
@@ -265,12 +249,11 @@ int command_summary(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
         return usage_or_help(&a, parsed, &err);
-    v.memory_limit = memory_limit(limit);
-    const Graph *model = read_model(c, a.positional[0], &defines);
-    if (!model)
-        return report(c, false);
+    int code = model_read(c, a.positional[0], &of, NULL, false, &v, &model);
+    if (code != EXIT_DONE)
+        return code;
     Summary s = summary_begin(model, &c->arena);
-    const int code = each_program(c, model, NULL, &v, visit_summary, &s);
+    code = each_program(c, model, NULL, &v, visit_summary, &s);
     if (code != EXIT_DONE)
         return code;
     if (json)
