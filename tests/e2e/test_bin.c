@@ -5,6 +5,7 @@
  * along its rows, so their logits differ by the order of some sums of floats at most. */
 #include "base/blocks.h"
 #include "base/file.h"
+#include "runtime/heap.h"
 #include "runtime/hub/bin_file.h"
 #include "runtime/hub/import.h"
 #include "runtime/hub/weights_index.h"
@@ -388,8 +389,24 @@ static void bad_files(void **state)
     free_model(&m);
 }
 
-/* A header of the largest numbers must cost nothing before the size is found wrong: see the limits in
- * bin_file.c.  And a version 0 file is known by its size alone. */
+/* A header that asks for more than there is costs no memory: four times the header at most. */
+static void rejecting_is_cheap(void **state)
+{
+    BinFile b;
+    Error err;
+    Model m;
+    const int32_t layers = 1000;
+    (void)state;
+    make_llama(&m, 1, true, "cheap", "cheap.bin");
+    memcpy(m.bin.data + 16, &layers, sizeof layers);
+    const uint64_t before = heap_bytes();
+    assert_false(bin_file_parse((const uint8_t *)m.bin.data, m.bin.len, &b, &err));
+    bin_file_close(&b);
+    assert_true(!heap_is_counted() || heap_bytes() - before <= 4 * 256);
+    free_model(&m);
+}
+
+/* A version 0 file is known by its size alone. */
 static void kinds(void **state)
 {
     char path[1024];
@@ -426,7 +443,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_files), cmocka_unit_test(gpt2_files), cmocka_unit_test(bad_files),
-        cmocka_unit_test(kinds),
+        cmocka_unit_test(rejecting_is_cheap), cmocka_unit_test(kinds),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
