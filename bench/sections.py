@@ -27,13 +27,13 @@ class Bench:
         self.smrun = os.path.join(self.build, "runtime", "smrun")
         self.python, self.llama_bench = options.python, options.llama_bench
         self.llama2, self.llmc = options.llama2, options.llmc
-        self.threads, self.text = options.threads, options.text
+        self.threads, self.text, self.fixed = options.threads, options.text, options.rounds
         self.kernels = Worker([os.path.join(self.build, "tests", "kernels", "bench_kernels"), "--asked"],
                               {"OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "SKYLAKEX")})
         self.workers = {}
 
     def rounds(self, quick, full):
-        return quick if self.quick else full
+        return self.fixed or (quick if self.quick else full)
 
     def plan_worker(self, path, threads):
         """`smrun bench` with the plan; one at a time, because each holds a model."""
