@@ -29,7 +29,7 @@ const char *limit_level_name(LimitLevel level)
     return level_names[level];
 }
 
-typedef enum Probe { PROBE_FMA, PROBE_READ, PROBE_COPY } Probe;
+typedef enum Probe { PROBE_FMA, PROBE_BF16, PROBE_READ, PROBE_COPY } Probe;
 
 /* One thread's measurement: what it runs, over what, and the rate it found. */
 typedef struct Task {
@@ -61,6 +61,9 @@ static double once(Task *t)
     case PROBE_FMA:
         sink = t->fn->fma(FMA_ROUNDS, 0.5f);
         return FMA_ROUNDS * t->fn->fma_ops;
+    case PROBE_BF16:
+        sink = t->fn->bf16(FMA_ROUNDS, 0.5f);
+        return FMA_ROUNDS * t->fn->bf16_ops;
     case PROBE_READ:
         sink = t->fn->read(t->floats, p);
         return (double)(t->floats * sizeof *p);
@@ -183,9 +186,14 @@ bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out,
     float unused[2 * PROBE_FLOATS] = { 0 };
     *out = (LimitsReport){ .n_threads = n_threads };
     for (int i = 0; i < N_ISAS; i++)
-        for (int k = 0; isa_supported((Isa)i) && k < 2; k++)
-            out->fma[i][k] = measure(&kernels_table((Isa)i)->probe, PROBE_FMA, k ? n_threads : 1,
-                                     (char *)unused, 0, sizeof unused, sizeof unused);
+        for (int k = 0; isa_supported((Isa)i) && k < 2; k++) {
+            const ProbeFns *fn = &kernels_table((Isa)i)->probe;
+            const size_t bytes = sizeof unused;
+            const int threads = k ? n_threads : 1;
+            out->fma[i][k] = measure(fn, PROBE_FMA, threads, (char *)unused, 0, bytes, bytes);
+            if (fn->bf16)
+                out->bf16[i][k] = measure(fn, PROBE_BF16, threads, (char *)unused, 0, bytes, bytes);
+        }
     return limits_measure(kernels, 1, &out->best[0], err)
         && limits_measure(kernels, n_threads, &out->best[1], err);
 }
@@ -200,6 +208,10 @@ void limits_print(Buf *out, const LimitsReport *r)
         if (r->fma[i][0] > 0)
             buf_printf(out, "float FMA, %-17s %12.1f %12.1f GFLOP/s\n", isa_name((Isa)i),
                        1e-9 * r->fma[i][0], 1e-9 * r->fma[i][1]);
+    for (int i = 0; i < N_ISAS; i++)
+        if (r->bf16[i][0] > 0)
+            buf_printf(out, "bf16 dot, %-18s %12.1f %12.1f GFLOP/s\n", isa_name((Isa)i),
+                       1e-9 * r->bf16[i][0], 1e-9 * r->bf16[i][1]);
     for (int copy = 0; copy < 2; copy++)
         for (int k = 0; k < N_LIMIT_LEVELS; k++) {
             const Limits *one = &r->best[0], *all = &r->best[1];
@@ -222,18 +234,24 @@ json_t *limits_json(const Limits *l)
                      "read_bytes_per_second", read, "copy_bytes_per_second", copy);
 }
 
+/* Of each set that has one, on one thread and on all. */
+static json_t *rates_json(const double rate[N_ISAS][2])
+{
+    json_t *j = json_object();
+    for (int i = 0; i < N_ISAS; i++)
+        if (rate[i][0] > 0)
+            json_object_set_new(j, isa_name((Isa)i), json_pack("[f, f]", rate[i][0], rate[i][1]));
+    return j;
+}
+
 bool limits_report_json(Buf *out, const LimitsReport *r)
 {
     char cpu[128];
     cpu_model(cpu, sizeof cpu);
-    json_t *fma = json_object();
-    for (int i = 0; i < N_ISAS; i++)
-        if (r->fma[i][0] > 0)
-            json_object_set_new(fma, isa_name((Isa)i), json_pack("[f, f]", r->fma[i][0],
-                                                                 r->fma[i][1]));
-    json_t *j = json_pack("{s:s, s:s, s:[i, i], s:o, s:[o, o]}", "cpu", cpu, "isa",
+    json_t *fma = rates_json(r->fma), *bf16 = rates_json(r->bf16);
+    json_t *j = json_pack("{s:s, s:s, s:[i, i], s:o, s:o, s:[o, o]}", "cpu", cpu, "isa",
                           isa_name(r->best[0].isa), "threads", 1, r->n_threads,
-                          "fma_flops_per_second", fma, "limits", limits_json(&r->best[0]),
+                          "fma_flops_per_second", fma, "bf16_flops_per_second", bf16, "limits", limits_json(&r->best[0]),
                           limits_json(&r->best[1]));
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (text)

@@ -41,6 +41,7 @@ struct json_t *limits_json(const Limits *l);        /* the caller's; NULL when m
 typedef struct LimitsReport {
     int n_threads;                      /* of column 1; column 0 is one thread */
     double fma[N_ISAS][2];              /* 0 where the set does not run here */
+    double bf16[N_ISAS][2];             /* products of bf16; 0 where the set has none of its own */
     Limits best[2];                     /* of the set in use */
 } LimitsReport;
 bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err);
