@@ -268,6 +268,21 @@ static void verify_plain(int64_t m, int64_t n, int64_t k, Layout a, Layout b, in
     }
 }
 
+/* One row and a few, where weights are streamed: several blocks of K, whole and broken runs of pairs, more
+ * columns than sums that are kept, and columns that fill no vector. */
+static void test_streams(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {
+        { 1, 4096, 40 }, { 1, 4131, 19 }, { 1, 16, 517 }, { 1, 37, 600 }, { 2, 35, 288 }, { 1, 41, 1024 },
+        { 3, 9, 95 }, { 1, 8300, 6 },
+    };
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        for (size_t mode = 0; mode < 2 * COUNT_OF(modes); mode++)
+            verify_plain(sizes[i][0], sizes[i][1], sizes[i][2], mode % 3 == 2 ? COLUMNS : ROWS,
+                         mode >= COUNT_OF(modes) ? ROWS : COLUMNS, mode % 2 ? 3 : 0, -0.7, mode % 4 == 3);
+}
+
 static void test_layouts(void **state)
 {
     (void)state;
@@ -680,7 +695,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_streams), cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_random),
