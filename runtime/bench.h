@@ -21,6 +21,7 @@ typedef struct BenchGeneration {
     int64_t from, to;                   /* 32 to 81, or less where the context is shorter */
     double tokens_per_s, ms_per_token;
     double bytes_per_token, calls_per_token;    /* from the heap; negative: not counted */
+    uint32_t barriers;                  /* that threads meet at for a token; 0 with one thread */
 } BenchGeneration;
 
 typedef struct BenchTraining {

@@ -17,6 +17,8 @@ static void print_generation(const char *what, const BenchGeneration *b)
     printf("%-38s %10.1f tokens/s  %8.3f ms/token", what, b->tokens_per_s, b->ms_per_token);
     if (b->bytes_per_token >= 0)
         printf("  %.0f bytes allocated per token", b->bytes_per_token);
+    if (b->barriers > 0)
+        printf("  %" PRIu32 " barriers", b->barriers);
     printf("  (positions %" PRId64 " to %" PRId64 ")\n", b->from, b->to);
 }
 
@@ -47,10 +49,11 @@ static json_t *bench_generation_json(const BenchGeneration *b)
 {
     if (!b->measured)
         return json_null();
-    return json_pack("{s:I, s:I, s:f, s:f, s:o, s:o}", "from", (json_int_t)b->from, "to",
+    return json_pack("{s:I, s:I, s:f, s:f, s:o, s:o, s:I}", "from", (json_int_t)b->from, "to",
                      (json_int_t)b->to, "tokens_per_s", b->tokens_per_s, "ms_per_token",
                      b->ms_per_token, "bytes_per_token", counted_json(b->bytes_per_token),
-                     "allocations_per_token", counted_json(b->calls_per_token));
+                     "allocations_per_token", counted_json(b->calls_per_token), "barriers_per_token",
+                     (json_int_t)b->barriers);
 }
 
 static json_t *bench_json(const BenchResult *r, int threads)
