@@ -14,10 +14,12 @@ static bool parse_type(const char *word, size_t n, DType *out, Error *err)
     if (n < sizeof name) {
         memcpy(name, word, n);
         name[n] = '\0';
+        if (dtype_from_name(name, out) && *out == DTYPE_f16)
+            return error_set(err, "no product reads f16; bf16 takes as little memory");
         if (dtype_from_name(name, out) && (*out == DTYPE_f32 || !dtype_is_lane(*out)))
             return true;
     }
-    return error_set(err, "%.*s is no type of weights; they are f32, bf16, f16, q8_0, q4_0, q4_1, "
+    return error_set(err, "%.*s is no type of weights; they are f32, bf16, q8_0, q4_0, q4_1, "
                      "q5_0, q5_1, q4_k, q5_k, q6_k", n < 64 ? (int)n : 64, word);
 }
 
