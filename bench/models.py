@@ -104,7 +104,7 @@ def _tensors(m):
     w, h, kv = m["width"], m["hidden"], m["width"] // m["heads"] * m["kv_heads"]
     yield "token_embd.weight", (w, m["vocab"])
     yield "output_norm.weight", (w,)
-    if not m["tied"]:
+    if not m["tied"] or m["family"] == "gpt2":     # llama.cpp wants it of every GPT-2
         yield "output.weight", (w, m["vocab"])
     if m["family"] == "gpt2":
         yield "position_embd.weight", (w, m["context"])
