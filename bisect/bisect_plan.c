@@ -2,9 +2,8 @@
  * one thread, and after each the values that it made are looked at where they lie. */
 #include "bisect/bisect.h"
 
-#include "base/check.h"
+#include "bisect/held.h"
 #include "codegen/lower.h"
-#include "runtime/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,28 +41,12 @@ static bool plan_of_graph(Steps *s)
         return fault(s, "out of memory");
     if (!plan_view(s->bytes.data, s->bytes.len, &s->plan, &err))
         return fault(s, err.text);
-    for (int k = 0; k < N_PLAN_PROGRAMS; k++)
-        if (strcmp(plan_program_name((PlanProgramKind)k), program_name(s->g->program)) == 0)
-            s->kind = (PlanProgramKind)k;
+    s->kind = held_kind(s->g->program);
     s->lower = (Lower){ .plan = &s->builder, .g = s->g, .program = 1u << s->kind };
     s->lower.storage_of = arena_array(s->arena, s->g->n_storages + 1, sizeof(uint32_t));
     for (StorageId i = 0; i < s->g->n_storages; i++)
         s->lower.storage_of[i] = (uint32_t)plan_storage(&s->plan, s->g->storages[i].name);
     return true;
-}
-
-static void fill(Steps *s, const TrialInputs *in)
-{
-    Eval e = eval_begin(s->g, s->arena, in->sizes);
-    trial_fill(&e, in);
-    for (StorageId id = 0; id < s->g->n_storages; id++) {
-        void *data = session_storage_named(s->session, s->g->storages[id].name);
-        for (int64_t i = 0; data && i < e.storages[id].count; i++)
-            if (s->g->storages[id].type.dtype == DTYPE_i32)
-                ((int32_t *)data)[i] = (int32_t)e.storages[id].data[i];
-            else
-                ((float *)data)[i] = (float)e.storages[id].data[i];
-    }
 }
 
 static bool open_session(Steps *s, const BisectOptions *options, const TrialInputs *in)
@@ -73,30 +56,11 @@ static bool open_session(Steps *s, const BisectOptions *options, const TrialInpu
     if (!session_open(&s->plan, &so, &s->session, &err)
         || !session_bind(s->session, s->kind, in->sizes, &err))
         return fault(s, err.text);
-    fill(s, in);
+    held_fill(s->session, s->g, in, s->arena);
     return true;
 }
 
 /* ---- what an instruction made ------------------------------------------------------------------- */
-
-static Tensor tensor_of(const Operand *o, Arena *arena)
-{
-    Tensor t = { .rank = o->rank, .count = 1 };
-    int64_t at[MAX_RANK] = { 0 };
-    for (int a = 0; a < o->rank; a++)
-        t.count *= t.dim[a] = o->dim[a];
-    t.data = arena_array(arena, (size_t)t.count, sizeof *t.data);
-    for (int64_t i = 0; i < t.count; i++) {
-        int64_t offset = 0;
-        for (int a = 0; a < o->rank; a++)
-            offset += at[a] * o->stride[a];
-        t.data[i] = o->dtype == DTYPE_i32 ? (double)((const int32_t *)o->data)[offset]
-                                          : (double)((const float *)o->data)[offset];
-        for (int a = o->rank; a-- > 0 && ++at[a] == o->dim[a];)
-            at[a] = 0;
-    }
-    return t;
-}
 
 /* The value in memory: found from an operand of the instruction that lies in the same buffer. */
 static bool find_value(Steps *s, uint32_t k, ValueId v, Operand *out)
@@ -143,7 +107,7 @@ static bool value_right(Steps *s, uint32_t k, ValueId v)
     Operand o;
     if (!find_value(s, k, v, &o))
         return true;
-    const Tensor got = tensor_of(&o, s->arena);
+    const Tensor got = held_tensor(&o, s->arena);
     snprintf(name, sizeof name, "instruction %u, kernel %s, %s%s%s", k,
              s->plan.strings + s->builder.instrs[k].kernel, op_info(n->op)->name,
              n->path && *n->path ? " of " : "", n->path ? n->path : "");
@@ -193,26 +157,20 @@ static bool run_steps(Steps *s, NodeId *op)
 /* The whole program once more, as it is run: outputs and storages. */
 static bool run_whole(Steps *s, const TrialInputs *in)
 {
-    fill(s, in);
+    held_fill(s->session, s->g, in, s->arena);
     session_run(s->session, s->kind);
     for (uint32_t i = 0; i < s->g->n_outputs; i++) {
         Operand o;
         if (!session_output(s->session, s->kind, s->g->outputs[i].name, &o))
             return fault(s, "an output is gone");
-        const Tensor got = tensor_of(&o, s->arena);
+        const Tensor got = held_tensor(&o, s->arena);
         if (!trial_output(&s->trial, &s->g->outputs[i], &got, s->difference))
             return false;
     }
     for (StorageId id = 0; id < s->g->n_storages; id++) {
-        const Tensor *like = &s->trial.exact.storages[id];
-        Operand o = { .data = session_storage_named(s->session, s->g->storages[id].name),
-                      .rank = like->rank, .dtype = s->g->storages[id].type.dtype };
-        for (int a = like->rank, step = 1; a-- > 0; step *= (int)like->dim[a]) {
-            o.dim[a] = like->dim[a];
-            o.stride[a] = step;
-        }
-        const Tensor got = o.data ? tensor_of(&o, s->arena) : *like;
-        if (!trial_storage(&s->trial, id, &got, s->difference))
+        Tensor got;
+        if (held_storage(s->session, &s->g->storages[id], &s->trial.exact.storages[id], s->arena, &got)
+            && !trial_storage(&s->trial, id, &got, s->difference))
             return false;
     }
     return true;

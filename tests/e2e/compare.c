@@ -1,7 +1,7 @@
 /* Running a program by the evaluator and by its plan, from equal storages. */
 #include "tests/e2e/compare.h"
 
-#include "base/half.h"
+#include "bisect/held.h"
 #include "frontend/carets.h"
 #include "frontend/frontend.h"
 #include "passes/weight_types.h"
@@ -52,55 +52,6 @@ static Graph *reference_graph(const Graph *model, Program program, const Compare
 
 /* ---- comparison -------------------------------------------------------------------------------- */
 
-static double element(const Operand *o, const int64_t *at)
-{
-    int64_t offset = 0;
-    for (int a = 0; a < o->rank; a++)
-        offset += at[a] * o->stride[a];
-    if (o->dtype == DTYPE_bf16)
-        return f32_of_bf16(((const uint16_t *)o->data)[offset]);
-    return o->dtype == DTYPE_i32 ? (double)((const int32_t *)o->data)[offset]
-                                 : (double)((const float *)o->data)[offset];
-}
-
-/* What a session holds, as the evaluator would. */
-static Tensor tensor_of(const Operand *o, Arena *arena)
-{
-    Tensor t = { .rank = o->rank, .count = 1 };
-    int64_t at[MAX_RANK] = { 0 };
-    for (int a = 0; a < o->rank; a++)
-        t.count *= t.dim[a] = o->dim[a];
-    t.data = arena_array(arena, (size_t)t.count, sizeof *t.data);
-    for (int64_t i = 0; i < t.count; i++) {
-        t.data[i] = element(o, at);
-        for (int a = o->rank; a-- > 0 && ++at[a] == o->dim[a];)
-            at[a] = 0;
-    }
-    return t;
-}
-
-/* A storage as an operand: dense. */
-static Operand operand_of(const Tensor *like, DType dtype, void *data)
-{
-    Operand o = { .data = data, .rank = like->rank, .dtype = dtype };
-    int64_t stride = 1;
-    for (int a = like->rank; a-- > 0;) {
-        o.dim[a] = like->dim[a];
-        o.stride[a] = stride;
-        stride *= like->dim[a];
-    }
-    return o;
-}
-
-static PlanProgramKind kind_of(Program p)
-{
-    for (int k = 0; k < N_PLAN_PROGRAMS; k++)
-        if (strcmp(plan_program_name((PlanProgramKind)k), program_name(p)) == 0)
-            return (PlanProgramKind)k;
-    fail_msg("no such program in plans");
-    return PLAN_score;
-}
-
 static bool compare_all(const Trial *t, Session *s, PlanProgramKind kind, Arena *arena,
                         Difference *difference)
 {
@@ -109,43 +60,21 @@ static bool compare_all(const Trial *t, Session *s, PlanProgramKind kind, Arena 
     for (uint32_t i = 0; i < ref->n_outputs && equal; i++) {
         Operand o;
         assert_true(session_output(s, kind, ref->outputs[i].name, &o));
-        const Tensor got = tensor_of(&o, arena);
+        const Tensor got = held_tensor(&o, arena);
         equal = trial_output(t, &ref->outputs[i], &got, difference);
     }
     for (StorageId i = 0; i < ref->n_storages && equal; i++) {
-        void *data = session_storage_named(s, ref->storages[i].name);
-        if (!data || dtype_block(ref->storages[i].type.dtype) > 1)
-            continue;
-        const Operand o = operand_of(&t->exact.storages[i], ref->storages[i].type.dtype, data);
-        const Tensor got = tensor_of(&o, arena);
-        equal = trial_storage(t, i, &got, difference);
+        Tensor got;
+        if (held_storage(s, &ref->storages[i], &t->exact.storages[i], arena, &got))
+            equal = trial_storage(t, i, &got, difference);
     }
     return equal;
-}
-
-static void fill_session(Session *s, const Graph *ref, const TrialInputs *in, Arena *arena)
-{
-    Eval e = eval_begin(ref, arena, in->sizes);
-    trial_fill(&e, in);
-    for (StorageId id = 0; id < ref->n_storages; id++) {
-        void *data = session_storage_named(s, ref->storages[id].name);
-        if (data && !dtype_is_lane(ref->storages[id].type.dtype)) {
-            trial_stored(&ref->storages[id], in, e.storages[id].count, data);
-            session_pack(s, (int32_t)plan_storage(session_plan(s), ref->storages[id].name));
-            continue;
-        }
-        for (int64_t i = 0; data && i < e.storages[id].count; i++)
-            if (ref->storages[id].type.dtype == DTYPE_i32)
-                ((int32_t *)data)[i] = (int32_t)e.storages[id].data[i];
-            else
-                ((float *)data)[i] = (float)e.storages[id].data[i];
-    }
 }
 
 static bool run_both(const Graph *ref, const Plan *plan, Program program, const CompareOptions *o,
                      Arena *arena, Difference *difference)
 {
-    const PlanProgramKind kind = kind_of(program);
+    const PlanProgramKind kind = held_kind(program);
     const SessionOptions so = { .n_threads = o->n_threads ? o->n_threads : 1, .cpu = o->cpu,
                                 .programs = 1u << kind };
     TrialInputs in = { .seed = o->seed };
@@ -159,7 +88,7 @@ static bool run_both(const Graph *ref, const Plan *plan, Program program, const 
     const Trial t = trial_run(ref, &in, UNIT_FLOAT, arena);
     if (!session_open(plan, &so, &s, &err) || !session_bind(s, kind, in.sizes, &err))
         fail_msg("%s", err.text);
-    fill_session(s, ref, &in, arena);
+    held_fill(s, ref, &in, arena);
     session_run(s, kind);
     const bool equal = compare_all(&t, s, kind, arena, difference);
     session_close(s);
