@@ -11,7 +11,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
+
+char family_root[] = "/tmp/smallmind_family_XXXXXX";
+
+int family_begin(void **state)
+{
+    (void)state;
+    return mkdtemp(family_root) && setenv("SMC", SMC, 1) == 0
+        && setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1) == 0 ? 0 : -1;
+}
+
+int family_end(void **state)
+{
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", family_root);
+    return system(command);
+}
+
+void family_path(char out[FAMILY_PATH], const char *folder, const char *name)
+{
+    Error err;
+    if (!path_join(out, FAMILY_PATH, folder, name, &err))
+        fail_msg("%s", err.text);
+}
 
 void family_open(FamilyCase *f, const char *name)
 {

@@ -16,6 +16,13 @@ typedef struct FamilyCase {
     json_t *json;
 } FamilyCase;
 
+/* A folder of this program's own, from begin to end; begin also says where smc and the models are. */
+extern char family_root[];
+int family_begin(void **state);
+int family_end(void **state);
+
+void family_path(char out[FAMILY_PATH], const char *folder, const char *name);
+
 /* A missing or broken file fails the test. */
 void family_open(FamilyCase *f, const char *name);
 void family_close(FamilyCase *f);

@@ -3,6 +3,8 @@
  *
  * The two programs differ in nothing but where the pairs of a head lie and whether a matrix is read
  * along its rows, so their logits differ by the order of some sums of floats at most. */
+#include "tests/e2e/family.h"
+
 #include "base/blocks.h"
 #include "base/file.h"
 #include "runtime/heap.h"
@@ -24,7 +26,6 @@ enum { WIDTH = 32, HIDDEN = 48, LAYERS = 2, HEADS = 4, KV_HEADS = 2, VOCAB = 50,
        HEAD = WIDTH / HEADS, TABLE = 64, MAX_TENSORS = 64 };
 
 static const double tolerance = 1e-5;
-static char root[] = "/tmp/smallmind_bin_XXXXXX";
 
 /* ---- the same weights twice -------------------------------------------------------------------- */
 
@@ -123,15 +124,15 @@ static void add_layers(Model *m, const char *format, int64_t rows, int64_t colum
 
 static void save(Model *m, const char *folder, const char *bin, const char *config)
 {
-    char path[1024];
+    char dir[FAMILY_PATH], path[FAMILY_PATH];
     Error err;
-    snprintf(path, sizeof path, "%s/%s", root, folder);
-    assert_true(file_make_dirs(path, &err));
-    snprintf(path, sizeof path, "%s/%s/model.safetensors", root, folder);
+    family_path(dir, family_root, folder);
+    assert_true(file_make_dirs(dir, &err));
+    family_path(path, dir, "model.safetensors");
     assert_true(safetensors_write(path, m->entry, m->n, &err));
-    snprintf(path, sizeof path, "%s/%s/config.json", root, folder);
+    family_path(path, dir, "config.json");
     assert_true(file_replace(path, config, strlen(config), &err));
-    snprintf(path, sizeof path, "%s/%s", root, bin);
+    family_path(path, family_root, bin);
     assert_true(file_replace(path, m->bin.data, m->bin.len, &err));
 }
 
@@ -251,7 +252,7 @@ static void make_gpt2(Model *m, bool bf16, const char *folder, const char *bin)
 
 static void logits_of(const char *name, float out[CONTEXT * VOCAB])
 {
-    char source[1024], dir[1024], path[1100];
+    char source[FAMILY_PATH], dir[FAMILY_PATH], imported[64], path[FAMILY_PATH];
     const SessionOptions so = { .n_threads = 1, .programs = 1u << PLAN_score };
     int64_t sizes[MAX_SYMBOLS];
     ImportResult r;
@@ -260,14 +261,15 @@ static void logits_of(const char *name, float out[CONTEXT * VOCAB])
     Session *s;
     Operand o;
     Error err;
-    snprintf(source, sizeof source, "%s/%s", root, name);
-    snprintf(dir, sizeof dir, "%s/%s.imported", root, name);
+    snprintf(imported, sizeof imported, "%s.imported", name);
+    family_path(source, family_root, name);
+    family_path(dir, family_root, imported);
     if (!import_model(source, dir, 0, &r, &faults, &err))
         fail_msg("%s\n%s", err.text, faults.len ? faults.data : "");
     assert_int_equal(r.context, CONTEXT);
-    snprintf(path, sizeof path, "%s/model.smp", dir);
+    family_path(path, dir, "model.smp");
     assert_true(plan_open(path, &plan, &err));
-    snprintf(path, sizeof path, "%s/%s", dir, WEIGHTS_INDEX);
+    family_path(path, dir, WEIGHTS_INDEX);
     if (!session_open(&plan, &so, &s, &err) || !weights_index_load(s, path, &err))
         fail_msg("%s", err.text);
     for (int i = 0; i < MAX_SYMBOLS; i++)
@@ -409,12 +411,12 @@ static void rejecting_is_cheap(void **state)
 /* A version 0 file is known by its size alone. */
 static void kinds(void **state)
 {
-    char path[1024];
+    char path[FAMILY_PATH];
     Error err;
     Model m;
     (void)state;
     make_llama(&m, 0, false, "kind", "kind.bin");
-    snprintf(path, sizeof path, "%s/kind.bin", root);
+    family_path(path, family_root, "kind.bin");
     assert_int_equal(bin_file_kind(path), BIN_LLAMA_0);
     assert_true(file_replace(path, m.bin.data, m.bin.len - 4, &err));
     assert_int_equal(bin_file_kind(path), BIN_NONE);
@@ -424,26 +426,11 @@ static void kinds(void **state)
     free_model(&m);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(root) && setenv("SMC", SMC, 1) == 0
-        && setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1) == 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_files), cmocka_unit_test(gpt2_files), cmocka_unit_test(bad_files),
         cmocka_unit_test(rejecting_is_cheap), cmocka_unit_test(kinds),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, family_begin, family_end);
 }

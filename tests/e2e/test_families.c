@@ -22,7 +22,6 @@
 #include <cmocka.h>
 
 static const double tolerance = 1e-4;
-static char root[] = "/tmp/smallmind_families_XXXXXX";
 
 /* A family, and how its tensors lie in files. */
 typedef struct FolderCase {
@@ -42,13 +41,6 @@ static const FolderCase cases[] = {
     { "qwen3moe", DTYPE_f32, 1, false },
 };
 enum { N_MIXTURES = 2 };                /* the last ones, which GGUF files are not written of */
-
-static void path_of(char out[FAMILY_PATH], const char *dir, const char *name)
-{
-    Error err;
-    if (!path_join(out, FAMILY_PATH, dir, name, &err))
-        fail_msg("%s", err.text);
-}
 
 static int32_t id_at(const FamilyCase *f, const char *key, size_t i)
 {
@@ -154,8 +146,8 @@ static void check_imported(const FamilyCase *f, const char *dir)
     char path[FAMILY_PATH], index[FAMILY_PATH];
     Plan plan;
     Error err;
-    path_of(path, dir, "model.smp");
-    path_of(index, dir, WEIGHTS_INDEX);
+    family_path(path, dir, "model.smp");
+    family_path(index, dir, WEIGHTS_INDEX);
     if (!plan_open(path, &plan, &err))
         fail_msg("%s", err.text);
     check_logits(f, &plan, index);
@@ -171,8 +163,8 @@ static void test_folders(void **state)
         FamilyCase f;
         print_message("%s\n", cases[i].name);
         family_open(&f, cases[i].name);
-        path_of(folder, root, cases[i].name);
-        path_of(dir, folder, "imported");
+        family_path(folder, family_root, cases[i].name);
+        family_path(dir, folder, "imported");
         family_write(&f, folder, cases[i].type, cases[i].shards, cases[i].indexed);
         import_or_fail(folder, dir);
         check_imported(&f, dir);
@@ -209,7 +201,7 @@ static void check_returned(const FamilyCase *f, const char *folder, const char *
     SafeTensors back;
     Source source;
     Error err;
-    path_of(path, root, f->name);
+    family_path(path, family_root, f->name);
     if (!safetensors_open(returned, &back, &err) || !source_open(&source, folder, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < back.n; i++) {
@@ -235,10 +227,10 @@ static void test_gguf(void **state)
         FamilyCase f;
         print_message("%s\n", cases[i].name);
         family_open(&f, cases[i].name);
-        path_of(folder, root, cases[i].name);
-        path_of(gguf, folder, "model.gguf");
-        path_of(dir, folder, "from_gguf");
-        path_of(back, folder, "back.safetensors");
+        family_path(folder, family_root, cases[i].name);
+        family_path(gguf, folder, "model.gguf");
+        family_path(dir, folder, "from_gguf");
+        family_path(back, folder, "back.safetensors");
         export_or_fail(folder, gguf);
         import_or_fail(gguf, dir);
         check_imported(&f, dir);
@@ -255,26 +247,10 @@ static void test_foreign_gguf(void **state)
     FamilyCase f;
     (void)state;
     family_open(&f, "qwen3");
-    path_of(dir, root, "foreign");
+    family_path(dir, family_root, "foreign");
     import_or_fail(SOURCE_DIR "/tests/reference/families/qwen3.gguf", dir);
     check_imported(&f, dir);
     family_close(&f);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    setenv("SMC", SMC, 1);
-    setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1);
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int end(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", root);
-    return system(command);
 }
 
 int main(void)
@@ -284,5 +260,5 @@ int main(void)
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_foreign_gguf),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, family_begin, family_end);
 }

@@ -18,18 +18,11 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char root[] = "/tmp/smallmind_faults_XXXXXX";
-
-static void path_of(char out[FAMILY_PATH], const char *dir, const char *name)
-{
-    assert_true(path_join(out, FAMILY_PATH, dir, name, NULL));
-}
-
 static void write_text(const char *dir, const char *name, const char *text)
 {
     char path[FAMILY_PATH];
     Error err;
-    path_of(path, dir, name);
+    family_path(path, dir, name);
     assert_true(file_replace(path, text, strlen(text), &err));
 }
 
@@ -38,7 +31,7 @@ static void begin_folder(FamilyCase *f, const char *name, char folder[FAMILY_PAT
 {
     char command[FAMILY_PATH + 16];
     family_open(f, name);
-    path_of(folder, root, "model");
+    family_path(folder, family_root, "model");
     snprintf(command, sizeof command, "rm -rf %.1000s", folder);
     assert_int_equal(system(command), 0);
     family_write(f, folder, DTYPE_f32, shards, shards > 1);
@@ -51,8 +44,8 @@ static void expect_fault(const char *what, const char *source, const char *expec
     ImportResult r;
     Buf mine = { 0 };
     Error err = { "" };
-    path_of(dir, root, "out");
-    path_of(index, dir, WEIGHTS_INDEX);
+    family_path(dir, family_root, "out");
+    family_path(index, dir, WEIGHTS_INDEX);
     if (import_model(source, dir, 0, &r, faults ? faults : &mine, &err))
         fail_msg("%s: was imported", what);
     if (!strstr(err.text, expected))
@@ -187,7 +180,7 @@ static void rewrite(const char *folder, const char *less, const char *more, int6
     size_t n = 0;
     Error err;
     float *zeros = calloc((size_t)(rows * columns), sizeof *zeros);
-    path_of(path, folder, "model.safetensors");
+    family_path(path, folder, "model.safetensors");
     assert_true(zeros && safetensors_open(path, &old, &err));
     for (size_t i = 0; i < old.n && n < 199; i++) {
         const SafeTensor *t = &old.tensors[i];
@@ -258,14 +251,14 @@ static void test_missing_files(void **state)
     FamilyCase f;
     (void)state;
     begin_folder(&f, "qwen3", folder, 3);
-    path_of(path, folder, "model.safetensors.index.json");
+    family_path(path, folder, "model.safetensors.index.json");
     assert_int_equal(unlink(path), 0);
-    path_of(path, folder, "model-00002-of-00003.safetensors");
+    family_path(path, folder, "model-00002-of-00003.safetensors");
     assert_int_equal(unlink(path), 0);
     expect_fault("two of three", folder, "is one of 3 files, but 2 are there", NULL);
-    path_of(path, folder, "model-00001-of-00003.safetensors");
+    family_path(path, folder, "model-00001-of-00003.safetensors");
     assert_int_equal(unlink(path), 0);
-    path_of(path, folder, "model-00003-of-00003.safetensors");
+    family_path(path, folder, "model-00003-of-00003.safetensors");
     assert_int_equal(unlink(path), 0);
     expect_fault("none", folder, "there is no model.safetensors", NULL);
     write_text(folder, "pytorch_model.bin", "PK");
@@ -287,7 +280,7 @@ static void test_types(void **state)
     buf_add(&file, &(uint64_t){ sizeof header - 1 }, 8);
     buf_puts(&file, header);
     buf_add(&file, (const double[64]){ 1, 2 }, 512);
-    path_of(path, folder, "model.safetensors");
+    family_path(path, folder, "model.safetensors");
     assert_true(file_replace(path, file.data, file.len, &err));
     expect_fault("F64", folder, "do not fit models/llama.smg", &faults);
     assert_non_null(strstr(faults.data, "model.embed_tokens.weight is F64; weights are read as F32, F16 "
@@ -306,10 +299,10 @@ static void test_twice(void **state)
     Error err;
     (void)state;
     begin_folder(&f, "qwen3", folder, 2);
-    path_of(from, folder, "model.safetensors.index.json");
+    family_path(from, folder, "model.safetensors.index.json");
     assert_int_equal(unlink(from), 0);
-    path_of(from, folder, "model-00001-of-00002.safetensors");
-    path_of(to, folder, "model-again.safetensors");
+    family_path(from, folder, "model-00001-of-00002.safetensors");
+    family_path(to, folder, "model-again.safetensors");
     assert_true(file_read(from, 1 << 24, &bytes, &err)
                 && file_replace(to, bytes.data, bytes.len, &err));
     expect_fault("twice", folder, "is there twice", NULL);
@@ -343,7 +336,7 @@ static void test_gguf(void **state)
 {
     char path[FAMILY_PATH];
     (void)state;
-    path_of(path, root, "broken.gguf");
+    family_path(path, family_root, "broken.gguf");
     write_gguf(path, NULL, 0);
     expect_fault("no architecture", path, "no value general.architecture", NULL);
     write_gguf(path, "lama", 0);
@@ -352,8 +345,8 @@ static void test_gguf(void **state)
     expect_fault("no width", path, "there is no embedding_length", NULL);
     write_gguf(path, "llama", 1 << 30);
     expect_fault("large", path, "embedding_length is no whole number", NULL);
-    write_text(root, "cut.gguf", "GGUF\3");
-    path_of(path, root, "cut.gguf");
+    write_text(family_root, "cut.gguf", "GGUF\3");
+    family_path(path, family_root, "cut.gguf");
     expect_fault("cut off", path, "cut.gguf", NULL);
 }
 
@@ -382,12 +375,12 @@ static void test_weights_index(void **state)
     Error err;
     (void)state;
     begin_folder(&f, "qwen3", folder, 1);
-    path_of(dir, root, "in_order");
+    family_path(dir, family_root, "in_order");
     assert_true(import_model(folder, dir, 64, &r, &faults, &err));
     assert_int_equal(r.context, 64);
-    path_of(path, dir, "model.smp");
+    family_path(path, dir, "model.smp");
     assert_true(plan_open(path, &plan, &err) && session_open(&plan, &so, &s, &err));
-    path_of(path, dir, WEIGHTS_INDEX);
+    family_path(path, dir, WEIGHTS_INDEX);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_text(dir, WEIGHTS_INDEX, cases[i].text);
         assert_false(weights_index_load(s, path, &err));
@@ -428,8 +421,8 @@ static void test_export_run(void **state)
     RunRecord record = { .model = "gpt2" };
     Error err;
     (void)state;
-    path_of(run, root, "run");
-    path_of(path, run, "trainer.json");
+    family_path(run, family_root, "run");
+    family_path(path, run, "trainer.json");
     assert_true(file_make_dirs(run, &err) && run_record_save(&record, path, &err));
     assert_false(export_model(run, "model.gguf", &r, &err));
     assert_non_null(strstr(err.text, "config.json, {\"architectures\": [\"GPT2LMHeadModel\"], \"n_embd\": N, "
@@ -452,7 +445,7 @@ static void test_export_bytes(void **state)
     Error err = { "" };
     (void)state;
     begin_folder(&f, "gpt2", folder, 1);
-    path_of(path, folder, "model.gguf");
+    family_path(path, folder, "model.gguf");
     write_text(folder, "tokenizer.json", TOKENIZER("", ""));
     if (!export_model(folder, path, &r, &err))
         fail_msg("%s", err.text);
@@ -461,22 +454,6 @@ static void test_export_bytes(void **state)
     assert_false(export_model(folder, path, &r, &err));
     assert_non_null(strstr(err.text, "no name in GGUF stands for"));
     family_close(&f);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    setenv("SMC", SMC, 1);
-    setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1);
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int end(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", root);
-    return system(command);
 }
 
 int main(void)
@@ -490,5 +467,5 @@ int main(void)
         cmocka_unit_test(test_export),        cmocka_unit_test(test_export_run),
         cmocka_unit_test(test_export_bytes),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, family_begin, family_end);
 }

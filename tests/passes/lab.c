@@ -215,3 +215,11 @@ void lab_check_gradients(Lab *l, const Graph *forward, unsigned most, double tol
             check_param(l, forward, &e, s, most, tolerance, what);
     arena_free(&arena);
 }
+
+void lab_check_reasons(const FusionReport *r)
+{
+    for (uint32_t k = 0; k < r->n_edges; k++) {
+        assert_int_not_equal(r->edges[k].reason, FUSION_none);
+        assert_int_not_equal(r->edges[k].reason, FUSION_not_tried);
+    }
+}

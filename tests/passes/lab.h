@@ -5,6 +5,7 @@
 
 #include "ir/build.h"
 #include "ir/eval.h"
+#include "passes/fusion_report.h"
 #include "passes/run.h"
 
 typedef struct Range {
@@ -46,6 +47,9 @@ Eval lab_values(const Lab *l, const Graph *g, Arena *arena);
  * `most` elements of each parameter.  The error is relative to the parameter's largest gradient. */
 void lab_check_gradients(Lab *l, const Graph *forward, unsigned most, double tolerance,
                          const char *what);
+
+/* Every edge was fused or has a reason why not: none is left that a pass could still take. */
+void lab_check_reasons(const FusionReport *r);
 
 /* Fails unless |a - b| <= tolerance * largest |b|, elementwise, infinities and NaN equal. */
 void lab_compare(const Tensor *a, const Tensor *b, double tolerance, const char *what);
