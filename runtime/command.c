@@ -8,6 +8,7 @@
 #include "runtime/threads.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,16 @@ const char *command_cpu(void)
 {
     const char *cpu = getenv("SMG_CPU");
     return cpu && *cpu ? cpu : NULL;
+}
+
+void command_source_name(const char *source, char out[MAX_SOURCE_NAME])
+{
+    char real[PATH_MAX];
+    const char *path = realpath(source, real) ? real : source, *slash = strrchr(path, '/');
+    const char *last = slash && slash[1] ? slash + 1 : path;
+    const size_t n = strlen(last);
+    const bool gguf = n > 5 && strcmp(last + n - 5, ".gguf") == 0;
+    snprintf(out, MAX_SOURCE_NAME, "%.*s", (int)(gguf ? n - 5 : n), last);
 }
 
 int command_deliver(const Buf *out)

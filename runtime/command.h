@@ -60,6 +60,10 @@ bool command_open_plan(const Args *a, Plan *plan, int *code);
 /* Both. */
 bool command_begin(Args *a, int argc, char **argv, Plan *plan, int *code);
 
+/* A model's own name, the end of its path without .gguf, for files that are made of it. */
+enum { MAX_SOURCE_NAME = 1024 };
+void command_source_name(const char *source, char out[MAX_SOURCE_NAME]);
+
 /* Messages; each returns the exit code. */
 
 int command_fault(const Error *err);

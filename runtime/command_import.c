@@ -7,20 +7,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 /* The source's own name, without .gguf, here. */
 static void default_folder(const char *source, char out[MAX_IMPORT_PATH])
 {
-    char name[1024];
-    snprintf(name, sizeof name, "%.1000s", source);
-    while (strlen(name) > 1 && name[strlen(name) - 1] == '/')
-        name[strlen(name) - 1] = '\0';
-    const char *slash = strrchr(name, '/');
-    const char *last = slash ? slash + 1 : name;
-    const size_t n = strlen(last);
-    const bool gguf = n > 5 && strcmp(last + n - 5, ".gguf") == 0;
-    snprintf(out, MAX_IMPORT_PATH, "%.*s.smallmind", (int)(gguf ? n - 5 : n), last);
+    char name[MAX_SOURCE_NAME];
+    command_source_name(source, name);
+    snprintf(out, MAX_IMPORT_PATH, "%s.smallmind", name);
 }
 
 static int report(const ImportResult *r, const char *dir, bool json)

@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
-#include "runtime/quantize.h"
+#include "runtime/hub/export.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -110,13 +110,21 @@ static bool read_rules(const ArgList *keep, char *copy[MAX_ARG_LIST], QuantizeRu
     return true;
 }
 
+/* The source's own name and the type, here. */
+static void default_file(const char *source, DType type, char out[1100])
+{
+    char name[MAX_SOURCE_NAME];
+    command_source_name(source, name);
+    snprintf(out, 1100, "%s-%s.gguf", name, dtype_name(type));
+}
+
 static int run(const char *source, const QuantizeOptions *o, const char *out, Common *c)
 {
     QuantizeReport r;
     Progress progress;
     progress_begin(&progress, stderr);
     int code;
-    if (!quantize_gguf(source, o, out, &progress, &r, &c->err))
+    if (!export_quantized(source, o, out, &progress, &r, &c->err))
         code = command_fault(&c->err);
     else if (c->json)
         code = command_deliver_json(report_json(&r, out));
@@ -136,28 +144,34 @@ int smrun_quantize(int argc, char **argv)
           "read", 0, 0, NULL },
         { "--keep", "PATTERN=TYPE", ARG_LIST, &keep, "another type for tensors of such names (* and ? as in a "
           "shell; the last that matches holds)", 0, 0, NULL },
-        { "-o", "FILE", ARG_STRING, &out, "where to write", 0, 0, NULL },
+        { "-o", "FILE", ARG_STRING, &out, "where to write (default: NAME-TYPE.gguf here)", 0, 0, NULL },
         { "--json", NULL, ARG_FLAG, &c.json, "the table for machines", 0, 0, NULL },
         THREADS_OPTION(c),
     };
-    Args a = { .usage = "smrun quantize MODEL.gguf --type TYPE [--keep PATTERN=TYPE] -o OUT.gguf",
+    Args a = { .usage = "smrun quantize MODEL --type TYPE [--keep PATTERN=TYPE] [-o OUT.gguf]",
                .about =
-        "Writes the model with its weights in fewer bits, and says what that cost: root mean square of\n"
-        "the error as a share of the weights' own, and the largest.\n\n"
-        "  smrun quantize model.gguf --type q4_k --keep 'output.weight=q6_k' -o model-q4_k.gguf",
+        "Writes the model as a GGUF file with its weights in fewer bits, and says what that cost: root\n"
+        "mean square of the error as a share of the weights' own, and the largest.  MODEL is a folder\n"
+        "with config.json and .safetensors files, a .gguf file, or what smrun import made of one;\n"
+        "smrun generate takes the file, tokenizer and all.  A PATTERN is for the names of GGUF or of\n"
+        "the folder.\n\n"
+        "  smrun quantize ~/models/SmolLM2-135M --type q4_k --keep 'output.weight=q6_k'\n"
+        "  smrun generate SmolLM2-135M-q4_k.gguf --prompt \"Once upon a time\"",
                .options = options, .n = COUNT_OF(options), .max_positional = 1 };
     QuantizeRule rules[MAX_ARG_LIST];
-    char *copy[MAX_ARG_LIST] = { NULL };
+    char *copy[MAX_ARG_LIST] = { NULL }, file[1100];
     int code;
     if (!command_parse(&a, argc, argv, &code))
         return code;
-    if (a.n_positional != 1 || !type || !out)
-        return command_usage(&a, "a model, --type and -o are needed");
+    if (a.n_positional != 1 || !type)
+        return command_usage(&a, "a model and --type are needed");
     QuantizeOptions o = { .rules = rules, .n_rules = keep.n, .n_threads = command_threads(&c) };
-    if (!quantize_type(type, &o.type, &c.err) || !read_rules(&keep, copy, rules, &c.err))
+    if (!quantize_type(type, &o.type, &c.err) || !read_rules(&keep, copy, rules, &c.err)) {
         code = command_usage(&a, c.err.text);
-    else
-        code = run(a.positional[0], &o, out, &c);
+    } else {
+        default_file(a.positional[0], o.type, file);
+        code = run(a.positional[0], &o, out ? out : file, &c);
+    }
     for (uint32_t i = 0; i < keep.n; i++)
         free(copy[i]);
     return code;

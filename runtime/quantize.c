@@ -1,8 +1,10 @@
 /* Reading tensors, rounding them a stretch of rows at a time, writing them. */
 #include "runtime/quantize.h"
 
+#include "base/arena.h"
 #include "base/blocks.h"
 #include "base/check.h"
+#include "base/str.h"
 
 #include <fnmatch.h>
 #include <inttypes.h>
@@ -82,14 +84,20 @@ static DType next_wider(DType t)
          : t == DTYPE_q6_k ? DTYPE_q8_0 : DTYPE_f16;
 }
 
-static bool choose(const QuantizeOptions *o, QuantizedTensor *t, Error *err)
+static bool matches(const QuantizeRule *rule, const QuantizeInput *x)
+{
+    return fnmatch(rule->pattern, x->name, 0) == 0
+        || (x->hub_name && fnmatch(rule->pattern, x->hub_name, 0) == 0);
+}
+
+static bool choose(const QuantizeOptions *o, const QuantizeInput *x, QuantizedTensor *t, Error *err)
 {
     DType from, type = o->type;
     const char *pattern = NULL;
     if (!dtype_from_ggml(t->from, &from) || from == DTYPE_i32)
         return true;
     for (uint32_t i = 0; i < o->n_rules; i++)
-        if (fnmatch(o->rules[i].pattern, t->name, 0) == 0) {
+        if (matches(&o->rules[i], x)) {
             pattern = o->rules[i].pattern;
             type = o->rules[i].type;
         }
@@ -104,12 +112,30 @@ static bool choose(const QuantizeOptions *o, QuantizedTensor *t, Error *err)
     return true;
 }
 
+/* A rule for no tensor is a slip of the pen: says which names are near, or how names look. */
+static bool check_rule(const QuantizeSource *s, const QuantizeRule *rule, Error *err)
+{
+    Nearest best = nearest_of(rule->pattern);
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (matches(rule, &s->tensor[i]))
+            return true;
+        nearest_try(&best, s->tensor[i].name);
+        if (s->tensor[i].hub_name)
+            nearest_try(&best, s->tensor[i].hub_name);
+    }
+    if (best.found)
+        return error_set(err, "no tensor is called %s; did you mean %s?", rule->pattern, best.found);
+    return error_set(err, "no tensor is called %s; there are %s .. %s", rule->pattern,
+                     s->n ? s->tensor[0].name : "none", s->n ? s->tensor[s->n - 1].name : "none");
+}
+
 /* ---- one tensor ------------------------------------------------------------------------------- */
 
 enum { STRETCH = 1 << 22 };             /* numbers that are worked on at a time */
 
 typedef struct Work {
     const QuantizeOptions *o;
+    const QuantizeSource *source;
     GgufWriter writer;
     Progress *progress;
     size_t done, all;                   /* bytes of the source */
@@ -176,34 +202,72 @@ static bool name_row(const QuantizedTensor *t, int64_t first, int64_t rows, cons
     return true;
 }
 
-static bool round_tensor(Work *w, QuantizedTensor *t, const uint8_t *src, Error *err)
+/* Room for a stretch of rows. */
+typedef struct Room {
+    size_t rows;
+    float *x;                           /* each row as it was, then as it will be read */
+    uint8_t *bytes;
+    RowError *errors;
+} Room;
+
+static bool room_open(Room *room, const QuantizedTensor *t, size_t rows, size_t row_to, Error *err)
 {
-    uint64_t rows = 1;
-    for (uint32_t a = 1; a < t->rank; a++)
-        rows *= t->dim[a];
-    const size_t k = (size_t)t->dim[0], row_from = t->bytes_from / rows, row_to = t->bytes_to / rows;
-    const size_t most = STRETCH / k + 1 < rows ? STRETCH / k + 1 : (size_t)rows;
-    float *x = malloc(2 * most * k * sizeof *x);
-    uint8_t *dst = malloc(most * row_to);
-    RowError *errors = malloc(most * sizeof *errors);
-    bool ok = (x && dst && errors) || error_set(err, "out of memory for tensor %s", t->name);
-    for (uint64_t first = 0; ok && first < rows; first += most) {
-        const int64_t n = (int64_t)(rows - first < most ? rows - first : most);
-        ok = round_rows(w, t, n, src + first * row_from, x, dst, errors)
-            || name_row(t, (int64_t)first, n, x, dst, err);
-        for (int64_t r = 0; ok && r < n; r++) {
-            t->sum_squares += errors[r].sum;
-            t->error_squares += errors[r].error;
-            t->largest_error = fmax(t->largest_error, errors[r].largest);
+    const size_t k = (size_t)t->dim[0], most = STRETCH / k + 1;
+    room->rows = most < rows ? most : rows;
+    room->x = malloc(2 * room->rows * k * sizeof *room->x);
+    room->bytes = malloc(room->rows * row_to);
+    room->errors = malloc(room->rows * sizeof *room->errors);
+    return (room->x && room->bytes && room->errors) || error_set(err, "out of memory for tensor %s", t->name);
+}
+
+static void room_close(Room *room)
+{
+    free(room->x);
+    free(room->bytes);
+    free(room->errors);
+}
+
+/* Rows [first, first + rows) of the tensor, from `src`. */
+static bool round_part(Work *w, QuantizedTensor *t, const Room *room, size_t first, size_t rows,
+                       const uint8_t *src, size_t row_from, size_t row_to, Error *err)
+{
+    for (size_t r = 0; r < rows; r += room->rows) {
+        const int64_t n = (int64_t)(rows - r < room->rows ? rows - r : room->rows);
+        if (!round_rows(w, t, n, src + r * row_from, room->x, room->bytes, room->errors)
+            && !name_row(t, (int64_t)(first + r), n, room->x, room->bytes, err))
+            return false;
+        for (int64_t i = 0; i < n; i++) {
+            t->sum_squares += room->errors[i].sum;
+            t->error_squares += room->errors[i].error;
+            t->largest_error = fmax(t->largest_error, room->errors[i].largest);
         }
-        if (ok)
-            gguf_write_data(&w->writer, dst, (size_t)n * row_to);
+        gguf_write_data(&w->writer, room->bytes, (size_t)n * row_to);
         w->done += (size_t)n * row_from;
         show_progress(w, t);
     }
-    free(x);
-    free(dst);
-    free(errors);
+    return true;
+}
+
+static bool write_tensor(Work *w, QuantizedTensor *t, uint32_t at, Error *err)
+{
+    const uint32_t parts = w->source->tensor[at].parts;
+    size_t rows = 1;
+    for (uint32_t a = 1; a < t->rank; a++)
+        rows *= (size_t)t->dim[a];
+    const size_t row_from = t->bytes_from / rows, row_to = t->bytes_to / rows, each = rows / parts;
+    Room room = { 0 };
+    bool ok = t->to == t->from || room_open(&room, t, each, row_to, err);
+    for (uint32_t i = 0; ok && i < parts; i++) {
+        const uint8_t *src = w->source->part(w->source->owner, at, i, err);
+        ok = src != NULL;
+        if (ok && t->to != t->from) {
+            ok = round_part(w, t, &room, i * each, each, src, row_from, row_to, err);
+        } else if (ok) {
+            gguf_write_data(&w->writer, src, each * row_from);
+            w->done += each * row_from;
+        }
+    }
+    room_close(&room);
     return ok;
 }
 
@@ -218,81 +282,116 @@ static bool set_bytes(QuantizedTensor *t)
     return ok;
 }
 
-static bool describe(const Gguf *g, const QuantizeOptions *o, QuantizeReport *r, Error *err)
+static bool describe(const QuantizeSource *s, const QuantizeOptions *o, QuantizeReport *r, Error *err)
 {
-    r->tensor = calloc(g->n_tensors + 1, sizeof *r->tensor);
+    r->tensor = calloc(s->n + 1, sizeof *r->tensor);
     if (!r->tensor)
         return error_set(err, "out of memory");
-    r->n = g->n_tensors;
+    r->n = s->n;
     for (uint32_t i = 0; i < r->n; i++) {
-        const GgufTensor *from = &g->tensors[i];
+        const QuantizeInput *from = &s->tensor[i];
         QuantizedTensor *t = &r->tensor[i];
         *t = (QuantizedTensor){ .from = from->type, .to = from->type, .rank = from->rank,
-                                .bytes_from = from->bytes, .name = strndup(from->name, from->name_n) };
+                                .bytes_from = from->bytes, .name = strdup(from->name) };
         memcpy(t->dim, from->dim, sizeof t->dim);
         if (!t->name)
             return error_set(err, "out of memory");
-        if (!choose(o, t, err))
+        if (!choose(o, from, t, err))
             return false;
         if (!set_bytes(t))
             return error_set(err, "tensor %s is too large", t->name);
         r->bytes_from += t->bytes_from;
         r->bytes_to += t->bytes_to;
     }
+    for (uint32_t i = 0; i < o->n_rules; i++)
+        if (!check_rule(s, &o->rules[i], err))
+            return false;
     return true;
 }
 
-static bool is_key(const GgufValue *v, const char *key)
+static bool write_file(Work *w, QuantizeReport *r, const char *out, Error *err)
 {
-    return v->key_n == strlen(key) && memcmp(v->key, key, v->key_n) == 0;
-}
-
-static void add_values(GgufWriter *w, const Gguf *g, DType type)
-{
-    for (uint32_t i = 0; i < g->n_values; i++) {
-        const GgufValue *v = &g->values[i];
-        if (!is_key(v, "general.file_type") && !is_key(v, "general.quantization_version")
-            && !is_key(v, "general.alignment"))
-            gguf_add_value(w, v);
-    }
-    gguf_add_u32(w, "general.file_type", file_type(type));
-    gguf_add_u32(w, "general.quantization_version", 2);
-}
-
-static bool write_file(Work *w, const Gguf *g, QuantizeReport *r, const char *out, Error *err)
-{
-    w->writer = (GgufWriter){ .alignment = g->alignment };
-    add_values(&w->writer, g, w->o->type);
+    w->writer = (GgufWriter){ .alignment = w->source->alignment };
+    bool ok = w->source->add_values(w->source->owner, &w->writer, err);
+    gguf_add_u32(&w->writer, "general.file_type", file_type(w->o->type));
+    gguf_add_u32(&w->writer, "general.quantization_version", 2);
     for (uint32_t i = 0; i < r->n; i++)
         gguf_add_tensor(&w->writer, r->tensor[i].name, (GgmlType)r->tensor[i].to, r->tensor[i].rank,
                         r->tensor[i].dim);
-    bool ok = gguf_write_begin(&w->writer, out, err);
-    for (uint32_t i = 0; ok && i < r->n; i++) {
-        if (r->tensor[i].to != r->tensor[i].from) {
-            ok = round_tensor(w, &r->tensor[i], g->tensors[i].data, err);
-        } else {
-            gguf_write_data(&w->writer, g->tensors[i].data, g->tensors[i].bytes);
-            w->done += g->tensors[i].bytes;
-        }
-    }
+    ok = ok && gguf_write_begin(&w->writer, out, err);
+    for (uint32_t i = 0; ok && i < r->n; i++)
+        ok = write_tensor(w, &r->tensor[i], i, err);
     if (ok)
         return gguf_write_end(&w->writer, err);
     gguf_write_abandon(&w->writer);
     return false;
 }
 
+bool quantize_write(const QuantizeSource *source, const QuantizeOptions *o, const char *out,
+                    Progress *progress, QuantizeReport *report, Error *err)
+{
+    Work w = { .o = o, .source = source, .progress = progress };
+    *report = (QuantizeReport){ 0 };
+    const bool described = describe(source, o, report, err);
+    w.all = report->bytes_from;
+    const bool ok = (described && write_file(&w, report, out, err)) || error_prefix(err, "%s", source->where);
+    progress_end(progress);
+    return ok;
+}
+
+/* ---- a GGUF file as the source ---------------------------------------------------------------- */
+
+static bool is_key(const GgufValue *v, const char *key)
+{
+    return v->key_n == strlen(key) && memcmp(v->key, key, v->key_n) == 0;
+}
+
+static bool add_values(void *owner, GgufWriter *w, Error *err)
+{
+    const Gguf *g = owner;
+    (void)err;
+    for (uint32_t i = 0; i < g->n_values; i++) {
+        const GgufValue *v = &g->values[i];
+        if (!is_key(v, "general.file_type") && !is_key(v, "general.quantization_version")
+            && !is_key(v, "general.alignment"))
+            gguf_add_value(w, v);
+    }
+    return true;
+}
+
+static const uint8_t *tensor_bytes(void *owner, uint32_t tensor, uint32_t part, Error *err)
+{
+    (void)part;
+    (void)err;
+    return ((const Gguf *)owner)->tensors[tensor].data;
+}
+
+static QuantizeInput *list_tensors(const Gguf *g, Arena *names)
+{
+    QuantizeInput *x = arena_array(names, g->n_tensors, sizeof *x);
+    for (uint32_t i = 0; i < g->n_tensors; i++) {
+        const GgufTensor *t = &g->tensors[i];
+        x[i] = (QuantizeInput){ .name = arena_strndup(names, t->name, t->name_n), .type = t->type,
+                                .rank = t->rank, .parts = 1, .bytes = t->bytes };
+        memcpy(x[i].dim, t->dim, sizeof x[i].dim);
+    }
+    return x;
+}
+
 bool quantize_gguf(const char *source, const QuantizeOptions *o, const char *out, Progress *progress,
                    QuantizeReport *report, Error *err)
 {
     Gguf g;
-    Work w = { .o = o, .progress = progress };
+    Arena names;
     *report = (QuantizeReport){ 0 };
     if (!gguf_open(source, &g, err))
         return false;
-    w.all = g.map.size;
-    bool ok = (describe(&g, o, report, err) && write_file(&w, &g, report, out, err))
-        || error_prefix(err, "%s", source);
+    arena_init(&names, NULL);
+    const QuantizeSource s = { .where = source, .alignment = g.alignment, .n = g.n_tensors,
+                               .tensor = list_tensors(&g, &names), .owner = &g,
+                               .add_values = add_values, .part = tensor_bytes };
+    const bool ok = quantize_write(&s, o, out, progress, report, err);
+    arena_free(&names);
     gguf_close(&g);
-    progress_end(progress);
     return ok;
 }

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "runtime/checkpoint.h"
 #include "runtime/hub/json.h"
-#include "runtime/hub/layout.h"
 #include "runtime/hub/weights_index.h"
 #include "runtime/run_record.h"
 
@@ -13,25 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A tensor that goes over, as it will be there. */
-typedef struct Going {
-    const HubTensor *from;              /* NULL: `data` is ours */
-    const float *data;
-    Layout layout;
-    HubTensor target;
-    uint8_t *owned;
-} Going;
-
-typedef struct Export {
-    Source source;
-    Recipe recipe;
-    bool to_gguf;
-    Going *going;
-    uint32_t n;
-    Arena arena;
-    int64_t head;
-} Export;
 
 /* A run of smrun train has the published names and files but no config.json, and what its model was
  * compiled with is in a plan that it does not keep. */
@@ -58,8 +38,7 @@ static bool refuse_run(const char *from, Error *err)
 
 /* ---- what goes -------------------------------------------------------------------------------- */
 
-/* An imported model names the source that it was made of. */
-static bool find_source(const char *from, char source[MAX_SOURCE_PATH], Error *err)
+bool export_source(const char *from, char source[MAX_SOURCE_PATH], Error *err)
 {
     char index[MAX_SOURCE_PATH];
     snprintf(source, MAX_SOURCE_PATH, "%s", from);
@@ -152,8 +131,7 @@ static bool gather(Export *x, Error *err)
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/* The bytes of one as it will be; `g` keeps them where they differ from the source's. */
-static const void *bytes_of(const Export *x, Going *g, Error *err)
+const void *export_bytes(const Export *x, Going *g, Error *err)
 {
     if (!g->from)
         return g->data;
@@ -168,7 +146,7 @@ static const void *bytes_of(const Export *x, Going *g, Error *err)
         ? g->owned : NULL;
 }
 
-static void let_go(Going *g)
+void export_let_go(Going *g)
 {
     free(g->owned);
     g->owned = NULL;
@@ -186,22 +164,28 @@ static bool declare(GgufWriter *w, const HubTensor *t, Error *err)
     return true;
 }
 
+bool export_head(const Export *x, GgufWriter *w, bool *has_tokenizer, Error *err)
+{
+    const char *slash = strrchr(x->source.where, '/');
+    const int64_t vocab = (int64_t)recipe_number(&x->recipe, "vocab", 0);
+    export_values(w, &x->recipe, slash ? slash + 1 : x->source.where);
+    return export_tokenizer(w, x->source.where, vocab, has_tokenizer, err);
+}
+
 static bool write_gguf(Export *x, const char *path, ExportResult *result, Error *err)
 {
     GgufWriter w = { 0 };
-    const char *slash = strrchr(x->source.where, '/');
-    const int64_t vocab = (int64_t)recipe_number(&x->recipe, "vocab", 0);
-    export_values(&w, &x->recipe, slash ? slash + 1 : x->source.where);
-    bool ok = export_tokenizer(&w, x->source.where, vocab, &result->has_tokenizer, err);
+    bool ok = export_head(x, &w, &result->has_tokenizer, err);
+    gguf_add_u32(&w, "general.quantization_version", 2);
     for (uint32_t i = 0; ok && i < x->n; i++)
         ok = declare(&w, &x->going[i].target, err);
     ok = ok && gguf_write_begin(&w, path, err);
     for (uint32_t i = 0; ok && i < x->n; i++) {
-        const void *data = bytes_of(x, &x->going[i], err);
+        const void *data = export_bytes(x, &x->going[i], err);
         ok = data != NULL;
         if (ok)
             gguf_write_data(&w, data, x->going[i].target.bytes);
-        let_go(&x->going[i]);
+        export_let_go(&x->going[i]);
     }
     if (ok)
         return gguf_write_end(&w, err);
@@ -216,13 +200,13 @@ static bool write_safetensors(Export *x, const char *path, Error *err)
     for (uint32_t i = 0; ok && i < x->n; i++) {
         const HubTensor *t = &x->going[i].target;
         e[i] = (SafeEntry){ .name = t->name, .type = t->type, .rank = t->rank,
-                            .data = bytes_of(x, &x->going[i], err) };
+                            .data = export_bytes(x, &x->going[i], err) };
         memcpy(e[i].dim, t->dim, sizeof e[i].dim);
         ok = e[i].data != NULL;
     }
     ok = ok && safetensors_write(path, e, x->n, err);
     for (uint32_t i = 0; i < x->n; i++)
-        let_go(&x->going[i]);
+        export_let_go(&x->going[i]);
     free(e);
     return ok;
 }
@@ -233,9 +217,13 @@ static bool has_ending(const char *path, const char *ending)
     return n > m && strcmp(path + n - m, ending) == 0;
 }
 
-static bool run(Export *x, const char *source, const char *out, ExportResult *result, Error *err)
+/* ---- the doors -------------------------------------------------------------------------------- */
+
+static bool open_source(Export *x, const char *from, Error *err)
 {
-    if (!source_open(&x->source, source, err) || !recipe_open(&x->recipe, &x->source, 0, err))
+    char source[MAX_SOURCE_PATH];
+    if (!refuse_run(from, err) || !export_source(from, source, err) || !source_open(&x->source, source, err)
+        || !recipe_open(&x->recipe, &x->source, 0, err))
         return false;
     if (x->source.is_bin)
         return error_set(err, "%s: a .bin file runs; it is not written in another format", x->source.where);
@@ -247,27 +235,36 @@ static bool run(Export *x, const char *source, const char *out, ExportResult *re
     const double heads = recipe_number(&x->recipe, "heads", 1);
     x->head = (int64_t)recipe_number(&x->recipe, "head",
                                      recipe_number(&x->recipe, "width", 2) / heads);
-    if (!gather(x, err) || !(x->to_gguf ? write_gguf(x, out, result, err)
-                                        : write_safetensors(x, out, err)))
-        return false;
-    result->n_tensors = x->n;
-    for (uint32_t i = 0; i < x->n; i++)
-        result->bytes += x->going[i].target.bytes;
-    return true;
+    return gather(x, err);
+}
+
+bool export_open(Export *out, const char *from, bool to_gguf, Error *err)
+{
+    *out = (Export){ .to_gguf = to_gguf };
+    arena_init(&out->arena, NULL);
+    return open_source(out, from, err);
+}
+
+void export_close(Export *x)
+{
+    free(x->going);
+    arena_free(&x->arena);
+    recipe_close(&x->recipe);
+    source_close(&x->source);
 }
 
 bool export_model(const char *from, const char *out, ExportResult *result, Error *err)
 {
-    Export x = { .to_gguf = has_ending(out, ".gguf") };
-    char source[MAX_SOURCE_PATH];
+    Export x;
+    const bool to_gguf = has_ending(out, ".gguf");
     *result = (ExportResult){ 0 };
-    if (!x.to_gguf && !has_ending(out, ".safetensors"))
+    if (!to_gguf && !has_ending(out, ".safetensors"))
         return error_set(err, "%s: the name says the format: .gguf or .safetensors", out);
-    arena_init(&x.arena, NULL);
-    const bool ok = refuse_run(from, err) && find_source(from, source, err) && run(&x, source, out, result, err);
-    free(x.going);
-    arena_free(&x.arena);
-    recipe_close(&x.recipe);
-    source_close(&x.source);
+    const bool ok = export_open(&x, from, to_gguf, err)
+        && (to_gguf ? write_gguf(&x, out, result, err) : write_safetensors(&x, out, err));
+    result->n_tensors = x.n;
+    for (uint32_t i = 0; i < x.n; i++)
+        result->bytes += x.going[i].target.bytes;
+    export_close(&x);
     return ok;
 }

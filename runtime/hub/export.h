@@ -7,7 +7,9 @@
 #define RUNTIME_HUB_EXPORT_H
 
 #include "base/status.h"
+#include "runtime/hub/layout.h"
 #include "runtime/hub/recipe.h"
+#include "runtime/quantize.h"
 
 typedef struct ExportResult {
     uint32_t n_tensors;
@@ -19,7 +21,46 @@ typedef struct ExportResult {
  * .safetensors and is replaced. */
 bool export_model(const char *from, const char *out, ExportResult *result, Error *err);
 
+/* The same in fewer bits (runtime/quantize.h): a GGUF file of any of the three, its tokenizer with it.
+ * Rules may name tensors as either format does.  Free the report in every case. */
+bool export_quantized(const char *from, const QuantizeOptions *o, const char *out, Progress *progress,
+                      QuantizeReport *report, Error *err);
+
 /* ---- between the files export*.c -------------------------------------------------------------- */
+
+/* A tensor that goes over, as it will be there. */
+typedef struct Going {
+    const HubTensor *from;              /* NULL: `data` is ours */
+    const float *data;
+    Layout layout;
+    HubTensor target;
+    uint8_t *owned;
+} Going;
+
+typedef struct Export {
+    Source source;
+    Recipe recipe;
+    bool to_gguf;
+    Going *going;
+    uint32_t n;
+    Arena arena;
+    int64_t head;                       /* features of a head */
+} Export;
+
+/* What `from` was imported from, or itself. */
+bool export_source(const char *from, char source[MAX_SOURCE_PATH], Error *err);
+
+/* Everything but writing.  Close it in every case. */
+bool export_open(Export *out, const char *from, bool to_gguf, Error *err);
+void export_close(Export *x);
+
+/* The bytes of a tensor as it will be, until export_let_go; NULL, with a message, when its type does not
+ * allow it. */
+const void *export_bytes(const Export *x, Going *g, Error *err);
+void export_let_go(Going *g);
+
+/* Settings and tokenizer; *has_tokenizer: whether there is one. */
+bool export_head(const Export *x, GgufWriter *w, bool *has_tokenizer, Error *err);
 
 /* Settings as GGUF's values. */
 void export_values(GgufWriter *w, const Recipe *r, const char *name);

@@ -127,7 +127,6 @@ void export_values(GgufWriter *w, const Recipe *r, const char *name)
     const Values v = { w, r };
     gguf_add_string(w, "general.architecture", r->gguf);
     gguf_add_string(w, "general.name", name);
-    gguf_add_u32(w, "general.quantization_version", 2);
     put_int(&v, "context_length", (double)r->trained);
     put_int(&v, "vocab_size", number(&v, "vocab", 0));
     put_rows(&v);
