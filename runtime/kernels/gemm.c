@@ -20,7 +20,8 @@ static const Operand *residual_of(const Call *call)
 }
 
 /* Slots of Call.derived. */
-enum { AT_M, AT_A_M, AT_C_M, AT_R_M, AT_LEAD, AT_SWAPPED, AT_TILE_M, AT_TILE_N, AT_BLOCK_K, AT_BLOCK_N };
+enum { AT_M, AT_A_M, AT_C_M, AT_R_M, AT_LEAD, AT_SWAPPED, AT_TILE_M, AT_TILE_N, AT_BLOCK_K, AT_BLOCK_N, N_AT };
+_Static_assert((int)N_AT == (int)GEMM_DERIVED, "what gemm_bind reads");
 
 enum {
     TILE_M = 64, TILE_N = 128,      /* a task, where the product is large */
@@ -270,8 +271,7 @@ Gemm gemm_bind(const Call *call)
     return g;
 }
 
-/* g with a, b and c at matrix `batch` of the leading axes. */
-static void seek(Gemm *g, const Call *call, int64_t batch)
+void gemm_seek(Gemm *g, const Call *call, int64_t batch)
 {
     const Operand *o = call->operand;
     g->a = gemm_at(o[g->ia].data, g->a_kind, leading_offset(&o[C], &o[g->ia], g->lead, batch));
@@ -282,7 +282,7 @@ static void seek(Gemm *g, const Call *call, int64_t batch)
         g->residual = (const float *)r->data + leading_offset(&o[C], r, g->lead, batch);
 }
 
-int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r)
+int64_t gemm_tiles(const Gemm *g, int64_t first, int64_t last, GemmRect *r)
 {
     int64_t inner = g->across ? g->tiles_n : g->tiles_m, outer = g->across ? g->tiles_m : g->tiles_n;
     int64_t i = first % inner, o = first / inner % outer, n_i = min_i64(inner - i, last - first);
@@ -293,8 +293,13 @@ int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRe
         .m0 = tile_m * g->tile_m, .m1 = min_i64((tile_m + down) * g->tile_m, g->m),
         .n0 = tile_n * g->tile_n, .n1 = min_i64((tile_n + along) * g->tile_n, g->n),
     };
-    seek(g, call, first / (inner * outer));
     return n_i * n_o;
+}
+
+int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r)
+{
+    gemm_seek(g, call, first / (g->tiles_m * g->tiles_n));
+    return gemm_tiles(g, first, last, r);
 }
 
 /* A block of B and panels of A; or all of a few rows of A; or a block of one row of A and sums: at their

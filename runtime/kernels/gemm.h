@@ -75,11 +75,18 @@ typedef struct Gemm {
 
 Gemm gemm_bind(const Call *call);
 
+enum { GEMM_DERIVED = 10 };     /* slots of Call.derived that gemm_bind reads */
+
 /* A part of C: rows [m0, m1), columns [n0, n1). */
 typedef struct GemmRect { int64_t m0, m1, n0, n1; } GemmRect;
 
-/* The largest rectangle that tasks [first, last) begin with; g's a, b and c are set to its matrix of
- * the leading axes.  Returns how many tasks it is. */
+/* The largest rectangle that tasks [first, last) begin with.  Returns how many tasks it is. */
+int64_t gemm_tiles(const Gemm *g, int64_t first, int64_t last, GemmRect *r);
+
+/* Sets g's a, b, c and residual to matrix `batch` of the leading axes. */
+void gemm_seek(Gemm *g, const Call *call, int64_t batch);
+
+/* Both: the rectangle, in the matrix that task `first` belongs to. */
 int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r);
 
 /* Where element `i` of an operand lies. */

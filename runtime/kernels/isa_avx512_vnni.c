@@ -15,5 +15,6 @@ static KernelFn K(gemm_q);
 const KernelTable kernels_own_avx512_vnni = {
     .isa = ISA_avx512_vnni,
     .probe = { .bf16 = K(probe_bf16), .bf16_ops = PROBE_BF16_OPS },
-    .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_q] = K(gemm_q) },
+    .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_shared] = K(gemm_shared),
+             [KERNEL_gemm_q] = K(gemm_q) },
 };

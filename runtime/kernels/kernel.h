@@ -31,6 +31,9 @@
  *                      float; subnormal numbers, given or met on the way, may count as zero.  An
  *                      element is within (K + 4) 2^-24 of its sum of magnitudes either way; the order
  *                      of its sum depends on sizes, strides and instruction set alone (gemm.h)
+ *  gemm_shared         C_1 .. C_n, A, B_1 .. B_n, 2 to 8 products       f0, i0, i3 and i4 of gemm,
+ *                      of one A by B of one type; each is a gemm         for all of them
+ *                      without bias and residual, and has its bits
  *  gemm_q              C[.., M, N] rows, A[.., M, K] rows, B[N, K]       f0 = alpha
  *                      blocks (q8_0 .. q6_k, base/dtypes.def) in panels (panel.h), in whole
  *                      panels of memory; C = alpha Q(A) B'.

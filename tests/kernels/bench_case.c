@@ -243,6 +243,27 @@ static bool build_gemm(BenchCase *b, const Words *w)
     return true;
 }
 
+static bool build_gemm_shared(BenchCase *b, const Words *w)
+{
+    const int64_t products = size_at(w, 0), m = size_at(w, 1), k = size_at(w, 2), n = size_at(w, 3);
+    const bool half = word_is(w, 4, "bf16");
+    const DType t = half ? DTYPE_bf16 : DTYPE_f32;
+    if (w->n != 6 || (!half && !word_is(w, 4, "f32")) || strlen(w->word[5]) != 2 || products < 2
+        || products > 8)
+        return false;
+    for (int64_t i = 0; i < products; i++)
+        floats(b, m, n);
+    add(b, t, 0, m, k, 2);
+    for (int64_t i = 0; i < products; i++)
+        add(b, t, 0, k, n, 2);
+    for (int32_t i = (int32_t)products; i < b->call.n_operands; i++)
+        if (w->word[5][i > products] == 't')
+            turn(&b->operand[i]);
+    b->call.f[0] = 1;
+    b->call.i[4] = half;
+    return true;
+}
+
 static bool build_gemm_q(BenchCase *b, const Words *w)
 {
     const int64_t m = size_at(w, 0), k = size_at(w, 1), n = size_at(w, 2);
@@ -407,6 +428,7 @@ static const struct {
 static const char *const usual[N_KERNELS] = {
     [KERNEL_row] = "softmax 12288 1024",
     [KERNEL_gemm] = "256 768 3072 f32 nn",
+    [KERNEL_gemm_shared] = "3 256 768 768 f32 nn",
     [KERNEL_gemm_q] = "1 2048 5632 q8_0",
     [KERNEL_masked_matmul] = "16 768 3072",
     [KERNEL_attention] = "12 256 64",

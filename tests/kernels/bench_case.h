@@ -5,6 +5,7 @@
  *
  *     row OP ROWS N            OP: an instruction of row programs, or softmax, norm, adamw
  *     gemm M K N TYPE LAYOUT   TYPE f32 or bf16, of A and B; LAYOUT nn, nt, tn: which is transposed
+ *     gemm_shared P M K N TYPE LAYOUT   P products of one A, likewise
  *     gemm_q M K N TYPE        TYPE of the blocks of B
  *     masked_matmul M K N      a quarter of the rows asked for
  *     attention H T D          H heads of D numbers, T positions, causal; attention_grad likewise
