@@ -42,6 +42,11 @@ bool dtype_is_lane(DType t)
     return dtypes[t].elements == 1 && dtypes[t].bytes == 4;
 }
 
+bool dtype_is_cache(DType t)
+{
+    return t == DTYPE_f32 || t == DTYPE_bf16 || t == DTYPE_q8_0;
+}
+
 int64_t dtype_block(DType t)
 {
     check_dtype(t);

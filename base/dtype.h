@@ -18,6 +18,9 @@ bool dtype_from_name(const char *name, DType *out);
 /* Can programs compute with it?  Of the others there are only parameters and caches. */
 bool dtype_is_lane(DType t);
 
+/* Can keys and values be kept in it? */
+bool dtype_is_cache(DType t);
+
 int64_t dtype_block(DType t);                           /* elements of a block; 1: no blocks */
 size_t dtype_block_bytes(DType t);
 size_t dtype_size(DType t);                             /* bytes of an element, where a block is one */

@@ -1,6 +1,7 @@
 /* Copies between a session's storages and the evaluator's tensors. */
 #include "bisect/held.h"
 
+#include "base/blocks.h"
 #include "base/check.h"
 #include "base/half.h"
 
@@ -41,11 +42,27 @@ Tensor held_tensor(const Operand *o, Arena *arena)
     return t;
 }
 
+/* The numbers of a cache of blocks, which lie row after row. */
+static Tensor held_blocks(const Storage *storage, const void *data, const Tensor *like, Arena *arena)
+{
+    Tensor t = *like;
+    float *x = arena_array(arena, (size_t)t.count, sizeof *x);
+    t.data = arena_array(arena, (size_t)t.count, sizeof *t.data);
+    blocks_decode(storage->type.dtype, (size_t)t.count, data, x);
+    for (int64_t i = 0; i < t.count; i++)
+        t.data[i] = x[i];
+    return t;
+}
+
 bool held_storage(Session *s, const Storage *storage, const Tensor *like, Arena *arena, Tensor *out)
 {
     Operand o = { .data = session_storage_named(s, storage->name), .rank = like->rank,
                   .dtype = storage->type.dtype };
     int64_t stride = 1;
+    if (o.data && dtype_block(o.dtype) > 1 && storage->class == STORAGE_STATE) {
+        *out = held_blocks(storage, o.data, like, arena);
+        return true;
+    }
     if (!o.data || dtype_block(o.dtype) > 1)
         return false;
     for (int a = like->rank; a-- > 0;) {
@@ -79,7 +96,8 @@ void held_fill(Session *s, const Graph *g, const TrialInputs *in, Arena *arena)
             fill_lanes(&e.storages[id], storage->type.dtype, data);
         } else {
             trial_stored(storage, in, e.storages[id].count, data);
-            session_pack(s, (int32_t)plan_storage(session_plan(s), storage->name));
+            if (storage->class == STORAGE_PARAM)
+                session_pack(s, (int32_t)plan_storage(session_plan(s), storage->name));
         }
     }
 }

@@ -12,7 +12,7 @@ PlanProgramKind held_kind(Program p);
 Tensor held_tensor(const Operand *o, Arena *arena);
 
 /* A storage of the graph as it stands in the session, dense; `like` has its sizes.  False when the
- * session does not hold it, or in blocks, whose numbers stand in panels. */
+ * session does not hold it, or as a parameter in blocks, whose numbers stand in panels. */
 bool held_storage(Session *s, const Storage *storage, const Tensor *like, Arena *arena, Tensor *out);
 
 /* Fills every storage that the session holds with the trial's numbers; stored types as files have

@@ -124,15 +124,27 @@ static bool is_exact(const Node *n)
         || n->op == OP_where || n->op == OP_relu || n->op == OP_causal_mask;
 }
 
-/* What was written to a cache of bf16 may have gone to the other of two neighbours, in float. */
+double noise_block_step(const Tensor *t, int64_t at)
+{
+    double most = 0;
+    for (int64_t i = at; i < at + dtype_block(DTYPE_q8_0) && i < t->count; i++)
+        if (isfinite(t->data[i]))
+            most = fmax(most, fabs(t->data[i]));
+    return most / 127;
+}
+
+/* What was written to a cache of bf16 or q8_0 may have gone to the other of two neighbours, in float. */
 static void flip_cache(Eval *e, const Node *n, const Noise *noise)
 {
-    const ValueId v = n->first_output, from = node_input(e->g, n, 0);
+    const ValueId v = n->first_output;
+    const DType type = value_type(e->g, v)->dtype;
+    const int64_t block = dtype_block(type);
     Tensor *t = &e->values[v];
-    if (value_def(e->g, from)->op != OP_cache_write || noise->unit < UNIT_FLOAT)
+    if (type == DTYPE_f32 || noise->unit < UNIT_FLOAT)
         return;
     for (int64_t i = 0; i < t->count; i++)
-        t->data[i] += jitter(noise, v, i) * 0x1p-8 * fabs(t->data[i]);
+        t->data[i] += jitter(noise, v, i)
+            * (block == 1 ? 0x1p-8 * fabs(t->data[i]) : noise_block_step(t, i / block * block));
 }
 
 /* Writes went to their storage already; what is read from it later must be what was perturbed. */
@@ -140,7 +152,7 @@ void noise_after(Eval *e, NodeId id, void *arg)
 {
     const Noise *noise = arg;
     const Node *n = &e->g->nodes[id];
-    if (n->op == OP_decode)
+    if (n->op == OP_cache_write)
         flip_cache(e, n, noise);
     if (is_exact(n))
         return;

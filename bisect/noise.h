@@ -22,6 +22,9 @@ typedef struct Noise {
     Arena *arena;
 } Noise;
 
+/* How far apart the numbers are that a block of q8_0 from element `at` on can hold. */
+double noise_block_step(const Tensor *t, int64_t at);
+
 /* For Eval.after, with arg a Noise. */
 void noise_after(Eval *e, NodeId n, void *noise);
 

@@ -154,8 +154,17 @@ static bool same_shape(const Tensor *a, const Tensor *b)
     return same;
 }
 
+/* What is near the middle of two numbers that a storage can hold may go to either. */
+static double step_of(DType stored, const Tensor *want, int64_t i)
+{
+    const int64_t block = dtype_block(stored);
+    if (stored == DTYPE_bf16)
+        return 0x1p-7 * fabs(want->data[i]);
+    return block > 1 ? 1.01 * noise_block_step(want, i / block * block) : 0;
+}
+
 static bool within(const char *name, const Tensor *want, const Tensor *const noisy[TRIAL_RUNS],
-                   double unit, double step, const Tensor *got, Difference *difference)
+                   double unit, DType stored, const Tensor *got, Difference *difference)
 {
     const double typical = typical_stray(want, noisy);
     if (!same_shape(want, got)) {
@@ -164,8 +173,7 @@ static bool within(const char *name, const Tensor *want, const Tensor *const noi
     }
     for (int64_t i = 0; i < want->count; i++) {
         const double x = got->data[i], w = want->data[i];
-        const double bound = slack * fmax(stray(want, noisy, i), typical) + fmax(2 * unit, step) * fabs(w)
-            + 0x1p-140;
+        const double bound = slack * fmax(stray(want, noisy, i), typical) + fmax(2 * unit * fabs(w), step_of(stored, want, i)) + 0x1p-140;
         if (!same_special(x, w) && !(fabs(x - w) <= bound)) {
             snprintf(difference->text, sizeof difference->text,
                      "%s, element %lld: %.9g, not %.9g; off by %.3g where %.3g is allowed", name,
@@ -182,7 +190,7 @@ bool trial_value_is(const Trial *t, const char *name, ValueId v, const Tensor *g
     const Tensor *noisy[TRIAL_RUNS];
     for (int k = 0; k < TRIAL_RUNS; k++)
         noisy[k] = &t->noisy[k].values[v];
-    return within(name, &t->exact.values[v], noisy, t->unit, 0, got, difference);
+    return within(name, &t->exact.values[v], noisy, t->unit, DTYPE_f32, got, difference);
 }
 
 bool trial_output(const Trial *t, const Output *o, const Tensor *got, Difference *difference)
@@ -196,9 +204,7 @@ bool trial_storage(const Trial *t, StorageId s, const Tensor *got, Difference *d
     for (int k = 0; k < TRIAL_RUNS; k++)
         noisy[k] = &t->noisy[k].storages[s];
     const Storage *storage = &t->exact.g->storages[s];
-    /* What is near the middle of two bf16 may go to either. */
-    const double step = storage->type.dtype == DTYPE_bf16 ? 0x1p-7 : 0;
-    return within(storage->name, &t->exact.storages[s], noisy, t->unit, step, got, difference);
+    return within(storage->name, &t->exact.storages[s], noisy, t->unit, storage->type.dtype, got, difference);
 }
 
 bool trial_same(const Trial *t, Eval *e, Difference *difference)

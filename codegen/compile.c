@@ -22,12 +22,17 @@ Graph *compile_program(const Graph *model, Program program, const CompileOptions
     return passes_run(g, &pass, diags, scratch, observer) ? g : NULL;
 }
 
-/* The errors since `from` become warnings: the rest of the model is sound. */
-static void demote(DiagSink *diags, uint32_t from)
+/* That generation cannot be proved becomes a warning, where that is all that was said since `from`: the
+ * rest of the model is sound. */
+static bool demote(DiagSink *diags, uint32_t from)
 {
+    for (uint32_t i = from; i < diags->n; i++)
+        if (!diags->diags[i].warning && diags->diags[i].code != DIAG_E0401)
+            return false;
     for (uint32_t i = from; i < diags->n; i++)
         diags->diags[i].warning = true;
     diags->n_errors = 0;
+    return true;
 }
 
 /* Training changes its weights, which are f32 then. */
@@ -58,10 +63,8 @@ bool compile_plan(const Graph *model, const CompileOptions *options, Arena *aren
         if (g) {
             b.context = g->context;
             lower_program(&b, g);
-        } else if (p == PROGRAM_generate && !asked) {
-            demote(diags, n_before);
         } else {
-            ok = false;
+            ok = p == PROGRAM_generate && !asked && demote(diags, n_before);
         }
         arena_reset(&graphs);
     }

@@ -35,7 +35,7 @@ typedef struct ModelOptions {
       "parameter allows, PATTERN=TYPE is for those of such names; the plan has no training "     \
       "then", 0, 0, NULL },                                                                      \
     { "--cache", "TYPE", ARG_CHOICE, &(o).cache, "what keys and values are stored in (default "  \
-      "f32)", 0, 0, "f32|bf16" },                                                                \
+      "f32)", 0, 0, "f32|bf16|q8_0" },                                                                \
     { "--precision", "TYPE", ARG_CHOICE, &(o).precision, "of products of activations and "       \
       "weights, forward and backward; sums, weights and moments stay f32 (default f32)", 0, 0,   \
       "f32|bf16" },                                                                              \

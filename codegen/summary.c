@@ -127,6 +127,12 @@ static void add_activations(Summary *s, const Graph *g)
     }
 }
 
+static int64_t stored_bytes(DType t, int64_t count)
+{
+    int64_t bytes;
+    return dtype_offset(t, count, &bytes) ? bytes : 0;
+}
+
 static void add_caches(Summary *s, const Graph *g)
 {
     for (NodeId n = 0; n < g->n_nodes; n++) {
@@ -134,7 +140,8 @@ static void add_caches(Summary *s, const Graph *g)
         if (node->op != OP_cache_write)
             continue;
         const Shape *cache = &value_type(g, node->first_output)->shape;
-        const BlockSum sum = { .cache = 4 * cache->dim[1].coef * cache->dim[3].coef };
+        const BlockSum sum = { .cache = stored_bytes(value_type(g, node->first_output)->dtype,
+                                                     cache->dim[1].coef * cache->dim[3].coef) };
         add_to_path(s, node->path, &sum);
     }
 }
@@ -145,7 +152,7 @@ static void add_state(Summary *s, const Graph *g)
     largest(g, sizes);
     for (StorageId i = 0; i < g->n_storages; i++)
         if (g->storages[i].class == STORAGE_STATE)
-            bytes += 4 * count_elements(&g->storages[i].type, sizes);
+            bytes += stored_bytes(g->storages[i].type.dtype, count_elements(&g->storages[i].type, sizes));
     if (g->program == PROGRAM_generate)
         s->cache_bytes = bytes;
     if (g->program == PROGRAM_train)

@@ -1,10 +1,12 @@
 /* The reference evaluator: the walk over the graph, storages, and what is written to them. */
 #include "ir/eval.h"
 
+#include "base/blocks.h"
 #include "base/check.h"
 #include "base/half.h"
 #include "ir/eval_rule.h"
 
+#include <math.h>
 #include <string.h>
 
 EvalFn *const eval_rules[N_OPS] = {
@@ -129,17 +131,37 @@ void eval_assign(EvalNode *n)
     eval_write_storage(n);
 }
 
-/* A row as a cache of bf16 keeps it. */
-static void round_row(double *x, int64_t n)
+/* A block as q8_0 keeps it. */
+static void round_block(double *x, int64_t n)
 {
+    enum { MOST = 32 };
+    float lane[MOST];
+    uint8_t block[64];
+    CHECK(n <= MOST && dtype_block_bytes(DTYPE_q8_0) <= sizeof block, "a block of q8_0");
     for (int64_t i = 0; i < n; i++)
-        x[i] = f32_of_bf16(bf16_of_f32((float)x[i]));
+        lane[i] = (float)x[i];
+    const bool numbers = blocks_encode(DTYPE_q8_0, (size_t)n, lane, block, NULL);
+    if (numbers)
+        blocks_decode(DTYPE_q8_0, (size_t)n, block, lane);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = numbers ? lane[i] : NAN;
+}
+
+/* A row as a cache of that type keeps it. */
+static void round_row(DType t, double *x, int64_t n)
+{
+    if (t == DTYPE_bf16)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = f32_of_bf16(bf16_of_f32((float)x[i]));
+    if (t == DTYPE_q8_0)
+        for (int64_t i = 0; i < n; i += dtype_block(t))
+            round_block(x + i, dtype_block(t));
 }
 
 /* cache[b, g, past + t, :] = new[b, g, t, :]; positions past the end are dropped. */
 void eval_cache_write(EvalNode *n)
 {
-    const bool bf16 = value_type(n->g, node_input(n->g, n->node, 0))->dtype == DTYPE_bf16;
+    const DType type = value_type(n->g, node_input(n->g, n->node, 0))->dtype;
     const Tensor *from = n->in[1];
     Tensor *cache = &n->out[0];
     const int64_t past = (int64_t)n->in[2]->data[0], room = cache->dim[2], row = cache->dim[3];
@@ -149,8 +171,7 @@ void eval_cache_write(EvalNode *n)
             if (past + t >= 0 && past + t < room) {
                 double *to = cache->data + (bg * room + past + t) * row;
                 memcpy(to, from->data + (bg * from->dim[2] + t) * row, (size_t)row * sizeof *to);
-                if (bf16)
-                    round_row(to, row);
+                round_row(type, to, row);
             }
     eval_write_storage(n);
 }

@@ -248,11 +248,11 @@ static bool attention_attrs(Infer *in, bool drops)
                        need_int(in, ATTR_INDEX(attention, site), 0, INT64_MAX)));
 }
 
-/* q [B, H, T, D], k [B, G, S, D], v [B, G, S, E], H a multiple of G. */
-static bool attention_inputs(Infer *in)
+/* q [B, H, T, D], k [B, G, S, D], v [B, G, S, E], H a multiple of G; k and v of type `stored`. */
+static bool attention_inputs(Infer *in, DType stored)
 {
     for (unsigned i = 0; i < 3; i++)
-        if (!need_dtype(in, i, DTYPE_f32) || !need_rank(in, i, 4, 4))
+        if (!need_dtype(in, i, i == 0 ? DTYPE_f32 : stored) || !need_rank(in, i, 4, 4))
             return false;
     if (!need_equal(in, 0, 0, 1, 0) || !need_equal(in, 0, 3, 1, 3) || !need_equal(in, 1, 0, 2, 0) ||
         !need_equal(in, 1, 1, 2, 1) || !need_equal(in, 1, 2, 2, 2))
@@ -282,7 +282,7 @@ static void attention_results(const Infer *in, Type *out, Type *lse)
 
 bool infer_attention(Infer *in)
 {
-    if (!attention_attrs(in, true) || !attention_inputs(in) || !need_seed(in, 3))
+    if (!attention_attrs(in, true) || !attention_inputs(in, DTYPE_f32) || !need_seed(in, 3))
         return false;
     attention_results(in, &in->out[0], &in->out[1]);
     return true;
@@ -291,7 +291,7 @@ bool infer_attention(Infer *in)
 bool infer_attention_grad(Infer *in)
 {
     Type out, lse;
-    if (!attention_attrs(in, true) || !attention_inputs(in) || !need_seed(in, 6))
+    if (!attention_attrs(in, true) || !attention_inputs(in, DTYPE_f32) || !need_seed(in, 6))
         return false;
     attention_results(in, &out, &lse);
     for (unsigned i = 0; i < 3; i++)
@@ -301,7 +301,8 @@ bool infer_attention_grad(Infer *in)
 
 bool infer_attention_cached(Infer *in)
 {
-    if (!attention_attrs(in, false) || !attention_inputs(in) ||
+    const DType k = input_type(in, 1)->dtype;
+    if (!attention_attrs(in, false) || !attention_inputs(in, dtype_is_cache(k) ? k : DTYPE_f32) ||
         !need_type(in, 3, type_scalar(DTYPE_i32)))
         return false;
     attention_results(in, &in->out[0], &in->out[1]);

@@ -175,8 +175,8 @@ bool infer_after(Infer *in)
 
 bool infer_cache_write(Infer *in)
 {
-    const bool bf16 = input_type(in, 0)->dtype == DTYPE_bf16;
-    if ((!bf16 && !need_dtype(in, 0, DTYPE_f32)) || !need_dtype(in, 1, DTYPE_f32) ||
+    const bool stored = dtype_is_cache(input_type(in, 0)->dtype);
+    if ((!stored && !need_dtype(in, 0, DTYPE_f32)) || !need_dtype(in, 1, DTYPE_f32) ||
         !need_rank(in, 0, 4, 4) || !need_rank(in, 1, 4, 4))
         return false;
     in->out[0] = *input_type(in, 0);

@@ -10,11 +10,13 @@
  * products, slices and the like keep them when they leave that axis alone; causal attention is the
  * only op that may look along it.  Anything else is an error that names the op and its line.
  *
- * Then keys and values become state, written at `past`, and positions(T) counts from `past`. */
+ * Then keys and values become state (of the type asked for, once `store` has run), written at `past`, and positions(T) counts from `past`. */
 #include "ir/build.h"
 #include "passes/pass.h"
 
 #include "base/check.h"
+
+#include <inttypes.h>
 
 /* How a value depends on the sequence.  `inner` is the number of elements that one step along the
  * sequence passes in row-major order: position = element / inner % T. */
@@ -239,6 +241,24 @@ static bool is_sequence(const Proof *p, Dim d)
     return dim_equal(d, dim_symbol(p->sequence));
 }
 
+/* Heads of whole blocks, where caches are kept in blocks. */
+static bool fits_stored(Proof *p, const Node *n)
+{
+    const int64_t block = dtype_block(p->stored);
+    for (unsigned i = 1; i < 3; i++) {
+        const Dim head = shape_of(p, node_input(p->old, n, i))->dim[3];
+        if (block == 1 || (dim_is_const(head) && head.coef % block == 0))
+            continue;
+        diag_error(p->diags, n->span, DIAG_E0434, "%s of %" PRId64 " numbers a head cannot be kept as "
+                   "%s, in blocks of %" PRId64, i == 1 ? "keys" : "values", head.coef,
+                   dtype_name(p->stored), block);
+        diag_note(p->diags, (Span){ 0 }, "--cache bf16 takes any size, at two bytes a number; or let the "
+                  "head be a multiple of %" PRId64, block);
+        return false;
+    }
+    return true;
+}
+
 /* The axis must be the sequence alone: the order along [2 * T] is not that of positions. */
 static bool prove_attention(Proof *p, const Node *n)
 {
@@ -248,6 +268,8 @@ static bool prove_attention(Proof *p, const Node *n)
             return refuse(p, n, "needs q, k and v of [B, heads, sequence, head]");
     if (!NODE_ATTR(n, attention, causal).i)
         return refuse(p, n, "is not causal: a position sees later ones");
+    if (!fits_stored(p, n))
+        return false;
     for (unsigned i = 0; i < 2; i++)
         p->rows[n->first_output + i] = rows_at(p, n->first_output + i, 2, dim_const(1));
     return true;

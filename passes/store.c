@@ -19,7 +19,8 @@ static bool reads(const Graph *g, const Node *n, unsigned i, DType t)
 {
     if (!op_reads_stored(n->op, i))
         return false;
-    if (dtype_block(t) == 1 || n->op == OP_embedding)
+    const bool product = n->op == OP_matmul || n->op == OP_linear_cross_entropy;
+    if (dtype_block(t) == 1 || !product)
         return true;
     const bool rows = n->op == OP_matmul ? NODE_ATTR(n, matmul, transpose_b).i
                                          : NODE_ATTR(n, linear_cross_entropy, transpose_w).i;

@@ -160,8 +160,11 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
     if (whole || (s->class == PLAN_INPUT && !dtype_is_lane(dtype)))
         return error_set(err, "%s of %s", whole ? "a parameter" : "an input", dtype_name(dtype));
     const int64_t block = dtype_block(dtype);
-    if (block > 1 && (s->class != PLAN_PARAM || s->rank == 0 || s->dim[s->rank - 1].coef % block))
-        return error_set(err, "it is no parameter whose rows are whole blocks of %" PRId64, block);
+    const bool cache = s->class == PLAN_STATE && dtype_is_cache(dtype);
+    if (block > 1 && ((s->class != PLAN_PARAM && !cache) || s->rank == 0
+                      || s->dim[s->rank - 1].coef % block || !dim_is_constant(&s->dim[s->rank - 1])))
+        return error_set(err, "it is no parameter or cache whose rows are whole blocks of %" PRId64,
+                         block);
     for (uint32_t a = 0; a < s->rank; a++) {
         if (!check_dim(p, &s->dim[a], 1, err))
             return false;
@@ -280,7 +283,8 @@ static bool check_cut(const PlanOperand *o, Error *err)
     return true;
 }
 
-/* Blocks lie in panels of 16 rows (kernels/panel.h): a view is of whole rows, from the first of a panel. */
+/* Blocks of parameters lie in panels of 16 rows (kernels/panel.h): a view is of whole rows, from the first
+ * of a panel.  Caches are viewed whole, which is both. */
 static bool check_panels(const PlanStorage *s, const PlanOperand *o)
 {
     if (dtype_block((DType)s->dtype) == 1)
@@ -377,6 +381,24 @@ static bool check_row_record(const Plan *p, const PlanRow *r, Error *err)
     return true;
 }
 
+/* A cache of blocks is written and read row by row, a parameter in panels: no kernel may take one for the
+ * other. */
+static bool check_blocks_home(const Plan *p, const PlanInstr *in, KernelId kernel, Error *err)
+{
+    const bool rows = kernel == KERNEL_cache_write || kernel == KERNEL_attention;
+    for (uint32_t i = 0; i < in->n_operands; i++) {
+        const PlanOperand *o = &p->operands[in->first_operand + i];
+        if (o->storage < 0 || dtype_block((DType)o->dtype) == 1)
+            continue;
+        const PlanStorage *s = &p->storages[o->storage];
+        if (rows != (s->class == PLAN_STATE))
+            return error_set(err, "operand %" PRIu32 ": %s is kept in %s", i, plan_string(p, s->name),
+                             rows ? "panels, which this kernel does not read"
+                                  : "rows, where this kernel reads panels");
+    }
+    return true;
+}
+
 static bool check_instr(Plan *p, const PlanProgram *g, uint32_t index, Error *err)
 {
     const PlanInstr *in = &p->instrs[index];
@@ -396,6 +418,8 @@ static bool check_instr(Plan *p, const PlanProgram *g, uint32_t index, Error *er
     for (uint32_t i = 0; i < in->n_operands; i++)
         if (!check_operand(p, g, &p->operands[in->first_operand + i], &bound[i], err))
             return error_prefix(err, "operand %" PRIu32, i);
+    if (!check_blocks_home(p, in, call.kernel, err))
+        return false;
     for (int k = 0; k < MAX_IMM; k++) {
         call.i[k] = in->i[k];
         call.f[k] = in->f[k];

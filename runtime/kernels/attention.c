@@ -24,11 +24,11 @@ static bool check_immediates(const Call *call, Error *err)
     return true;
 }
 
-/* q[B, H, T, D], k[B, G, S, D], v[B, G, S, E] from operand q on. */
-static bool check_inputs(const Call *call, int32_t q, Error *err)
+/* q[B, H, T, D], k[B, G, S, D], v[B, G, S, E] from operand q on; k and v of type `stored`. */
+static bool check_inputs(const Call *call, int32_t q, DType stored, Error *err)
 {
     for (int32_t i = q; i < q + 3; i++)
-        if (!operand_check_rows(call, i, DTYPE_f32, 4, err))
+        if (!operand_check_rows(call, i, i == q ? DTYPE_f32 : stored, 4, err))
             return false;
     const Operand *o = call->operand;
     if (!operand_check_leading(call, q + 1, q + 2, 3, err) ||
@@ -74,7 +74,10 @@ static bool check(const Call *call, Error *err)
     if (!check_immediates(call, err))
         return false;
     int32_t past = (int32_t)call->i[2], seed = (int32_t)call->i[4];
-    return operand_check_count(call, 5 + past + seed, err) && check_inputs(call, 2, err) &&
+    if (!operand_check_count(call, 5 + past + seed, err))
+        return false;
+    DType k = call->operand[3].dtype, stored = past && dtype_is_cache(k) ? k : DTYPE_f32;
+    return check_inputs(call, 2, stored, err) &&
            check_out(call, 0, 2, err) && check_lse(call, 1, 2, err) &&
            operand_check_output(call, 0, err) && operand_check_output(call, 1, err) &&
            (!past || operand_check(call, 5, DTYPE_i32, 0, err)) &&
@@ -98,11 +101,11 @@ static void prepare(Call *call)
 }
 
 /* Floats of the forward strips: q turned, out turned, a tile of scores and one of random words, and
- * per query the maximum, the sum, and the factor. */
-static size_t strip_floats(size_t d, size_t e)
+ * per query the maximum, the sum, and the factor; a tile of keys or values that are no floats. */
+static size_t strip_floats(size_t d, size_t e, bool floats)
 {
-    size_t tile = 2 * (ATTENTION_KEYS + ATTENTION_PAD);
-    return ATTENTION_QUERIES * (d + e + tile + 3);
+    size_t tile = 2 * (ATTENTION_KEYS + ATTENTION_PAD), most = d > e ? d : e;
+    return ATTENTION_QUERIES * (d + e + tile + 3) + (floats ? 0 : ATTENTION_KEYS * most);
 }
 
 /* Of the rows: scores, and the sum of values, of the heads that work together. */
@@ -114,7 +117,7 @@ static size_t row_floats(size_t e)
 static size_t scratch(const Call *call)
 {
     size_t d = (size_t)call->operand[2].dim[3], e = (size_t)call->operand[4].dim[3];
-    size_t strips = strip_floats(d, e), rows = row_floats(e);
+    size_t strips = strip_floats(d, e, call->operand[3].dtype == DTYPE_f32), rows = row_floats(e);
     return sizeof(float) * (strips > rows ? strips : rows);
 }
 
@@ -138,7 +141,7 @@ static double bytes_of(const Call *call, int32_t first, int32_t last)
 {
     double n = 0;
     for (int32_t i = first; i <= last; i++)
-        n += 4 * (double)count_elements(&call->operand[i]);
+        n += operand_bytes(&call->operand[i]);
     return n;
 }
 
@@ -160,7 +163,7 @@ static bool check_grad(const Call *call, Error *err)
     if (call->i[2])
         return error_set(err, "a gradient with a past");
     int32_t seed = (int32_t)call->i[4];
-    if (!operand_check_count(call, 9 + seed, err) || !check_inputs(call, 3, err))
+    if (!operand_check_count(call, 9 + seed, err) || !check_inputs(call, 3, DTYPE_f32, err))
         return false;
     for (int32_t i = 0; i < 3; i++)
         if (!operand_check_rows(call, i, DTYPE_f32, 4, err) ||

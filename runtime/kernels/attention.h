@@ -29,7 +29,15 @@ typedef struct Attention {
     float scale, cap;
     uint64_t seed, site, drop_below;    /* a weight is dropped when its random word is below */
     float keep_scale;           /* 0: no dropout */
+    DType stored;               /* of k and v */
+    int64_t block, block_bytes; /* of that type */
 } Attention;
+
+/* Keys or values of one head, a row after another, as they are stored. */
+typedef struct AttentionRows {
+    const char *p;
+    ptrdiff_t stride;           /* bytes */
+} AttentionRows;
 
 /* `q` is the operand that q is, `extra` the first of the optional ones. */
 static inline Attention attention_read(const Call *call, int32_t q, int32_t extra)
@@ -39,7 +47,9 @@ static inline Attention attention_read(const Call *call, int32_t q, int32_t extr
         .q = &o[q], .k = &o[q + 1], .v = &o[q + 2],
         .heads = o[q].dim[1], .groups = o[q + 1].dim[1], .queries = o[q].dim[2],
         .keys = o[q + 1].dim[2], .key_size = o[q].dim[3], .value_size = o[q + 2].dim[3],
-        .axis = o[q + 1].dim[2], .causal = call->i[0] != 0, .window = call->i[1],
+        .axis = o[q + 1].dim[2], .stored = o[q + 1].dtype,
+        .block = dtype_block(o[q + 1].dtype),
+        .block_bytes = (int64_t)dtype_block_bytes(o[q + 1].dtype), .causal = call->i[0] != 0, .window = call->i[1],
         .scale = (float)call->f[0], .cap = (float)call->f[1],
     };
     a.heads_per_group = a.groups > 0 ? a.heads / a.groups : 0;
@@ -72,6 +82,15 @@ static inline int64_t attention_end(const Attention *a, int64_t t)
 static inline float *attention_head(const Operand *o, int64_t b, int64_t head)
 {
     return (float *)o->data + b * o->stride[0] + head * o->stride[1];
+}
+
+/* Those of k or v from `key` on.  Rows are whole blocks, so a block's elements divide every step. */
+static inline AttentionRows attention_rows(const Attention *a, const Operand *o, int64_t b,
+                                           int64_t head, int64_t key)
+{
+    int64_t at = b * o->stride[0] + head * o->stride[1] + key * o->stride[2];
+    return (AttentionRows){ (const char *)o->data + at / a->block * a->block_bytes,
+                            o->stride[2] / a->block * a->block_bytes };
 }
 
 static inline int64_t attention_group(const Attention *a, int64_t head)

@@ -74,7 +74,7 @@ static bool check_cache(const Call *call, Error *err)
 {
     if (!operand_check_count(call, 3, err))
         return false;
-    const DType t = call->operand[0].dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+    const DType to = call->operand[0].dtype, t = dtype_is_cache(to) ? to : DTYPE_f32;
     if (!operand_check_rows(call, 0, t, 4, err) ||
         !operand_check_rows(call, 1, DTYPE_f32, 4, err) ||
         !operand_check(call, 2, DTYPE_i32, 0, err) ||
@@ -97,7 +97,9 @@ static void prepare_cache(Call *call)
 
 static KernelCost cost_cache(const Call *call)
 {
-    return (KernelCost){ .flops = 0, .bytes = 8 * (double)count_elements(&call->operand[1]) };
+    const Operand *cache = &call->operand[0], *new = &call->operand[1];
+    const double each = (double)dtype_block_bytes(cache->dtype) / (double)dtype_block(cache->dtype);
+    return (KernelCost){ .flops = 0, .bytes = (4 + each) * (double)count_elements(new) };
 }
 
 const KernelFamily family_cache_write = {

@@ -59,6 +59,13 @@ static inline vf q_from_f16(const uint8_t *p)
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
 }
 
+static inline vf q_scale(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+}
+
 static inline vi q_from_u8(const uint8_t *p)
 {
     uint32_t four;

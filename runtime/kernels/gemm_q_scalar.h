@@ -9,7 +9,8 @@
  *  q_dot(sum, w, a)     sum[r] + w[4r] a[0] + .. + w[4r + 3] a[3]; w below 64, unsigned; a -127 .. 127
  *  q_dot_8              the same with any w, from which Q_BIAS_8 remains to be taken (and 128 - Q_BIAS_8
  *                       is taken already)
- *  q_from_f16(p) -> vf, q_from_u8(p), q_from_i8(p) -> vi    VL numbers, any alignment */
+ *  q_from_f16(p) -> vf, q_from_u8(p), q_from_i8(p) -> vi    VL numbers, any alignment
+ *  q_scale(p) -> vf     the f16 at p in every lane */
 #ifndef KERNELS_GEMM_Q_ISA_H
 #define KERNELS_GEMM_Q_ISA_H
 
@@ -56,6 +57,11 @@ static inline vf q_from_f16(const uint8_t *p)
     for (int i = 0; i < VL; i++)
         x[i] = f32_of_f16((uint16_t)(p[2 * i] | p[2 * i + 1] << 8));
     return x;
+}
+
+static inline vf q_scale(const uint8_t *p)
+{
+    return v_set1(f32_of_f16((uint16_t)(p[0] | p[1] << 8)));
 }
 
 static inline vi q_from_u8(const uint8_t *p) { return (vi){ p[0], p[1], p[2], p[3] }; }

@@ -52,6 +52,8 @@
  *                      capped as c tanh(score / c); weights = softmax; dropped as op dropout with
  *                      element index ((b H + h) T + t) S + s; lse = log sum exp of scores.
  *                      Without causal (i0 = 0) every key is seen.  A query that sees none: zeros.
+ *                      With a past, k and v may both be bf16, or both q8_0: read as the numbers
+ *                      that they stand for
  *  attention_grad      dq, dk, dv (shapes of q, k, v; rows), q, k, v,    as attention (no past)
  *                      out, lse, dout, [seed]
  *  embedding           out[.., C] rows, table[V, C] rows, ids i32[..];   none
@@ -79,7 +81,8 @@
  *  copy                out, in (same shape) any strides, 4-byte lanes    none
  *  cache_write         cache[B, G, S, D] rows, new[B, G, T, D] rows, past i32[]; positions
  *                      past..past+T-1 of the cache; those beyond S are dropped.  A cache may be
- *                      bf16: rounded to nearest, ties to even
+ *                      bf16: rounded to nearest, ties to even; or q8_0: the bytes of blocks_encode
+ *                      (base/blocks.h), NaN for a block that it refuses
  *  positions           out i32[T], [past i32[]]; out[t] = past + t       none
  */
 #ifndef KERNELS_KERNEL_H

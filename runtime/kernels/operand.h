@@ -38,6 +38,12 @@ static inline int64_t count_elements(const Operand *o)
     return count_leading(o, o->rank);
 }
 
+/* Of its elements, whatever lies between them. */
+static inline double operand_bytes(const Operand *o)
+{
+    return (double)count_elements(o) / (double)dtype_block(o->dtype) * (double)dtype_block_bytes(o->dtype);
+}
+
 /* Where element `index`, in row-major order over the first `n` axes of `shape`, begins in `o`. */
 static inline int64_t leading_offset(const Operand *shape, const Operand *o, int32_t n,
                                      int64_t index)

@@ -94,6 +94,23 @@ static void test_gpt2(void **state)
     lab_end(&l);
 }
 
+/* Bytes of a position by the cache's type: 12 layers, keys and values of 12 heads of 64. */
+static void test_cache_types(void **state)
+{
+    (void)state;
+    static const struct { DType type; int64_t bytes; } want[] = {
+        { DTYPE_f32, 4 * 768 }, { DTYPE_bf16, 2 * 768 }, { DTYPE_q8_0, 768 / 32 * 34 },
+    };
+    for (size_t k = 0; k < COUNT_OF(want); k++) {
+        const CompileOptions options = { .level = 2, .batch = 1, .sequence = 32, .cache = want[k].type };
+        Lab l;
+        const Summary s = summarise(&l, "gpt2", &options);
+        assert_int_equal(block(&s, "h.7.attn")->sum.cache, 2 * want[k].bytes);
+        assert_int_equal(s.cache_bytes, 12 * 2 * want[k].bytes * 1024);
+        lab_end(&l);
+    }
+}
+
 /* A block has at least what is in it; a program's pool lies between the bound and the plain sum. */
 static void test_consistent(void **state)
 {
@@ -176,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_cache_types),
         cmocka_unit_test(test_consistent),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_json),

@@ -77,7 +77,7 @@ static bool run_both(const Graph *ref, const Plan *plan, Program program, const 
     const PlanProgramKind kind = held_kind(program);
     const SessionOptions so = { .n_threads = o->n_threads ? o->n_threads : 1, .cpu = o->cpu,
                                 .programs = 1u << kind };
-    TrialInputs in = { .seed = o->seed };
+    TrialInputs in = { .seed = o->seed, .past = o->past };
     Session *s;
     Error err;
     trial_largest(ref, in.sizes);

@@ -16,6 +16,7 @@ typedef struct CompareOptions {
     const char *cpu;                    /* NULL: the best */
     int64_t batch, sequence;            /* sizes compiled for and run at */
     int64_t run_batch, run_sequence;    /* run at these smaller ones instead; 0: as compiled */
+    int64_t past;                       /* positions in the cache before */
     uint64_t seed;                      /* of weights and inputs */
 } CompareOptions;
 

@@ -22,9 +22,15 @@ static const ModelSpec models[] = {
     { "mlp", { "inputs=3", "hidden=5" } },
 };
 
+static const ModelSpec whole_blocks = {
+    "llama", { "vocab=11", "context=6", "width=64", "depth=1", "heads=2", "kv_heads=1", "hidden=12" },
+};
+
+/* Generation keeps its caches in blocks where the heads allow it. */
 static void compile_small(const ModelSpec *m, Program program, Buf *out)
 {
-    const CompileOptions co = { .level = 2, .batch = 2, .chunk = 3, .programs = 1u << program };
+    const CompileOptions co = { .level = 2, .batch = 2, .chunk = 3, .programs = 1u << program,
+                                .cache = m == &whole_blocks ? DTYPE_q8_0 : DTYPE_f32 };
     compile_bytes(m, &co, out);
 }
 
@@ -120,6 +126,7 @@ static void test_mutants(void **state)
         check_mutants(&models[i], strcmp(models[i].name, "mlp") ? PROGRAM_generate
                                                                 : PROGRAM_score);
     }
+    check_mutants(&whole_blocks, PROGRAM_generate);
 }
 
 /* ---- cuts -------------------------------------------------------------------------------------- */

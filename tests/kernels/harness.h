@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "base/blocks.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "runtime/kernels/select.h"
@@ -155,6 +156,30 @@ static inline int case_add(Case *c, DType dtype, int32_t rank, const int64_t *di
     for (int64_t i = 0; i < extent; i++)
         c->memory[n].p[i] = draw_float();
     return n;
+}
+
+/* Operand i, of f32, becomes dense and of a type of storage; numbers[] gets what it stands for then. */
+static inline void case_store(Case *c, int i, DType t, double *numbers)
+{
+    Operand *o = &c->operand[i];
+    const size_t n = (size_t)elements(o);
+    int64_t bytes, step = 1;
+    float *x = malloc((n + 1) * sizeof *x);
+    assert_true(x && dtype_offset(t, (int64_t)n, &bytes));
+    for (size_t e = 0; e < n; e++)
+        x[e] = *element(c, i, (int64_t)e);
+    Guarded stored = guarded((size_t)bytes);
+    assert_true(blocks_encode(t, n, x, stored.p, NULL));
+    blocks_decode(t, n, stored.p, x);
+    for (size_t e = 0; e < n; e++)
+        numbers[e] = x[e];
+    free(x);
+    release(&c->memory[i]);
+    c->memory[i] = stored;
+    o->data = stored.p;
+    o->dtype = t;
+    for (int a = o->rank; a-- > 0; step *= o->dim[a])
+        o->stride[a] = step;
 }
 
 static inline void case_scalar_i32(Case *c, int32_t value)

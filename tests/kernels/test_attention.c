@@ -377,6 +377,43 @@ static void test_past(void **state)
             }
 }
 
+/* Keys and values as a cache keeps them: exactly the numbers that they stand for, so the bounds are those
+ * of floats. */
+static void check_stored(Problem p, DType t)
+{
+    problem_alloc(&p);
+    Case c = forward_case(&p);
+    load(&c, 2, p.q);
+    case_store(&c, 3, t, p.k);
+    case_store(&c, 4, t, p.v);
+    forward(&p);
+    CASE_EACH_ISA(&c, 3, table) {
+        compare("out", &c, 0, p.out, p.out_off);
+        compare("lse", &c, 1, p.lse, p.lse_off);
+    }
+    case_free(&c);
+    problem_free(&p);
+}
+
+static void test_stored(void **state)
+{
+    (void)state;
+    static const int32_t pasts[] = { 0, 1, 63, 90, 300, 700, -1, INT32_MIN, INT32_MAX };
+    static const int64_t counts[] = { 1, 7, 33, 64 };
+    static const struct { DType type; int64_t heads, groups, d, e; } stored[] = {
+        { DTYPE_bf16, 2, 1, 24, 33 }, { DTYPE_bf16, 1, 1, 3, 5 }, { DTYPE_bf16, 6, 1, 64, 64 },
+        { DTYPE_q8_0, 4, 2, 32, 96 }, { DTYPE_q8_0, 5, 1, 64, 32 }, { DTYPE_q8_0, 2, 2, 128, 128 },
+    };
+    for (size_t i = 0; i < COUNT_OF(pasts); i++)
+        for (size_t n = 0; n < COUNT_OF(counts); n++)
+            for (size_t k = 0; k < COUNT_OF(stored); k++) {
+                Problem p = { SIZES(2, stored[k].heads, stored[k].groups, counts[n], 400, stored[k].d,
+                                    stored[k].e), .causal = true, .window = n % 2 ? 0 : 150,
+                              .has_past = true, .past = pasts[i], .cap = k == 4 ? 3 : 0 };
+                check_stored(p, stored[k].type);
+            }
+}
+
 static void test_backward(void **state)
 {
     (void)state;
@@ -485,6 +522,22 @@ static void test_check(void **state)
             c.operand[i].dim[axis]--;
         }
     case_free(&c);
+    Problem past = { SIZES(1, 2, 2, 5, 9, 32, 64), .causal = true, .has_past = true };
+    double numbers[2 * 9 * 64];
+    c = forward_case(&past);
+    case_store(&c, 3, DTYPE_q8_0, numbers);
+    case_expect_illegal(&c);                /* k alone */
+    case_store(&c, 4, DTYPE_q8_0, numbers);
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[3].stride[2] += 16;           /* half a block */
+    case_expect_illegal(&c);
+    c.operand[3].stride[2] -= 16;
+    c.call.i[2] = 0;
+    c.call.n_operands--;
+    case_expect_illegal(&c);                /* no cache without a past */
+    c.call.n_operands++;
+    case_free(&c);
     c = backward_case(&p);
     case_keep(&c);
     case_expect_legal(&c);
@@ -504,6 +557,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),
         cmocka_unit_test(test_past),
+        cmocka_unit_test(test_stored),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_strange),

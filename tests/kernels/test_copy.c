@@ -1,6 +1,8 @@
 /* copy, cache_write and positions: every element where it belongs, bit for bit. */
 #include "harness.h"
 
+#include "runtime/kernels/operand.h"
+
 typedef struct Shape {
     int32_t rank;
     int64_t dim[MAX_RANK];
@@ -59,6 +61,125 @@ static void test_cache_write(void **state)
         }
 }
 
+/* A cache of another type: its bytes before, and those that blocks_encode makes of the new rows. */
+typedef struct Stored {
+    DType type;
+    int64_t room, t, d, past;
+    size_t row, bytes;                      /* of a row, of all */
+    uint8_t *before, *want;
+} Stored;
+
+enum { STORED_HEADS = 6 };
+
+static Stored stored_new(DType type, int64_t t, int64_t d, int64_t past, const Case *c, int new)
+{
+    Stored s = { .type = type, .room = 40, .t = t, .d = d, .past = past };
+    int64_t row;
+    assert_true(dtype_offset(type, d, &row));
+    s.row = (size_t)row;
+    s.bytes = s.row * STORED_HEADS * (size_t)s.room;
+    s.before = malloc(s.bytes);
+    s.want = malloc(s.bytes);
+    float *x = calloc((size_t)d, sizeof *x);
+    assert_true(s.before && s.want && x);
+    for (size_t i = 0; i < s.bytes; i++)
+        s.before[i] = s.want[i] = (uint8_t)draw(256);
+    for (int64_t h = 0; h < STORED_HEADS; h++)
+        for (int64_t i = max_i64(0, -past); i < t && past + i < s.room; i++) {
+            uint8_t *to = s.want + (size_t)(h * s.room + past + i) * s.row;
+            for (int64_t e = 0; e < d; e++)
+                x[e] = *element(c, new, (h * t + i) * d + e);
+            assert_true(blocks_encode(type, (size_t)d, x, to, NULL));
+        }
+    free(x);
+    return s;
+}
+
+static void stored_check(const Stored *s, Case *c, const KernelTable *table, int pieces)
+{
+    Guarded cache = guarded(s->bytes);
+    const int64_t head = s->room * s->d;
+    memcpy(cache.p, s->before, s->bytes);
+    c->operand[0] = (Operand){ .data = cache.p, .dim = { 2, 3, s->room, s->d }, .rank = 4,
+                               .stride = { 3 * head, head, s->d, 1 }, .dtype = s->type };
+    case_expect_legal(c);
+    case_run(c, table, pieces);
+    assert_memory_equal(cache.p, s->want, s->bytes);
+    release(&cache);
+}
+
+/* Spread over many sizes, with blocks of zeros, of halves between two steps, and of tiny numbers. */
+static void spread(Case *c, int new, int64_t d)
+{
+    for (int64_t i = 0; i < elements(&c->operand[new]); i++) {
+        float *x = element(c, new, i);
+        switch (i / d % 5) {
+        case 0: *x = 0; break;
+        case 1: *x = i % d == 0 ? 127 : floorf(*x * 126) + 0.5f; break;
+        case 2: *x *= 1e-6f; break;
+        case 3: *x *= 3e4f; break;
+        }
+    }
+}
+
+static void test_cache_types(void **state)
+{
+    (void)state;
+    static const struct { DType type; int64_t d; } types[] = {
+        { DTYPE_bf16, 5 }, { DTYPE_bf16, 64 }, { DTYPE_q8_0, 32 }, { DTYPE_q8_0, 96 },
+    };
+    static const int32_t pasts[] = { 0, 7, 39, 40, -3, INT32_MIN };
+    static const int64_t counts[] = { 1, 7, 130 };
+    for (size_t k = 0; k < COUNT_OF(types); k++)
+        for (size_t p = 0; p < COUNT_OF(pasts); p++)
+            for (size_t n = 0; n < COUNT_OF(counts); n++) {
+                Case c = case_new(KERNEL_cache_write);
+                const int64_t d = types[k].d, t = counts[n];
+                case_add(&c, DTYPE_f32, 0, NULL, ANY);
+                case_add(&c, DTYPE_f32, 4, (int64_t[]){ 2, 3, t, d }, ROWS);
+                case_scalar_i32(&c, pasts[p]);
+                spread(&c, 1, d);
+                Stored s = stored_new(types[k].type, t, d, pasts[p], &c, 1);
+                c.call.operand = c.operand;
+                for (int isa = 0; isa < N_ISAS; isa++)
+                    if (isa_brings(isa, KERNEL_cache_write)) {
+                        stored_check(&s, &c, kernels_table((Isa)isa), 1);
+                        stored_check(&s, &c, kernels_table((Isa)isa), 4);
+                    }
+                free(s.before);
+                free(s.want);
+                case_free(&c);
+            }
+}
+
+/* What q8_0 cannot hold makes its block NaN, and no other. */
+static void test_cache_strange(void **state)
+{
+    (void)state;
+    static const float strange[] = { NAN, INFINITY, -INFINITY, 1e7f };
+    uint8_t block[3 * 34];
+    float x[96], got[96];
+    int32_t past = 0;
+    for (size_t k = 0; k < COUNT_OF(strange); k++) {
+        for (int i = 0; i < 96; i++)
+            x[i] = i == 40 ? strange[k] : 1;
+        Operand o[] = { { .data = block, .dim = { 1, 1, 1, 96 }, .stride = { 96, 96, 96, 1 }, .rank = 4,
+                          .dtype = DTYPE_q8_0 },
+                        { .data = x, .dim = { 1, 1, 1, 96 }, .stride = { 96, 96, 96, 1 }, .rank = 4 },
+                        { .data = &past, .dtype = DTYPE_i32 } };
+        Call call = { .kernel = KERNEL_cache_write, .n_operands = 3, .operand = o };
+        for (int isa = 0; isa < N_ISAS; isa++) {
+            if (!isa_brings(isa, KERNEL_cache_write))
+                continue;
+            kernel_prepare(&call);
+            kernels_table((Isa)isa)->run[call.kernel](&call, 0, call.n_tasks, NULL);
+            blocks_decode(DTYPE_q8_0, 96, block, got);
+            for (int i = 0; i < 96; i++)
+                assert_true(i / 32 == 1 ? isnan(got[i]) : fabsf(got[i] - 1) < 1e-3f);
+        }
+    }
+}
+
 static void test_positions(void **state)
 {
     (void)state;
@@ -115,6 +236,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_cache_write),
+        cmocka_unit_test(test_cache_types),
+        cmocka_unit_test(test_cache_strange),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_check),
     };
