@@ -62,6 +62,21 @@ static bool stays(const Export *x, const char *param)
         || (!x->to_gguf && strcmp(param, "rope_factors.weight") == 0);
 }
 
+/* Takes the number out of blk.0.ffn_up_exps.3.weight; -1 when there is none. */
+static int32_t take_expert(char *name)
+{
+    static const char mark[] = "_exps.";
+    char *at = strstr(name, mark), *end;
+    if (!at)
+        return -1;
+    at += sizeof mark - 1;
+    const long expert = strtol(at, &end, 10);
+    if (end == at || *end != '.')
+        return -1;
+    memmove(at, end + 1, strlen(end));
+    return (int32_t)expert;
+}
+
 static bool add_tensor(Export *x, const HubTensor *t, Error *err)
 {
     char param[MAX_TENSOR_NAME], name[MAX_TENSOR_NAME];
@@ -79,15 +94,17 @@ static bool add_tensor(Export *x, const HubTensor *t, Error *err)
     if (x->to_gguf && !family_gguf_name(m, param, name))
         return error_set(err, "%s: GGUF has no name for %s", x->source.where, param);
     Going *g = &x->going[x->n++];
-    *g = (Going){ .from = t, .layout = layout_of(&x->recipe, param, t->rank) };
+    *g = (Going){ .from = t, .layout = layout_of(&x->recipe, param, t->rank), .expert = -1 };
     g->target = layout_target(t, g->layout, x->to_gguf);
+    if (x->to_gguf)
+        g->expert = take_expert(name);
     g->target.name = arena_strdup(&x->arena, name);
     return true;
 }
 
 static void add_floats(Export *x, const char *name, const float *data, uint32_t n)
 {
-    x->going[x->n++] = (Going){ .data = data, .target = { .name = name, .type = DTYPE_f32, .rank = 1,
+    x->going[x->n++] = (Going){ .data = data, .expert = -1, .target = { .name = name, .type = DTYPE_f32, .rank = 1,
                                                           .dim = { n }, .bytes = n * sizeof *data } };
 }
 
@@ -114,6 +131,44 @@ static void add_output(Export *x)
         }
 }
 
+static int by_stack(const void *a, const void *b)
+{
+    const Going *x = a, *y = b;
+    const int order = strcmp(x->target.name, y->target.name);
+    return order ? order : (x->expert > y->expert) - (x->expert < y->expert);
+}
+
+/* GGUF has room for all experts or none, and they are alike. */
+static bool check_stack(const Export *x, uint32_t first, uint32_t n, Error *err)
+{
+    const HubTensor *like = &x->going[first].target;
+    const uint32_t experts = (uint32_t)recipe_number(&x->recipe, "experts", 0);
+    for (uint32_t i = 0; i < n; i++) {
+        const Going *g = &x->going[first + i];
+        if (g->expert != (int32_t)i)
+            break;
+        if (g->target.type != like->type || g->target.rank != 2
+            || memcmp(g->target.dim, like->dim, 2 * sizeof *like->dim) != 0)
+            return error_set(err, "%s: tensor %s has another type or shape than %s; GGUF stacks them",
+                             x->source.where, g->from->name, x->going[first].from->name);
+    }
+    return (n == experts && x->going[first + n - 1].expert + 1 == (int32_t)n)
+        || error_set(err, "%s: of the %" PRIu32 " experts of %s, %" PRIu32 " are there", x->source.where,
+                     experts, like->name, n);
+}
+
+static bool stack_experts(Export *x, Error *err)
+{
+    uint32_t parts;
+    qsort(x->going, x->n, sizeof *x->going, by_stack);
+    for (uint32_t i = 0; i < x->n; i += parts) {
+        export_target(x, i, &parts);
+        if (x->going[i].expert >= 0 && !check_stack(x, i, parts, err))
+            return false;
+    }
+    return true;
+}
+
 static bool gather(Export *x, Error *err)
 {
     x->going = calloc(x->source.n_tensors + 4, sizeof *x->going);
@@ -126,7 +181,22 @@ static bool gather(Export *x, Error *err)
         add_output(x);
     else if (x->to_gguf)
         add_factors(x);
-    return true;
+    return !x->to_gguf || stack_experts(x, err);
+}
+
+HubTensor export_target(const Export *x, uint32_t i, uint32_t *parts)
+{
+    HubTensor t = x->going[i].target;
+    *parts = 1;
+    if (x->going[i].expert < 0)
+        return t;
+    while (i + *parts < x->n && strcmp(x->going[i + *parts].target.name, t.name) == 0)
+        ++*parts;
+    memmove(t.dim + 1, t.dim, 2 * sizeof *t.dim);
+    t.dim[0] = *parts;
+    t.rank = 3;
+    t.bytes *= *parts;
+    return t;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------- */
@@ -177,8 +247,11 @@ static bool write_gguf(Export *x, const char *path, ExportResult *result, Error 
     GgufWriter w = { 0 };
     bool ok = export_head(x, &w, &result->has_tokenizer, err);
     gguf_add_u32(&w, "general.quantization_version", 2);
-    for (uint32_t i = 0; ok && i < x->n; i++)
-        ok = declare(&w, &x->going[i].target, err);
+    for (uint32_t i = 0, parts; ok && i < x->n; i += parts) {
+        const HubTensor t = export_target(x, i, &parts);
+        ok = declare(&w, &t, err);
+    }
+    result->n_tensors = (uint32_t)w.n_tensors;
     ok = ok && gguf_write_begin(&w, path, err);
     for (uint32_t i = 0; ok && i < x->n; i++) {
         const void *data = export_bytes(x, &x->going[i], err);
@@ -193,7 +266,7 @@ static bool write_gguf(Export *x, const char *path, ExportResult *result, Error 
     return false;
 }
 
-static bool write_safetensors(Export *x, const char *path, Error *err)
+static bool write_safetensors(Export *x, const char *path, ExportResult *result, Error *err)
 {
     SafeEntry *e = calloc(x->n + 1, sizeof *e);
     bool ok = e || error_set(err, "out of memory");
@@ -205,6 +278,7 @@ static bool write_safetensors(Export *x, const char *path, Error *err)
         ok = e[i].data != NULL;
     }
     ok = ok && safetensors_write(path, e, x->n, err);
+    result->n_tensors = x->n;
     for (uint32_t i = 0; i < x->n; i++)
         export_let_go(&x->going[i]);
     free(e);
@@ -227,9 +301,6 @@ static bool open_source(Export *x, const char *from, Error *err)
         return false;
     if (x->source.is_bin)
         return error_set(err, "%s: a .bin file runs; it is not written in another format", x->source.where);
-    if (strcmp(x->recipe.gguf, "none") == 0)
-        return error_set(err, "%s: mixtures of experts are not written as GGUF; models/%s.smg runs from "
-                         "the folder", x->source.where, family_model_name(x->recipe.model));
     if (x->to_gguf == x->source.is_gguf)
         return error_set(err, "%s is of that format already", x->source.where);
     const double heads = recipe_number(&x->recipe, "heads", 1);
@@ -261,8 +332,7 @@ bool export_model(const char *from, const char *out, ExportResult *result, Error
     if (!to_gguf && !has_ending(out, ".safetensors"))
         return error_set(err, "%s: the name says the format: .gguf or .safetensors", out);
     const bool ok = export_open(&x, from, to_gguf, err)
-        && (to_gguf ? write_gguf(&x, out, result, err) : write_safetensors(&x, out, err));
-    result->n_tensors = x.n;
+        && (to_gguf ? write_gguf(&x, out, result, err) : write_safetensors(&x, out, result, err));
     for (uint32_t i = 0; i < x.n; i++)
         result->bytes += x.going[i].target.bytes;
     export_close(&x);

@@ -32,6 +32,7 @@ bool export_quantized(const char *from, const QuantizeOptions *o, const char *ou
 typedef struct Going {
     const HubTensor *from;              /* NULL: `data` is ours */
     const float *data;
+    int32_t expert;                     /* of the stack that target.name is, or -1 */
     Layout layout;
     HubTensor target;
     uint8_t *owned;
@@ -41,7 +42,7 @@ typedef struct Export {
     Source source;
     Recipe recipe;
     bool to_gguf;
-    Going *going;
+    Going *going;                       /* the experts of a stack next to each other, in their order */
     uint32_t n;
     Arena arena;
     int64_t head;                       /* features of a head */
@@ -53,6 +54,9 @@ bool export_source(const char *from, char source[MAX_SOURCE_PATH], Error *err);
 /* Everything but writing.  Close it in every case. */
 bool export_open(Export *out, const char *from, bool to_gguf, Error *err);
 void export_close(Export *x);
+
+/* The tensor that begins with going[i], a stack of *parts of them or one. */
+HubTensor export_target(const Export *x, uint32_t i, uint32_t *parts);
 
 /* The bytes of a tensor as it will be, until export_let_go; NULL, with a message, when its type does not
  * allow it. */

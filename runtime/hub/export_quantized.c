@@ -5,6 +5,7 @@
 
 typedef struct Rounding {
     Export x;
+    uint32_t *first;                    /* of each tensor's parts in x.going */
     Going *held;                        /* whose bytes were asked for last */
 } Rounding;
 
@@ -17,23 +18,27 @@ static bool add_values(void *owner, GgufWriter *w, Error *err)
 static const uint8_t *part(void *owner, uint32_t tensor, uint32_t i, Error *err)
 {
     Rounding *r = owner;
-    (void)i;
     if (r->held)
         export_let_go(r->held);
-    r->held = &r->x.going[tensor];
+    r->held = &r->x.going[r->first[tensor] + i];
     return export_bytes(&r->x, r->held, err);
 }
 
-static QuantizeInput *list(Export *x)
+static QuantizeInput *list(Rounding *r, uint32_t *n)
 {
+    Export *x = &r->x;
     QuantizeInput *out = arena_array(&x->arena, x->n, sizeof *out);
-    for (uint32_t i = 0; i < x->n; i++) {
-        const HubTensor *t = &x->going[i].target;
-        out[i] = (QuantizeInput){ .name = t->name, .type = (uint8_t)dtype_ggml(t->type), .rank = t->rank,
-                                  .parts = 1, .bytes = t->bytes,
-                                  .hub_name = x->going[i].from ? x->going[i].from->name : NULL };
-        for (uint32_t a = 0; a < t->rank && a < GGUF_MAX_RANK; a++)
-            out[i].dim[a] = (uint64_t)t->dim[t->rank - 1 - a];
+    r->first = arena_array(&x->arena, x->n, sizeof *r->first);
+    *n = 0;
+    for (uint32_t i = 0, parts; i < x->n; i += parts) {
+        const HubTensor t = export_target(x, i, &parts);
+        const HubTensor *from = x->going[i].from;
+        QuantizeInput *in = &out[*n];
+        *in = (QuantizeInput){ .name = t.name, .type = (uint8_t)dtype_ggml(t.type), .rank = t.rank,
+                               .parts = parts, .bytes = t.bytes, .hub_name = from ? from->name : NULL };
+        for (uint32_t a = 0; a < t.rank && a < GGUF_MAX_RANK; a++)
+            in->dim[a] = (uint64_t)t.dim[t.rank - 1 - a];
+        r->first[(*n)++] = i;
     }
     return out;
 }
@@ -44,8 +49,8 @@ static bool quantize_folder(const char *from, const QuantizeOptions *o, const ch
     Rounding r = { 0 };
     bool ok = export_open(&r.x, from, true, err);
     if (ok) {
-        const QuantizeSource s = { .where = r.x.source.where, .n = r.x.n, .tensor = list(&r.x), .owner = &r,
-                                   .add_values = add_values, .part = part };
+        QuantizeSource s = { .where = r.x.source.where, .owner = &r, .add_values = add_values, .part = part };
+        s.tensor = list(&r, &s.n);
         ok = quantize_write(&s, o, out, progress, report, err);
     }
     if (r.held)

@@ -140,4 +140,6 @@ void export_values(GgufWriter *w, const Recipe *r, const char *name)
     put_heads(&v);
     if (r->model == FAMILY_gemma)
         put_gemma(&v);
+    if (r->model == FAMILY_qwen3moe)
+        gguf_add_bool(w, "qwen3moe.expert_weights_norm", recipe_says(r, "normed", "true"));
 }

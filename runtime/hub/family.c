@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const model_names[N_FAMILY_MODELS] = { "gpt2", "llama", "gemma", "phi3",
-                                                          "moe" };
+static const char *const model_names[N_FAMILY_MODELS] = {
+#define MODEL(model, smg) [FAMILY_##model] = #smg,
+#include "runtime/hub/families.def"
+};
 
 static const Family families[] = {
 #define FAMILY(architecture, gguf, model) { #architecture, #gguf, FAMILY_##model },
@@ -70,9 +72,10 @@ static bool unknown(const char *name, bool is_gguf, Error *err)
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         const char *one = is_gguf ? families[i].gguf : families[i].architecture;
         nearest_try(&best, one);
-        if (strcmp(one, "none") != 0
-            && (i == 0 || strcmp(one, is_gguf ? families[i - 1].gguf
-                                          : families[i - 1].architecture) != 0))
+        bool told = false;
+        for (size_t k = 0; k < i && is_gguf; k++)
+            told = told || strcmp(one, families[k].gguf) == 0;
+        if (!told)
             buf_printf(&known, "%s%s", i ? ", " : "", one);
     }
     error_set(err, "no model of models/ is of the kind %.64s; those known are %s", name,
@@ -83,34 +86,63 @@ static bool unknown(const char *name, bool is_gguf, Error *err)
 
 const Family *family_find(const char *architecture, bool is_gguf, Error *err)
 {
-    const bool none = is_gguf && strcmp(architecture, "none") == 0;
-    for (size_t i = 0; i < COUNT_OF(families) && !none; i++)
+    for (size_t i = 0; i < COUNT_OF(families); i++)
         if (strcmp(is_gguf ? families[i].gguf : families[i].architecture, architecture) == 0)
             return &families[i];
     unknown(architecture, is_gguf, err);
     return NULL;
 }
 
-/* Does `name` match `from`, where {i} is a number?  `out` gets `to` with the same number. */
+enum { MAX_DIGITS = 6 };
+
+/* The numbers that stand for {i} and {e}. */
+typedef struct Numbers { char text[2][MAX_DIGITS + 1]; } Numbers;
+
+static int hole_at(const char *pattern)
+{
+    return strncmp(pattern, "{i}", 3) == 0 ? 0 : strncmp(pattern, "{e}", 3) == 0 ? 1 : -1;
+}
+
+static bool match(const char *pattern, const char *name, size_t n, Numbers *out)
+{
+    while (*pattern) {
+        const int hole = hole_at(pattern);
+        size_t digits = 0;
+        if (hole < 0) {
+            if (n == 0 || *name != *pattern)
+                return false;
+            pattern++, name++, n--;
+            continue;
+        }
+        while (digits < n && isdigit((unsigned char)name[digits]))
+            digits++;
+        if (digits == 0 || digits > MAX_DIGITS)
+            return false;
+        snprintf(out->text[hole], sizeof out->text[hole], "%.*s", (int)digits, name);
+        pattern += 3, name += digits, n -= digits;
+    }
+    return n == 0;
+}
+
+/* Does `name` match `from`?  `out` gets `to` with the same numbers. */
 static bool translate(const char *from, const char *to, const char *name, size_t n,
                       char out[MAX_TENSOR_NAME])
 {
-    const char *hole = strstr(from, "{i}"), *there = strstr(to, "{i}");
-    const size_t head = hole ? (size_t)(hole - from) : strlen(from);
-    size_t digits = 0;
-    if (n < head || memcmp(name, from, head) != 0)
+    Numbers numbers = { 0 };
+    size_t used = 0;
+    if (!match(from, name, n, &numbers))
         return false;
-    while (hole && head + digits < n && isdigit((unsigned char)name[head + digits]))
-        digits++;
-    const char *tail = hole ? hole + 3 : "";
-    if ((hole && (digits == 0 || digits > 6)) || n - head - digits != strlen(tail)
-        || memcmp(name + head + digits, tail, strlen(tail)) != 0)
-        return false;
-    const int written = there
-        ? snprintf(out, MAX_TENSOR_NAME, "%.*s%.*s%s", (int)(there - to), to, (int)digits,
-                   name + head, there + 3)
-        : snprintf(out, MAX_TENSOR_NAME, "%s", to);
-    return written > 0 && written < MAX_TENSOR_NAME - 32;
+    for (; *to && used < MAX_TENSOR_NAME - 64; to++) {
+        const int hole = hole_at(to);
+        if (hole < 0) {
+            out[used++] = *to;
+        } else {
+            used += (size_t)snprintf(out + used, MAX_DIGITS + 1, "%s", numbers.text[hole]);
+            to += 2;
+        }
+    }
+    out[used] = '\0';
+    return *to == '\0';
 }
 
 static bool rename_tensor(FamilyModel m, bool to_gguf, const char *name, char out[MAX_TENSOR_NAME])

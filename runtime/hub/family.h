@@ -8,8 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum FamilyModel { FAMILY_gpt2, FAMILY_llama, FAMILY_gemma, FAMILY_phi3, FAMILY_moe,
-                           N_FAMILY_MODELS } FamilyModel;
+typedef enum FamilyModel {
+#define MODEL(model, smg) FAMILY_##model,
+#include "runtime/hub/families.def"
+    N_FAMILY_MODELS
+} FamilyModel;
 const char *family_model_name(FamilyModel m);   /* "llama", of models/llama.smg */
 
 typedef struct Family {

@@ -19,12 +19,13 @@ Layout layout_of(const Recipe *r, const char *param, uint32_t rank)
     case FAMILY_gpt2:
         return rank == 2 && strncmp(param, "h.", 2) == 0 ? LAYOUT_TURNED : LAYOUT_SAME;
     case FAMILY_llama:
+    case FAMILY_mixtral:
         return interleaved && (strstr(param, ".q_proj.") || strstr(param, ".k_proj."))
             ? LAYOUT_PAIRED : LAYOUT_SAME;
     case FAMILY_gemma:
         return rank == 1 && ends_with(param, "norm.weight") ? LAYOUT_SHIFTED : LAYOUT_SAME;
     case FAMILY_phi3:
-    case FAMILY_moe:
+    case FAMILY_qwen3moe:
     case N_FAMILY_MODELS: break;
     }
     return LAYOUT_SAME;

@@ -287,8 +287,6 @@ static void recipe_llama(RecipeDraft *d, int64_t context)
         { "mlp_bias", "model.layers.0.mlp.gate_proj.bias" },
         { "qk_norm",  "model.layers.0.self_attn.q_norm.weight" },
     };
-    if (settings_has(d->s, SETTING("", "expert_count")))
-        settings_refuse(d->s, "mixtures of experts are read from folders, not from GGUF files");
     take_context(d, "max_position_embeddings", context);
     take_vocabulary(d, "model.embed_tokens.weight");
     take_heads(d);
@@ -376,7 +374,7 @@ static void recipe_phi3(RecipeDraft *d, int64_t context)
 
 static void recipe_moe(RecipeDraft *d, int64_t context)
 {
-    const bool qwen = strcmp(d->architecture, "Qwen3MoeForCausalLM") == 0;
+    const bool qwen = d->r->model == FAMILY_qwen3moe;
     take_context(d, "max_position_embeddings", context);
     take_vocabulary(d, "model.embed_tokens.weight");
     take_heads(d);
@@ -387,8 +385,9 @@ static void recipe_moe(RecipeDraft *d, int64_t context)
     recipe_define(d, "gate_name=%s", qwen ? "gate_proj" : "w1");
     recipe_define(d, "up_name=%s", qwen ? "up_proj" : "w3");
     recipe_define(d, "down_name=%s", qwen ? "down_proj" : "w2");
-    recipe_define(d, "normed=%s", settings_bool(d->s, SETTING("norm_topk_prob", ""), !qwen)
-                  ? "true" : "false");
+    const SettingKey normed = SETTING(qwen ? "norm_topk_prob" : "", "expert_weights_norm");
+    recipe_define(d, "normed=%s", settings_bool(d->s, normed, !qwen || d->source->is_gguf) ? "true" : "false");
+    recipe_define(d, "rope_style=%s", has_interleaved_heads(d) ? "interleaved" : "half");
     if (settings_int(d->s, SETTING("decoder_sparse_step", ""), 1, 1000, 1) != 1
         || json_array_size(settings_list(d->s, SETTING("mlp_only_layers", ""))) != 0
         || settings_bool(d->s, SETTING("use_sliding_window", ""), false))
@@ -402,6 +401,8 @@ bool recipe_open(Recipe *out, Source *source, int64_t context, Error *err)
     arena_init(&out->arena, NULL);
     Settings *s = &source->settings;
     const Family *f = family_find(s->architecture, source->is_gguf, err);
+    if (f && f->model == FAMILY_llama && settings_int(s, SETTING("", "expert_count"), 0, 1024, 0) > 0)
+        f = family_find("MixtralForCausalLM", false, err);
     if (!f)
         return error_prefix(err, "%s", s->where);
     out->model = f->model;
@@ -413,7 +414,8 @@ bool recipe_open(Recipe *out, Source *source, int64_t context, Error *err)
     case FAMILY_llama: recipe_llama(&d, context); break;
     case FAMILY_gemma: recipe_gemma(&d, context); break;
     case FAMILY_phi3:  recipe_phi3(&d, context); break;
-    case FAMILY_moe:   recipe_moe(&d, context); break;
+    case FAMILY_mixtral:
+    case FAMILY_qwen3moe: recipe_moe(&d, context); break;
     case N_FAMILY_MODELS: break;
     }
     return !s->failed || error_set(err, "%s", s->err.text);

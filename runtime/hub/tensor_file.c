@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_EXPERTS = 1024, MIN_EXPERT_BYTES = 128 };
+
 TensorFormat tensor_format(const char *path)
 {
     char magic[4] = { 0 };
@@ -39,17 +41,53 @@ static void list_safetensors(TensorFile *f)
     }
 }
 
+/* How many matrices a stack has; 0: it is none.  They have a size that makes up for listing them. */
+static uint64_t stack_of(const GgufTensor *t)
+{
+    static const char ending[] = "_exps.weight";
+    const size_t n = sizeof ending - 1;
+    const bool stack = t->rank == 3 && t->name_n > n && memcmp(t->name + t->name_n - n, ending, n) == 0
+        && t->dim[2] <= MAX_EXPERTS && t->bytes / t->dim[2] >= MIN_EXPERT_BYTES;
+    return stack ? t->dim[2] : 0;
+}
+
+static size_t count_gguf(const Gguf *g)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < g->n_tensors; i++)
+        n += stack_of(&g->tensors[i]) ? (size_t)stack_of(&g->tensors[i]) : 1;
+    return n;
+}
+
+static void add_gguf(TensorFile *f, const GgufTensor *t, const char *name, uint32_t rank, size_t offset,
+                     size_t bytes)
+{
+    HubTensor *out = &f->tensor[f->n++];
+    *out = (HubTensor){ .name = name, .type = N_DTYPES, .type_name = ggml_type_name(t->type), .rank = rank,
+                        .data = t->data + offset, .bytes = bytes };
+    dtype_from_ggml(t->type, &out->type);
+    for (uint32_t a = 0; a < rank; a++)
+        out->dim[a] = (int64_t)t->dim[rank - 1 - a];
+}
+
+static void list_stack(TensorFile *f, const GgufTensor *t, const char *name, uint64_t n)
+{
+    const int stem = (int)(strlen(name) - strlen(".weight"));
+    const size_t each = t->bytes / (size_t)n;
+    for (uint64_t e = 0; e < n; e++)
+        add_gguf(f, t, arena_printf(&f->names, "%.*s.%u.weight", stem, name, (unsigned)e), 2, (size_t)e * each,
+                 each);
+}
+
 static void list_gguf(TensorFile *f)
 {
     for (uint32_t i = 0; i < f->gguf.n_tensors; i++) {
         const GgufTensor *t = &f->gguf.tensors[i];
-        HubTensor *out = &f->tensor[f->n++];
-        *out = (HubTensor){ .name = arena_strndup(&f->names, t->name, t->name_n), .type = N_DTYPES,
-                            .type_name = ggml_type_name(t->type), .rank = t->rank, .data = t->data,
-                            .bytes = t->bytes };
-        dtype_from_ggml(t->type, &out->type);
-        for (uint32_t a = 0; a < t->rank; a++)
-            out->dim[a] = (int64_t)t->dim[t->rank - 1 - a];
+        const char *name = arena_strndup(&f->names, t->name, t->name_n);
+        if (stack_of(t))
+            list_stack(f, t, name, stack_of(t));
+        else
+            add_gguf(f, t, name, t->rank, 0, t->bytes);
     }
 }
 
@@ -67,7 +105,7 @@ static bool open_format(TensorFile *f, const char *path, size_t *n, Error *err)
     case FORMAT_GGUF:        ok = gguf_open(path, &f->gguf, err); break;
     case FORMAT_BIN:         ok = bin_file_open(path, &f->bin, err); break;
     }
-    *n = f->safetensors.n + f->gguf.n_tensors + f->bin.n;
+    *n = f->safetensors.n + count_gguf(&f->gguf) + f->bin.n;
     return ok;
 }
 

@@ -1,5 +1,8 @@
 /* A file of tensors, safetensors, GGUF or .bin (bin_file.h), told apart by its first bytes; its tensors by
- * name, with shapes and types said in one way whatever the format. */
+ * name, with shapes and types said in one way whatever the format.
+ *
+ * GGUF stacks the matrices of a layer's experts, blk.0.ffn_up_exps.weight [experts, out, in]; here each is a
+ * tensor of its own, blk.0.ffn_up_exps.3.weight [out, in], as the hub's files have them. */
 #ifndef RUNTIME_HUB_TENSOR_FILE_H
 #define RUNTIME_HUB_TENSOR_FILE_H
 

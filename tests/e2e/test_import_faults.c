@@ -408,8 +408,15 @@ static void test_export(void **state)
     assert_non_null(strstr(err.text, "/nowhere"));
     family_close(&f);
     begin_folder(&f, "mixtral", folder, 1);
+    rewrite(folder, "model.layers.1.block_sparse_moe.experts.2.w2.weight", NULL, 0, 0);
     assert_false(export_model(folder, "model.gguf", &r, &err));
-    assert_non_null(strstr(err.text, "mixtures of experts are not written as GGUF"));
+    assert_non_null(strstr(err.text, "of the 4 experts of blk.1.ffn_down_exps.weight, 3 are there"));
+    family_close(&f);
+    begin_folder(&f, "mixtral", folder, 1);
+    rewrite(folder, "model.layers.1.block_sparse_moe.experts.2.w2.weight",
+            "model.layers.1.block_sparse_moe.experts.2.w2.weight", 32, 64);
+    assert_false(export_model(folder, "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "experts.2.w2.weight has another type or shape than"));
     family_close(&f);
 }
 
