@@ -62,12 +62,17 @@ static void put_yarn(const Values *v)
         put_real(v, "rope.scaling.attn_factor", magnitude / usual);
 }
 
+static bool is_gemma(const Recipe *r)
+{
+    return r->model == FAMILY_gemma || r->model == FAMILY_gemma1;
+}
+
 static void put_rope(const Values *v, double head)
 {
     const Recipe *r = v->r;
     put_int(v, "rope.dimension_count", number(v, "rotary", head));
     put_real(v, "rope.freq_base", number(v, "rope_base", 10000));
-    const bool gemma = r->model == FAMILY_gemma && number(v, "rope_factor", 1) > 1;
+    const bool gemma = is_gemma(r) && number(v, "rope_factor", 1) > 1;
     if (recipe_says(r, "rope_scaling", "linear") || gemma) {
         put_text(v, "rope.scaling.type", "linear");
         put_real(v, "rope.scaling.factor", number(v, "rope_factor", 1));
@@ -138,7 +143,7 @@ void export_values(GgufWriter *w, const Recipe *r, const char *name)
         return;
     }
     put_heads(&v);
-    if (r->model == FAMILY_gemma)
+    if (is_gemma(r))
         put_gemma(&v);
     if (r->model == FAMILY_qwen3moe)
         gguf_add_bool(w, "qwen3moe.expert_weights_norm", recipe_says(r, "normed", "true"));

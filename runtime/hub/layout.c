@@ -22,6 +22,7 @@ Layout layout_of(const Recipe *r, const char *param, uint32_t rank)
     case FAMILY_mixtral:
         return interleaved && (strstr(param, ".q_proj.") || strstr(param, ".k_proj."))
             ? LAYOUT_PAIRED : LAYOUT_SAME;
+    case FAMILY_gemma1:
     case FAMILY_gemma:
         return rank == 1 && ends_with(param, "norm.weight") ? LAYOUT_SHIFTED : LAYOUT_SAME;
     case FAMILY_phi3:

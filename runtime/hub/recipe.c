@@ -412,6 +412,7 @@ bool recipe_open(Recipe *out, Source *source, int64_t context, Error *err)
     switch (f->model) {
     case FAMILY_gpt2:  recipe_gpt2(&d, context); break;
     case FAMILY_llama: recipe_llama(&d, context); break;
+    case FAMILY_gemma1:
     case FAMILY_gemma: recipe_gemma(&d, context); break;
     case FAMILY_phi3:  recipe_phi3(&d, context); break;
     case FAMILY_mixtral:

@@ -21,9 +21,11 @@ static double number(RecipeDraft *d, const char *leaf, const char *gguf, double 
     return settings_real(d->s, key(d, leaf, gguf), 1e-6, 1e12, fallback);
 }
 
+/* GGUF need not say that positions are stretched by factors: they are there. */
 static const char *kind_of(RecipeDraft *d)
 {
-    const char *old = settings_text(d->s, SETTING("rope_scaling.type", ""), "default");
+    const bool factors = d->source->is_gguf && source_find(d->source, "rope_factors_long.weight");
+    const char *old = settings_text(d->s, SETTING("rope_scaling.type", ""), factors ? "longrope" : "default");
     const char *kind = settings_text(d->s, key(d, "rope_type", "rope.scaling.type"), old);
     return strcmp(kind, "none") == 0 ? "default" : strcmp(kind, "su") == 0 ? "longrope" : kind;
 }
@@ -132,7 +134,7 @@ void recipe_rope(RecipeDraft *d, int64_t size)
     double base = settings_real(
         d->s, SETTING("rope_theta|rope_parameters.rope_theta|"
                       "rope_parameters.full_attention.rope_theta", "rope.freq_base"), 1, 1e12, 10000);
-    const bool llama = d->r->model == FAMILY_llama, gemma = d->r->model == FAMILY_gemma;
+    const bool llama = d->r->model == FAMILY_llama, gemma = d->r->model == FAMILY_gemma || d->r->model == FAMILY_gemma1;
     if (strcmp(kind, "dynamic") == 0) {
         base = dynamic_base(d, base, size);
         kind = "default";

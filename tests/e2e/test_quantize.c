@@ -10,16 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
-static char root[] = "/tmp/smallmind_quantize_XXXXXX";
-
-/* smrun with these arguments, in `root`; its exit status, what it said in "out" and "err" there. */
+/* smrun with these arguments, in the tests' folder; its exit status, what it said in "out" and "err" there. */
 static int smrun(const char *arguments)
 {
     char command[2048];
-    snprintf(command, sizeof command, "cd %s && %s %s >out 2>err", root, SMRUN, arguments);
+    snprintf(command, sizeof command, "cd %s && %s %s >out 2>err", family_root, SMRUN, arguments);
     const int status = system(command);
     return status < 0 || status % 256 ? -1 : status / 256;
 }
@@ -29,7 +26,8 @@ static Buf text_of(const char *name)
     char path[FAMILY_PATH];
     Buf text = { 0 };
     Error err;
-    if (!path_join(path, sizeof path, root, name, NULL) || !file_read(path, 1 << 24, &text, &err))
+    family_path(path, family_root, name);
+    if (!file_read(path, 1 << 24, &text, &err))
         fail_msg("%s", err.text);
     buf_putc(&text, '\0');
     text.len--;
@@ -66,7 +64,8 @@ static void expect_type(const char *file, const char *tensor, GgmlType type)
     char path[FAMILY_PATH];
     Gguf g;
     Error err;
-    if (!path_join(path, sizeof path, root, file, NULL) || !gguf_open(path, &g, &err))
+    family_path(path, family_root, file);
+    if (!gguf_open(path, &g, &err))
         fail_msg("%s", err.text);
     const GgufTensor *t = gguf_find_tensor(&g, tensor);
     assert_non_null(t);
@@ -82,15 +81,15 @@ static void write_folder(const char *name)
     Buf text = { 0 };
     Error err;
     family_open(&f, name);
-    assert_true(path_join(folder, sizeof folder, root, name, NULL));
+    family_path(folder, family_root, name);
     family_write(&f, folder, DTYPE_f32, 2, true);
     buf_puts(&text, "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": "
              "false}, \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {");
     for (int c = 'a'; c <= 'z'; c++)
         buf_printf(&text, "%s\"%c\": %d", c > 'a' ? ", " : "", c, c - 'a');
     buf_puts(&text, "}, \"merges\": []}}");
-    assert_true(path_join(path, sizeof path, folder, "tokenizer.json", NULL)
-                && file_replace(path, text.data, text.len, &err));
+    family_path(path, folder, "tokenizer.json");
+    assert_true(file_replace(path, text.data, text.len, &err));
     buf_free(&text);
     family_close(&f);
 }
@@ -155,25 +154,13 @@ static void test_rules(void **state)
     expect_said("err", "nowhere");
     expect_done("quantize qwen3 --type f16 -o half.gguf");
     char path[FAMILY_PATH];
-    assert_true(path_join(path, sizeof path, root, "no.gguf", NULL) && !file_exists(path));
+    family_path(path, family_root, "no.gguf");
+    assert_false(file_exists(path));
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    setenv("SMC", SMC, 1);
-    setenv("SMALLMIND_MODELS", SOURCE_DIR "/models", 1);
-    if (!mkdtemp(root))
-        return -1;
-    return setenv("XDG_CACHE_HOME", root, 1);
-}
-
-static int end(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", root);
-    return system(command);
+    return family_begin(state) != 0 ? -1 : setenv("XDG_CACHE_HOME", family_root, 1);
 }
 
 int main(void)
@@ -183,5 +170,5 @@ int main(void)
         cmocka_unit_test(test_generate),
         cmocka_unit_test(test_rules),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, family_end);
 }
