@@ -16,6 +16,9 @@ typedef struct Reg {
     uint16_t index;
 } Reg;
 
+/* As what a value is read: seeds, tables and ids do not have the shape of the space. */
+typedef enum OperandUse { USE_ROWS, USE_SEED, USE_TABLE, USE_IDS } OperandUse;
+
 typedef struct TaggedInstr {
     RowOp op;
     Reg dst, src[3];
@@ -30,6 +33,7 @@ typedef struct RowLower {
     Shape space;
     PlanOperand operand[MAX_OPERANDS];
     ValueId operand_value[MAX_OPERANDS];
+    OperandUse operand_use[MAX_OPERANDS];
     uint32_t n_operands, outputs;
     PlanRowConst consts[MAX_ROW_CONSTS];
     uint32_t n_consts;
@@ -108,22 +112,55 @@ static PlanOperand seed_operand(const RowLower *r, ValueId v)
     return a;
 }
 
+/* One id to a row: the axes of the ids, then one of size 1. */
+static PlanOperand ids_operand(const RowLower *r, ValueId v)
+{
+    PlanOperand o = lower_operand(r->l, v), a = o;
+    const uint32_t rank = r->space.rank, missing = rank - 1 - o.rank;
+    CHECK(o.rank < rank, "ids with more axes than their group has rows");
+    a.rank = rank;
+    for (uint32_t k = 0; k < rank; k++) {
+        const bool there = k >= missing && k + 1 < rank;
+        a.dim[k] = there ? o.dim[k - missing] : (PlanDim){ .coef = 1 };
+        a.stride[k] = there ? o.stride[k - missing] : (PlanDim){ 0 };
+    }
+    return a;
+}
+
+static PlanOperand operand_for(const RowLower *r, ValueId v, OperandUse use)
+{
+    switch (use) {
+    case USE_ROWS:
+        return align_operand(r, v);
+    case USE_SEED:
+        return seed_operand(r, v);
+    case USE_TABLE:
+        return lower_operand(r->l, v);
+    case USE_IDS:
+        return ids_operand(r, v);
+    }
+    return (PlanOperand){ 0 };
+}
+
 static Reg add_operand(RowLower *r, ValueId v, PlanOperand o, bool output)
 {
     CHECK(r->n_operands < MAX_OPERANDS, "a group with more operands than an instruction has");
     r->operand[r->n_operands] = o;
     r->operand_value[r->n_operands] = v;
+    r->operand_use[r->n_operands] = USE_ROWS;
     if (output)
         r->outputs |= 1u << r->n_operands;
     return (Reg){ REG_OPERAND, (uint16_t)r->n_operands++ };
 }
 
-static Reg input_operand(RowLower *r, ValueId v, bool seed)
+static Reg input_operand(RowLower *r, ValueId v, OperandUse use)
 {
     for (uint32_t i = 0; i < r->n_operands; i++)
-        if (r->operand_value[i] == v)
+        if (r->operand_value[i] == v && r->operand_use[i] == use)
             return (Reg){ REG_OPERAND, (uint16_t)i };
-    return add_operand(r, v, seed ? seed_operand(r, v) : align_operand(r, v), false);
+    const Reg reg = add_operand(r, v, operand_for(r, v, use), false);
+    r->operand_use[reg.index] = use;
+    return reg;
 }
 
 /* ---- constants -------------------------------------------------------------------------------- */
@@ -164,12 +201,12 @@ static bool in_group(const RowLower *r, ValueId v)
     return v - r->first_value < r->n_values;
 }
 
-static Reg source_reg(RowLower *r, ValueId v, bool seed)
+static Reg source_reg(RowLower *r, ValueId v, OperandUse use)
 {
     if (in_group(r, v))
         return r->reg[v - r->first_value];
     const Node *constant = value_constant(r->g, v);
-    return constant ? const_reg(r, constant) : input_operand(r, v, seed);
+    return constant ? const_reg(r, constant) : input_operand(r, v, use);
 }
 
 static Reg take_temp(RowLower *r, bool per_row)
@@ -267,8 +304,9 @@ static RowOp instr_op(RowLower *r, const Node *n, TaggedInstr *in)
         return row_op(from == DTYPE_i32 ? "i32_" : "", op_info(n->op)->name);
     case CLASS_REDUCE:
         return row_op("", op_info(n->op)->name);
-    case CLASS_WRITE:
     case CLASS_MOVE:
+        return n->op == OP_embedding ? ROW_gather : ROW_copy;
+    case CLASS_WRITE:
         return ROW_copy;
     case CLASS_SOURCE:
     case CLASS_VIEW:
@@ -292,11 +330,18 @@ static void lower_assign(RowLower *r, NodeId n)
     const ValueId old = node_input(r->g, node, 0), new_ = node_input(r->g, node, 1);
     if (!in_group(r, new_) || direct_assign(r, r->g->values[new_].def, new_) != old
         || r->g->values[new_].place.buffer != NO_BUFFER) {
-        TaggedInstr in = { .op = ROW_copy, .src = { source_reg(r, new_, false) } };
+        TaggedInstr in = { .op = ROW_copy, .src = { source_reg(r, new_, USE_ROWS) } };
         in.dst = add_operand(r, node->first_output, align_operand(r, old), true);
         add_instr(r, in);
     }
     free_dead_inputs(r, n);
+}
+
+static OperandUse use_of(const Node *n, unsigned input)
+{
+    if (n->op == OP_embedding)
+        return input == 0 ? USE_TABLE : USE_IDS;
+    return n->op == OP_dropout && input == 1 ? USE_SEED : USE_ROWS;
 }
 
 static void lower_member(RowLower *r, NodeId n)
@@ -308,7 +353,7 @@ static void lower_member(RowLower *r, NodeId n)
     }
     TaggedInstr in = { 0 };
     for (unsigned i = 0; i < node->n_inputs; i++)
-        in.src[i] = source_reg(r, node_input(r->g, node, i), node->op == OP_dropout && i == 1);
+        in.src[i] = source_reg(r, node_input(r->g, node, i), use_of(node, i));
     in.op = instr_op(r, node, &in);
     if (node->op == OP_dropout) {
         in.imm = (float)NODE_ATTR(node, dropout, p).f;

@@ -14,6 +14,7 @@ typedef struct Unit {
     bool rows;                          /* of ops that row programs know */
     bool reduces;
     bool writes;                        /* storages */
+    bool gathers;                       /* rows of a table */
     bool random;                        /* its numbers count the elements of its own space */
     Shape space;                        /* rows: widest member */
     uint32_t place;                     /* where it stands in Fuse.line */

@@ -3,6 +3,8 @@
  * Two units may merge along an edge, producer with reader, when
  *   - both are of ops that row programs know, over the same rows: equal leading axes, and last axes
  *     equal or 1 for what there is once per row
+ *   - what one picks rows from, and the rows' ids, are not made in the other; a table of fewer axes
+ *     than its reader, as one of positions, is picked from anew along the others
  *   - no path leads from one to the other through a third unit (the merged unit could not be
  *     ordered)
  *   - the merged unit stays within what an instruction can name
@@ -32,9 +34,10 @@ bool fuse_knows(const Graph *g, const Node *n)
     }
     case CLASS_WRITE:
         return n->op == OP_assign;
+    case CLASS_MOVE:
+        return n->op == OP_embedding;
     case CLASS_SOURCE:
     case CLASS_VIEW:
-    case CLASS_MOVE:
     case CLASS_MATMUL:
     case CLASS_KERNEL:
         break;
@@ -72,6 +75,34 @@ static bool read_outside(const Fuse *f, ValueId v, uint32_t a, uint32_t b)
     return false;
 }
 
+/* Rows picked from a table that are the same along the leading axes that only the reader has: it can
+ * pick them itself, when nobody else wants them. */
+static bool picked_anew(const Fuse *f, uint32_t producer, uint32_t reader)
+{
+    const Unit *x = &f->units[producer], *y = &f->units[reader];
+    const int missing = y->space.rank - x->space.rank;
+    if (!x->gathers || x->n != 1 || missing <= 0)
+        return false;
+    for (int k = 0; k < x->space.rank; k++)
+        if (!dim_equal(x->space.dim[k], y->space.dim[k + missing]))
+            return false;
+    return !read_outside(f, f->g->nodes[x->members[0]].first_output, producer, reader);
+}
+
+/* Is a table of the reader, or what picks from it, made by the producer? */
+static bool picks_from(const Fuse *f, uint32_t producer, uint32_t reader)
+{
+    const Graph *g = f->g;
+    const Unit *y = &f->units[reader];
+    for (uint32_t m = 0; m < y->n && y->gathers; m++) {
+        const Node *n = &g->nodes[y->members[m]];
+        for (unsigned i = 0; n->op == OP_embedding && i < n->n_inputs; i++)
+            if (f->unit_of[g->values[node_input(g, n, i)].def] == producer)
+                return true;
+    }
+    return false;
+}
+
 /* Does the reader take a value of the producer that is written for others as well? */
 static bool keeps_what_it_hands_on(const Fuse *f, uint32_t producer, uint32_t reader)
 {
@@ -91,6 +122,8 @@ static bool switched_off(const Fuse *f, uint32_t producer, uint32_t reader)
     const Unit *x = &f->units[producer], *y = &f->units[reader];
     if (x->writes || y->writes)
         return !fusion_on(f->fusions, FUSE_optimizer);
+    if ((x->gathers || y->gathers) && !fusion_on(f->fusions, FUSE_embedding))
+        return true;
     if (!x->reduces && !y->reduces)
         return !fusion_on(f->fusions, FUSE_elementwise);
     if (!fusion_on(f->fusions, FUSE_reductions))
@@ -220,8 +253,10 @@ FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t 
         return refusal_of_kind(f, reader, FUSION_kernel_reads);
     if (!x->rows)
         return refusal_of_kind(f, producer, FUSION_kernel_writes);
+    if (picks_from(f, producer, reader) || (x->gathers && y->writes) || (x->writes && y->gathers))
+        return FUSION_moves;
     FusionReason why = compare_rows(&x->space, &y->space);
-    if (why != FUSION_none)
+    if (why != FUSION_none && !picked_anew(f, producer, reader))
         return why;
     if ((x->random || y->random) && last_is_one(&x->space) != last_is_one(&y->space))
         return FUSION_random_space;
@@ -270,10 +305,11 @@ void fuse_merge(Fuse *f, uint32_t producer, uint32_t reader)
                                                                                : y->members[j++];
     for (uint32_t k = 0; k < y->n; k++)
         f->unit_of[y->members[k]] = producer;
-    if (last_is_one(&x->space))
+    if (last_is_one(&x->space) || x->space.rank < y->space.rank)
         x->space = y->space;
     x->reduces = x->reduces || y->reduces;
     x->writes = x->writes || y->writes;
+    x->gathers = x->gathers || y->gathers;
     x->random = x->random || y->random;
     x->members = members;
     x->n = n;
@@ -345,6 +381,7 @@ static void make_units(Fuse *f)
         u->rows = fuse_knows(g, node);
         u->reduces = op_info(node->op)->class == CLASS_REDUCE;
         u->writes = op_info(node->op)->flags & OP_WRITES;
+        u->gathers = node->op == OP_embedding;
         u->random = op_info(node->op)->flags & OP_RANDOM;
         u->space = value_type(g, u->reduces ? node_input(g, node, 0) : node->first_output)->shape;
         u->place = f->line[n] = f->unit_of[n] = n;

@@ -57,6 +57,14 @@ static int64_t value_bytes(const Reporting *r, ValueId v)
     return fits ? bytes : INT64_MAX;
 }
 
+/* Of what input `i` of `n` holds, the bytes that the node reads: of a table the rows that it picks. */
+static int64_t input_bytes(const Reporting *r, const Node *n, unsigned i)
+{
+    const int64_t all = value_bytes(r, node_input(r->g, n, i));
+    const int64_t picked = value_bytes(r, n->first_output);
+    return n->op == OP_embedding && i == 0 && picked < all ? picked : all;
+}
+
 static bool first_time(Reporting *r, ValueId v)
 {
     const bool first = r->seen[v] != r->mark;
@@ -73,7 +81,7 @@ static int64_t node_traffic(Reporting *r, const Node *n)
         const bool overwritten = i == 0 && (op_info(n->op)->flags & OP_WRITES)
             && n->op != OP_assign_product;
         if (!overwritten && first_time(r, v))
-            bytes = add(bytes, value_bytes(r, v));
+            bytes = add(bytes, input_bytes(r, n, i));
     }
     if (n->op == OP_cache_write)        /* writes as much as it reads, into a larger storage */
         return add(bytes, bytes);
@@ -103,7 +111,7 @@ static int64_t group_traffic(Reporting *r, NodeId first, NodeId last)
             const ValueId v = node_input(g, node, i);
             const NodeId def = g->values[v].def;
             if ((def < first || def >= last) && first_time(r, v))
-                bytes = add(bytes, value_bytes(r, v));
+                bytes = add(bytes, input_bytes(r, node, i));
         }
         for (unsigned i = 0; i < node->n_outputs; i++)
             if (leaves_unit(r, node->first_output + i))

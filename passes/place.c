@@ -268,8 +268,9 @@ static bool dies_whole(const Placing *p, ValueId x, NodeId end)
         && dim_equal(count, g->buffers[b].elements);
 }
 
-/* Every read of buffer `b` in the unit sees it as `x` does, and none comes after node `def`; and no
- * other result of the unit took it. */
+/* Every read of buffer `b` in the unit sees it as `x` does, and none comes after node `def`; none picks
+ * rows of it, for a row's result would be written over others that are still to be picked; and no other
+ * result of the unit took it. */
 static bool read_before(const Placing *p, ValueId x, NodeId def)
 {
     const Graph *g = p->g;
@@ -280,7 +281,7 @@ static bool read_before(const Placing *p, ValueId x, NodeId def)
             const ValueId y = node_input(g, node, i);
             if (!p->placed[y] || g->values[y].place.buffer != b)
                 continue;
-            if (n > def || !strided_equal(&p->strided[y], &p->strided[x]))
+            if (n > def || node->op == OP_embedding || !strided_equal(&p->strided[y], &p->strided[x]))
                 return false;
         }
         for (unsigned i = 0; i < node->n_outputs; i++)

@@ -12,7 +12,8 @@
 
 bool recompute_is_row(const Graph *g, const Node *n)
 {
-    return fuse_knows(g, n) && op_info(n->op)->class != CLASS_WRITE;
+    const OpClass class = op_info(n->op)->class;
+    return fuse_knows(g, n) && class != CLASS_WRITE && class != CLASS_MOVE;
 }
 
 static bool is_view_node(const Node *n)

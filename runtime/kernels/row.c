@@ -17,6 +17,7 @@ static const struct {
 #define REDUCE(n) [ROW_##n] = { #n, ROW_REDUCE, 1 },
 #include "runtime/kernels/kernels.def"
     [ROW_dropout] = { "dropout", ROW_RANDOM, 2 },
+    [ROW_gather] = { "gather", ROW_GATHER, 2 },
 };
 
 const char *row_op_name(RowOp op)
@@ -54,6 +55,7 @@ typedef struct Checker {
     const RowProgram *p;
     int32_t n_operands, first_temp, n_regs;
     uint32_t seeds;                     /* operands that only seed random numbers */
+    uint32_t tables;                    /* operands of which rows are picked */
     bool written[MAX_ROW_REGS];
     Error *err;
 } Checker;
@@ -116,9 +118,25 @@ static bool check_seed(const Checker *c, int32_t i)
     return true;
 }
 
+static bool check_table(const Checker *c, int32_t i)
+{
+    const Operand *o = &c->call->operand[i];
+    const DType t = (unsigned)o->dtype < N_DTYPES && !dtype_is_lane(o->dtype) ? o->dtype : DTYPE_f32;
+    if (!operand_check_rows(c->call, i, t, 2, c->err))
+        return false;
+    if (o->dim[1] != c->p->dim[c->p->rank - 1])
+        return error_set(c->err, "operand %d: a table of %lld columns for rows of %lld", i,
+                         (long long)o->dim[1], (long long)c->p->dim[c->p->rank - 1]);
+    if ((c->p->outputs | c->seeds) >> i & 1)
+        return error_set(c->err, "operand %d: a table is nothing else", i);
+    return true;
+}
+
 static bool check_operand(const Checker *c, int32_t i)
 {
     const Operand *o = &c->call->operand[i];
+    if (c->tables >> i & 1)
+        return check_table(c, i);
     if ((unsigned)o->dtype >= N_DTYPES || !dtype_is_lane(o->dtype))
         return error_set(c->err, "operand %d: not of 4-byte elements", i);
     if (c->seeds >> i & 1)
@@ -172,12 +190,22 @@ static bool check_kinds(const Checker *c, int at, const RowInstr *in)
                          at, in->dst);
     if (kind == ROW_REDUCE || !per_row || rows_of_one)
         return true;
-    if (kind == ROW_RANDOM)
-        return error_set(c->err, "instruction %d: dropout into one value per row", at);
+    if (kind == ROW_RANDOM || kind == ROW_GATHER)
+        return error_set(c->err, "instruction %d: %s into one value per row", at,
+                         row_op_name((RowOp)in->op));
     for (int i = 0; i < row_op_inputs((RowOp)in->op); i++)
         if (!is_per_row(c, instr_input(in, i)))
             return error_set(c->err, "instruction %d: one value per row made from a whole row", at);
     return true;
+}
+
+/* Ids are memory that the program only reads, one to a row. */
+static bool check_ids(const Checker *c, int at, uint16_t reg)
+{
+    if (is_operand(c, reg) && !(c->p->outputs >> reg & 1) && is_per_row(c, reg)
+        && c->call->operand[reg].dtype == DTYPE_i32)
+        return true;
+    return error_set(c->err, "instruction %d: register %u is no column of ids", at, reg);
 }
 
 static bool check_instr(Checker *c, int at)
@@ -186,7 +214,7 @@ static bool check_instr(Checker *c, int at)
     if (in->op >= N_ROW_OPS)
         return error_set(c->err, "instruction %d: op %u of %d", at, in->op, N_ROW_OPS);
     int n = row_op_inputs((RowOp)in->op);
-    bool random = in->op == ROW_dropout;
+    bool random = in->op == ROW_dropout, gather = in->op == ROW_gather;
     for (int i = 0; i < 3; i++) {
         uint16_t reg = instr_input(in, i);
         if (i >= n ? reg != 0 : !check_input(c, at, reg))
@@ -194,7 +222,11 @@ static bool check_instr(Checker *c, int at)
                                              row_op_name((RowOp)in->op));
         if (i < n && is_operand(c, reg) && (c->seeds >> reg & 1) && !(random && i == 1))
             return error_set(c->err, "instruction %d: computes with a seed", at);
+        if (i < n && is_operand(c, reg) && (c->tables >> reg & 1) && !(gather && i == 0))
+            return error_set(c->err, "instruction %d: computes with a table", at);
     }
+    if (gather && !check_ids(c, at, in->b))
+        return false;
     if (random && !(in->imm >= 0 && in->imm <= 1))
         return error_set(c->err, "instruction %d: probability %g", at, (double)in->imm);
     if (in->unused != 0)
@@ -205,16 +237,19 @@ static bool check_instr(Checker *c, int at)
     return true;
 }
 
-/* Seeds are known by their use; their shape is not that of the space. */
-static bool find_seeds(Checker *c)
+/* Seeds and tables are known by their use; their shape is not that of the space. */
+static bool find_apart(Checker *c)
 {
     for (int i = 0; i < c->p->n_instrs; i++) {
         const RowInstr *in = &c->p->instrs[i];
-        if (in->op != ROW_dropout)
-            continue;
-        if (in->b >= c->n_operands)
+        if (in->op == ROW_dropout && in->b >= c->n_operands)
             return error_set(c->err, "instruction %d: a seed that is not an operand", i);
-        c->seeds |= 1u << in->b;
+        if (in->op == ROW_gather && in->a >= c->n_operands)
+            return error_set(c->err, "instruction %d: a table that is not an operand", i);
+        if (in->op == ROW_dropout)
+            c->seeds |= 1u << in->b;
+        if (in->op == ROW_gather)
+            c->tables |= 1u << in->a;
     }
     return true;
 }
@@ -224,7 +259,7 @@ static bool check(const Call *call, Error *err)
     Checker c = { .call = call, .p = call->row, .n_operands = call->n_operands, .err = err };
     if (!c.p)
         return error_set(err, "no program");
-    if (!check_counts(&c) || !find_seeds(&c))
+    if (!check_counts(&c) || !find_apart(&c))
         return false;
     for (int32_t i = 0; i < c.n_operands; i++)
         if (!check_operand(&c, i))
@@ -304,10 +339,22 @@ static int64_t tile_width(const Call *call, const RowSlots *slots)
     return min_i64(MAX_WIDTH, max_i64(MIN_WIDTH, width)) & ~(int64_t)63;
 }
 
-static bool is_seed(const RowProgram *p, int32_t operand)
+uint32_t row_apart(const RowProgram *p)
+{
+    uint32_t apart = 0;
+    for (int i = 0; i < p->n_instrs; i++) {
+        if (p->instrs[i].op == ROW_dropout)
+            apart |= 1u << p->instrs[i].b;
+        if (p->instrs[i].op == ROW_gather)
+            apart |= 1u << p->instrs[i].a;
+    }
+    return apart;
+}
+
+static bool is_table(const RowProgram *p, int32_t operand)
 {
     for (int i = 0; i < p->n_instrs; i++)
-        if (p->instrs[i].op == ROW_dropout && p->instrs[i].b == operand)
+        if (p->instrs[i].op == ROW_gather && p->instrs[i].a == operand)
             return true;
     return false;
 }
@@ -317,7 +364,7 @@ static bool keeps_rows(const Call *call)
 {
     const RowProgram *p = call->row;
     for (int i = 0; i < p->n_instrs; i++)
-        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE)
+        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE || p->instrs[i].op == ROW_gather)
             return true;
     for (int i = 0; i < p->n_temps; i++)
         if (p->temp_per_row[i])
@@ -334,18 +381,19 @@ RowScratch row_scratch(const Call *call, const RowSlots *slots)
     const RowProgram *p = call->row;
     bool rows = keeps_rows(call);
     int64_t width = tile_width(call, slots), n = p->dim[p->rank - 1], strided = 0;
+    const uint32_t apart = row_apart(p);
     for (int32_t i = 0; i < call->n_operands; i++)
-        strided += !rows || row_is_strided(row_stride(call, i, p->rank - 1), n);
+        strided += !rows || (!(apart >> i & 1) && row_is_strided(row_stride(call, i, p->rank - 1), n));
     int64_t tile = rows ? max_i64(width, (n + 15) & ~(int64_t)15) : width;
     /* The pad keeps slots from meeting in the same sets of L1. */
     return (RowScratch){ .tile = tile + 48, .per_row = width, .n_tiles = slots->n_full + strided };
 }
 
 /* May axis `a` of the space be one axis with `inner`, of size `size`, in every operand? */
-static bool joins(const Call *call, int32_t a, int32_t inner, int64_t size, uint32_t seeds)
+static bool joins(const Call *call, int32_t a, int32_t inner, int64_t size, uint32_t apart)
 {
     for (int32_t i = 0; i < call->n_operands; i++)
-        if (!(seeds >> i & 1) &&
+        if (!(apart >> i & 1) &&
             row_stride(call, i, a) != row_stride(call, i, inner) * size)
             return false;
     return true;
@@ -360,9 +408,7 @@ typedef struct Joined {
 static Joined join_axes(const Call *call, bool rows)
 {
     const RowProgram *p = call->row;
-    uint32_t seeds = 0;
-    for (int32_t i = 0; i < call->n_operands; i++)
-        seeds |= (uint32_t)is_seed(p, i) << i;
+    const uint32_t apart = row_apart(p);
     Joined j = { .n = 1, .axis = { p->rank - 1 }, .dim = { p->dim[p->rank - 1] } };
     for (int32_t a = p->rank - 2; a >= 0; a--) {
         int32_t last = j.n - 1;
@@ -372,7 +418,7 @@ static Joined join_axes(const Call *call, bool rows)
         if (!whole && j.dim[last] == 1) {
             j.axis[last] = a;
             j.dim[last] = p->dim[a];
-        } else if (!whole && joins(call, a, j.axis[last], j.dim[last], seeds)) {
+        } else if (!whole && joins(call, a, j.axis[last], j.dim[last], apart)) {
             j.dim[last] *= p->dim[a];
         } else {
             j.axis[j.n] = a;
@@ -419,11 +465,12 @@ static size_t scratch(const Call *call)
 static double operand_count(const Call *call, int32_t i)
 {
     const RowProgram *p = call->row;
+    const bool table = is_table(p, i);  /* read a row at a time, as often as the space has rows */
     double count = 1;
-    if (is_seed(p, i))
+    if (!table && (row_apart(p) >> i & 1))
         return 2;
     for (int32_t a = 0; a < p->rank; a++)
-        count *= row_stride(call, i, a) == 0 ? 1 : (double)p->dim[a];
+        count *= !table && row_stride(call, i, a) == 0 ? 1 : (double)p->dim[a];
     return count;
 }
 
@@ -441,7 +488,7 @@ static KernelCost cost(const Call *call)
         const RowInstr *in = &p->instrs[i];
         int t = in->dst - call->n_operands - p->n_consts;
         bool per_row = row_op_kind((RowOp)in->op) != ROW_REDUCE && t >= 0 && p->temp_per_row[t];
-        if (in->op != ROW_copy)
+        if (in->op != ROW_copy && in->op != ROW_gather)
             c.flops += rows * (per_row ? 1 : n) * (in->op == ROW_fma ? 2 : 1);
         for (int k = 0; k < row_op_inputs((RowOp)in->op); k++)
             if (instr_input(in, k) < call->n_operands)

@@ -24,12 +24,17 @@
  * partials i and i + 32 are added, i and i + 16, and so on to one.  So a row sum has the same bits
  * whatever the vector length.
  *
- * The op list is kernels.def (MAP*, IMAP*, REDUCE) and one of its own:
+ * The op list is kernels.def (MAP*, IMAP*, REDUCE) and some of its own, which name operands that are
+ * no tensors of the space:
  *     dropout   dst = keep(seed, site, element index) ? a / (1 - p) : 0; b: the seed, an input
  *               operand of dtype i32 with 2 elements on its last axis (stride 1) and size 1 on all
  *               others, whatever the space; imm: p, site in the instruction; the element index is
  *               that of the row-major order of the space.  keep: random_u32(seed, site, index) >=
- *               p * 2^32 as an integer (base/random.h). */
+ *               p * 2^32 as an integer (base/random.h)
+ *     gather    dst = the row of a table that the row's id names, as floats; a: the table, an input
+ *               operand of rank 2, rows, of any type of numbers in base/dtypes.def, with as many
+ *               columns as the space; b: the ids, an input operand of dtype i32 with one value per
+ *               row.  An id outside of the table gives a row of NaN. */
 #ifndef KERNELS_ROW_H
 #define KERNELS_ROW_H
 
@@ -46,10 +51,11 @@ typedef enum RowOp {
 #define REDUCE(name) ROW_##name,
 #include "runtime/kernels/kernels.def"
     ROW_dropout,
+    ROW_gather,
     N_ROW_OPS
 } RowOp;
 
-typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM } RowKind;
+typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM, ROW_GATHER } RowKind;
 
 const char *row_op_name(RowOp op);
 bool row_op_from_name(const char *name, RowOp *out);

@@ -59,6 +59,9 @@ static inline int64_t row_stride(const Call *call, int32_t i, int32_t axis)
     return o->dim[axis] == 1 && !output ? 0 : o->stride[axis];
 }
 
+/* Bit i: operand i is no tensor of the space, but a seed or a table. */
+uint32_t row_apart(const RowProgram *p);
+
 /* Must the operand's part of a tile be copied so that its rows are contiguous? */
 static inline bool row_is_strided(int64_t col, int64_t n)
 {

@@ -288,6 +288,17 @@ static ValueId add_embedding(Random *r)
     return add_node(r, &spec);
 }
 
+/* The same rows for every sequence, one to a position. */
+static ValueId add_places(Random *r)
+{
+    const ValueId table = param(r, 2, (Dim[]){ dim_const(VOCAB), dim_const(WIDTH) });
+    NodeSpec positions = node_spec(OP_positions, NULL, 0, (Span){ 0 }, "");
+    positions.attr[0].dim = r->time;
+    const ValueId in[] = { table, add_node(r, &positions) };
+    NodeSpec spec = node_spec(OP_embedding, in, 2, (Span){ 0 }, "");
+    return build2(&r->b, OP_add, pick_stream(r), add_node(r, &spec));
+}
+
 static ValueId add_cross_entropy(Random *r)
 {
     const ValueId w = param(r, 2, (Dim[]){ dim_const(WIDTH), dim_const(VOCAB) });
@@ -323,7 +334,7 @@ typedef ValueId AddFn(Random *r);
 static AddFn *const adders[] = {
     add_unary, add_unary, add_unary, add_binary, add_binary, add_binary, add_where, add_reduce,
     add_reduce, add_softmax, add_reshape, add_transpose, add_slice, add_concat, add_broadcast,
-    add_matmul, add_matmul, add_attention, add_spelled_attention, add_embedding,
+    add_matmul, add_matmul, add_attention, add_spelled_attention, add_embedding, add_places,
     add_cross_entropy, add_dropout, add_norm, add_norm,
 };
 

@@ -176,7 +176,7 @@ static bool build_op(BenchCase *b, RowOp op)
 {
     const int n = row_op_inputs(op), out = n;
     const bool reduces = row_op_kind(op) == ROW_REDUCE;
-    if (op == ROW_dropout)
+    if (op == ROW_dropout || op == ROW_gather)
         return false;
     b->instrs[0] = (RowInstr){ .op = (uint16_t)op, .dst = (uint16_t)out, .b = n > 1, .c = n > 2 ? 2 : 0 };
     b->row.n_instrs = 1;

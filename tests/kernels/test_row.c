@@ -51,7 +51,7 @@ static float read_at(const Naive *v, int reg, int64_t row, int64_t j)
 
 static float one_element(const Naive *v, const RowInstr *in, int64_t row, int64_t j)
 {
-    float a = read_at(v, in->a, row, j), b = 0, c = 0, y = 0;
+    float a = in->op == ROW_gather ? 0 : read_at(v, in->a, row, j), b = 0, c = 0, y = 0;
     Lane la = { &a, 0, 1 }, lb = { &b, 0, 1 }, lc = { &c, 0, 1 }, ly = { &y, 0, 1 };
     RowFn f = v->table->row[in->op];
     if (row_op_inputs((RowOp)in->op) > 1 && in->op != ROW_dropout)
@@ -63,6 +63,13 @@ static float one_element(const Naive *v, const RowInstr *in, int64_t row, int64_
     case ROW_MAP2: f.map2(1, 1, ly, la, lb); break;
     case ROW_MAP3: f.map3(1, 1, ly, la, lb, lc); break;
     case ROW_REDUCE: break;
+    case ROW_GATHER: {
+        const Operand *table = &v->c->operand[in->a];
+        int32_t id;
+        memcpy(&id, &b, sizeof id);
+        return id < 0 || id >= table->dim[0]
+            ? NAN : v->memory[in->a][id * table->stride[0] + (table->dim[1] > 1 ? j : 0)];
+    }
     case ROW_RANDOM: {
         const uint32_t *word = (const void *)v->memory[in->b];
         uint64_t seed = (uint64_t)word[1] << 32 | word[0];
@@ -177,6 +184,23 @@ static int add_seed(Case *c, const RowProgram *p)
     return case_add(c, DTYPE_i32, p->rank, dim, ROWS);
 }
 
+/* A table with rows of the space, and ids of which some are not in it.  Returns the table; the ids
+ * follow it. */
+static int add_table(Case *c, const RowProgram *p)
+{
+    int64_t dim[MAX_RANK], table[2] = { 1 + draw(9), p->dim[p->rank - 1] };
+    for (int a = 0; a < p->rank; a++)
+        dim[a] = a + 1 == p->rank || draw(4) == 0 ? 1 : p->dim[a];
+    int i = case_add(c, DTYPE_f32, 2, table, ROWS);
+    int ids = case_add(c, DTYPE_i32, p->rank, dim, draw(3) ? ROWS : ANY);
+    for (int64_t e = 0; e < elements(&c->operand[ids]); e++)
+        *element_i32(c, ids, e) = draw(8) ? (int32_t)draw(table[0]) : (int32_t)draw(40) - 20;
+    for (int a = 0; a < p->rank; a++)
+        if (dim[a] == 1)
+            c->operand[ids].stride[a] = 0;
+    return i;
+}
+
 static bool holds_row_value(const Case *c, const RowProgram *p, int reg)
 {
     int n = c->call.n_operands;
@@ -202,7 +226,8 @@ static RowOp draw_op(bool reduce, bool seeded)
     for (;;) {
         RowOp op = (RowOp)draw(N_ROW_OPS);
         RowKind kind = row_op_kind(op);
-        if (reduce ? kind == ROW_REDUCE : kind != ROW_REDUCE && (kind != ROW_RANDOM || seeded))
+        if (reduce ? kind == ROW_REDUCE : kind != ROW_REDUCE && kind != ROW_GATHER
+                && (kind != ROW_RANDOM || seeded))
             return op;
     }
 }
@@ -227,13 +252,13 @@ static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_
 }
 
 /* Every output is written; temporaries come and go. */
-static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed)
+static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int table)
 {
     RowProgram *p = &r->p;
     uint32_t readable[MAX_ROW_REGS] = { 0 };
     int n = c->call.n_operands;
     for (int i = 0; i < n + p->n_consts; i++)
-        readable[i] = 1;
+        readable[i] = i != table;
     int n_work = (int)draw(20);
     for (int i = 0; i < n_work + n_out; i++) {
         bool to_temp = i < n_work && p->n_temps > 0;
@@ -255,6 +280,9 @@ static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed)
         r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_dropout, .dst = (uint16_t)n_in,
                                                .a = (uint16_t)draw(n_in), .b = (uint16_t)seed,
                                                .site = 7, .imm = 0.3f };
+    if (table >= 0)
+        r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_gather, .dst = (uint16_t)n_in,
+                                               .a = (uint16_t)table, .b = (uint16_t)(table + 1) };
 }
 
 static Case draw_case(Program *r)
@@ -263,7 +291,7 @@ static Case draw_case(Program *r)
     RowProgram *p = &r->p;
     draw_space(p);
     Case c = case_new(KERNEL_row);
-    int n_in = 1 + (int)draw(4), n_out = 1 + (int)draw(3), seed = -1;
+    int n_in = 1 + (int)draw(4), n_out = 1 + (int)draw(3), seed = -1, table = -1;
     for (int i = 0; i < n_in; i++)
         add_operand(&c, p, false);
     for (int i = 0; i < n_out; i++)
@@ -271,6 +299,8 @@ static Case draw_case(Program *r)
     bool first_is_full = c.operand[n_in].dim[p->rank - 1] > 1 || p->dim[p->rank - 1] == 1;
     if (first_is_full && draw(3) == 0)
         seed = add_seed(&c, p);
+    if (first_is_full && draw(3) == 0)
+        table = add_table(&c, p);
     p->n_consts = 1 + (int)draw(3);
     p->n_temps = (int)draw(7);
     for (int i = 0; i < p->n_consts; i++) {
@@ -280,7 +310,7 @@ static Case draw_case(Program *r)
     for (int i = 0; i < p->n_temps; i++)
         r->per_row[i] = draw(3) == 0;
     c.call.row = p;
-    draw_program(&c, r, n_in, n_out, seed);
+    draw_program(&c, r, n_in, n_out, seed, table);
     return c;
 }
 
@@ -539,6 +569,60 @@ static void dropout_of_row_values(Case *c, Program *r)
     r->instrs[1] = (RowInstr){ .op = ROW_dropout, .dst = 5, .a = 3, .b = 2, .imm = 0.5f };
 }
 
+/* Operand 1 becomes rows of the table of operand 2 that the ids of operand 3 name. */
+static void add_gather(Case *c, Program *r)
+{
+    const int64_t table[2] = { 3, r->p.dim[1] }, ids[2] = { r->p.dim[0], 1 };
+    case_add(c, DTYPE_f32, 2, table, ROWS);
+    case_add(c, DTYPE_i32, 2, ids, ROWS);
+    r->instrs[0].dst = 5;
+    r->instrs[1] = (RowInstr){ .op = ROW_sum, .dst = 6, .a = 5 };
+    r->instrs[2] = (RowInstr){ .op = ROW_gather, .dst = 1, .a = 2, .b = 3 };
+}
+
+static void table_is_a_temp(Case *c, Program *r) { add_gather(c, r); r->instrs[2].a = 5; }
+static void table_computed_with(Case *c, Program *r) { add_gather(c, r); r->instrs[0].a = 2; }
+static void table_is_the_ids(Case *c, Program *r) { add_gather(c, r); r->instrs[2].b = 2; }
+static void ids_are_a_const(Case *c, Program *r) { add_gather(c, r); r->instrs[2].b = 4; }
+static void ids_of_elements(Case *c, Program *r) { add_gather(c, r); r->instrs[2].b = 0; }
+static void gather_of_row_values(Case *c, Program *r) { add_gather(c, r); r->instrs[2].dst = 6; }
+
+static void table_of_more_columns(Case *c, Program *r)
+{
+    add_gather(c, r);
+    c->operand[2].dim[1]++;
+}
+
+static void table_turned(Case *c, Program *r)
+{
+    add_gather(c, r);
+    c->operand[2].stride[1] = 3;
+}
+
+static void table_of_ids(Case *c, Program *r)
+{
+    add_gather(c, r);
+    c->operand[2].dtype = DTYPE_i32;
+}
+
+static void table_written(Case *c, Program *r)
+{
+    add_gather(c, r);
+    r->p.outputs |= 4;
+}
+
+static void ids_of_floats(Case *c, Program *r)
+{
+    add_gather(c, r);
+    c->operand[3].dtype = DTYPE_f32;
+}
+
+static void ids_written(Case *c, Program *r)
+{
+    add_gather(c, r);
+    r->p.outputs |= 8;
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -551,6 +635,9 @@ static void test_refused(void **state)
         output_of_one_row, output_stride_zero, output_one_with_stride, seed_is_a_temp,
         seed_of_the_wrong_shape, probability_of_two, probability_nan, probability_negative,
         seed_computed_with, seed_of_floats, seed_apart, seed_written, dropout_of_row_values,
+        table_is_a_temp, table_computed_with, table_is_the_ids, ids_are_a_const, ids_of_elements,
+        gather_of_row_values, table_of_more_columns, table_turned, table_of_ids, table_written,
+        ids_of_floats, ids_written,
     };
     static Program r;
     for (size_t i = 0; i < COUNT_OF(spoils); i++) {
@@ -569,6 +656,11 @@ static void test_refused(void **state)
     Case c = legal_case(&r);
     c.call.operand = c.operand;
     add_dropout(&c, &r, 0.5f);
+    case_expect_legal(&c);
+    case_free(&c);
+    c = legal_case(&r);
+    c.call.operand = c.operand;
+    add_gather(&c, &r);
     case_expect_legal(&c);
     case_free(&c);
 }
