@@ -1,5 +1,8 @@
-/* The family gemm_q: what is a legal product with a matrix of blocks. */
+/* The families gemm_q and gemm_q_shared: what is a legal product with a matrix of blocks, or several of
+ * one A. */
 #include "runtime/kernels/gemm_q.h"
+
+#include "runtime/kernels/gemm_shared.h"
 
 enum { C, A, B };
 
@@ -64,3 +67,49 @@ static KernelCost cost(const Call *call)
 }
 
 const KernelFamily family_gemm_q = { "gemm_q", 3, 3, check, prepare, scratch, cost };
+
+/* ---- products of one A ------------------------------------------------------------------------ */
+
+static bool check_shared(const Call *call, Error *err)
+{
+    return gemm_shared_check(call, &family_gemm_q, err);
+}
+
+/* derived: as for one product, with the panels of all. */
+static void prepare_shared(Call *call)
+{
+    call->derived[1] = 0;
+    for (int32_t i = 0; i < gemm_shared_count(call); i++) {
+        Operand operand[3];
+        Call part = gemm_shared_part(call, i, operand);
+        prepare(&part);
+        call->derived[0] = part.derived[0];
+        call->derived[1] += part.derived[1];
+    }
+    call->n_tasks = call->derived[1] * ceil_div(call->derived[0], GEMM_Q_TILE);
+}
+
+static size_t scratch_shared(const Call *call)
+{
+    Operand operand[3];
+    const Call part = gemm_shared_part(call, 0, operand);
+    return scratch(&part);
+}
+
+/* A is read once. */
+static KernelCost cost_shared(const Call *call)
+{
+    const double a = 4 * (double)count_elements(&call->operand[gemm_shared_count(call)]);
+    KernelCost sum = { .bytes = a };
+    for (int32_t i = 0; i < gemm_shared_count(call); i++) {
+        Operand operand[3];
+        const Call part = gemm_shared_part(call, i, operand);
+        const KernelCost alone = cost(&part);
+        sum.flops += alone.flops;
+        sum.bytes += alone.bytes - a;
+    }
+    return sum;
+}
+
+const KernelFamily family_gemm_q_shared = { "gemm_q_shared", 5, 2 * GEMM_SHARED + 1, check_shared,
+                                            prepare_shared, scratch_shared, cost_shared };

@@ -14,10 +14,15 @@ Call gemm_shared_part(const Call *call, int32_t i, Operand operand[3])
     operand[1] = call->operand[n];
     operand[2] = call->operand[n + 1 + i];
     Call part = *call;
-    part.kernel = KERNEL_gemm;
+    part.kernel = call->kernel == KERNEL_gemm_shared ? KERNEL_gemm : KERNEL_gemm_q;
     part.n_operands = 3;
     part.operand = operand;
     return part;
+}
+
+static int64_t columns_of(const Call *call, int32_t i)
+{
+    return call->operand[i].dim[call->operand[i].rank - 1];
 }
 
 /* The product of all columns.  Its C and B are at no place; all that is asked of it is its grid. */
@@ -26,37 +31,36 @@ static Call join(const Call *call, Operand operand[3])
     Call joined = gemm_shared_part(call, 0, operand);
     int64_t *columns = &operand[0].dim[operand[0].rank - 1];
     for (int32_t i = 1; i < gemm_shared_count(call); i++)
-        *columns += call->operand[i].dim[call->operand[i].rank - 1];
+        *columns += columns_of(call, i);
     operand[2].dim[operand[2].rank - 1] = *columns;
     return joined;
 }
 
-static bool check_columns(const Call *call, Error *err)
+bool gemm_shared_check(const Call *call, const KernelFamily *one, Error *err)
 {
-    int64_t sum = 0;
-    for (int32_t i = 0; i < gemm_shared_count(call); i++)
-        if (!i64_add(sum, call->operand[i].dim[call->operand[i].rank - 1], &sum) || sum > INT64_MAX >> 16)
+    const int32_t n = gemm_shared_count(call);
+    int64_t columns = 0;
+    if (call->n_operands != 2 * n + 1 || n < 2 || n > GEMM_SHARED)
+        return error_set(err, "%d operands, expected 2 n + 1 for 2 to %d products", call->n_operands,
+                         GEMM_SHARED);
+    for (int32_t i = 0; i < n; i++) {
+        Operand operand[3];
+        const Call part = gemm_shared_part(call, i, operand);
+        if (!one->check(&part, err))
+            return error_prefix(err, "product %d of %d", i + 1, n);
+        if (operand[2].dtype != call->operand[n + 1].dtype)
+            return error_set(err, "the products' B are of several types");
+        if (!i64_add(columns, columns_of(call, i), &columns) || columns > INT64_MAX >> 16)
             return error_set(err, "too many columns");
+    }
     return true;
 }
 
 static bool check(const Call *call, Error *err)
 {
-    const int32_t n = gemm_shared_count(call);
-    if (call->n_operands != 2 * n + 1 || n < 2 || n > GEMM_SHARED)
-        return error_set(err, "%d operands, expected 2 n + 1 for 2 to %d products", call->n_operands,
-                         GEMM_SHARED);
     if (call->i[1] || call->i[2])
         return error_set(err, "no bias and no residual is taken");
-    for (int32_t i = 0; i < n; i++) {
-        Operand operand[3];
-        const Call part = gemm_shared_part(call, i, operand);
-        if (!family_gemm.check(&part, err))
-            return error_prefix(err, "product %d of %d", i + 1, n);
-        if (operand[2].dtype != call->operand[n + 1].dtype)
-            return error_set(err, "the products' B are of several types");
-    }
-    return check_columns(call, err);
+    return gemm_shared_check(call, &family_gemm, err);
 }
 
 /* Is product i, where it has elements, one of the same rows as the joined ones? */
@@ -71,11 +75,6 @@ static bool agrees(const Call *call, int32_t i, const Gemm *joined, int64_t *c_m
     const Gemm g = gemm_bind(&part);
     *c_m = g.c_m;
     return g.m == joined->m && g.a_m == joined->a_m && g.lead == joined->lead && g.ia == joined->ia;
-}
-
-static int64_t columns_of(const Call *call, int32_t i)
-{
-    return call->operand[i].dim[call->operand[i].rank - 1];
 }
 
 static void prepare_apart(Call *call)
@@ -205,18 +204,17 @@ static size_t scratch(const Call *call)
     return bytes;
 }
 
-/* A is read once. */
+/* A is read once: what a product of no columns reads is A. */
 static KernelCost cost(const Call *call)
 {
     KernelCost sum = { 0 };
     for (int32_t i = 0; i < gemm_shared_count(call); i++) {
         Operand operand[3];
         const Call part = gemm_shared_part(call, i, operand);
-        const KernelCost one = family_gemm.cost(&part);
-        sum.flops += one.flops;
-        sum.bytes += one.bytes;
-        operand[2].dim[operand[2].rank - 1] = operand[0].dim[operand[0].rank - 1] = 0;
-        sum.bytes -= i > 0 ? family_gemm.cost(&part).bytes : 0;
+        const KernelCost alone = family_gemm.cost(&part);
+        operand[0].dim[operand[0].rank - 1] = operand[2].dim[operand[2].rank - 1] = 0;
+        sum.flops += alone.flops;
+        sum.bytes += alone.bytes - (i > 0 ? family_gemm.cost(&part).bytes : 0);
     }
     return sum;
 }

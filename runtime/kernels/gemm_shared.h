@@ -43,8 +43,11 @@ static inline int32_t gemm_shared_count(const Call *call)
     return (call->n_operands - 1) / 2;
 }
 
-/* Product i of the call as one of family gemm, its operands in `operand`. */
+/* Product i of the call as one of family gemm, or of gemm_q; its operands are put in `operand`. */
 Call gemm_shared_part(const Call *call, int32_t i, Operand operand[3]);
+
+/* Is each of the products legal in family `one`, and are they few enough? */
+bool gemm_shared_check(const Call *call, const KernelFamily *one, Error *err);
 
 /* Are they run one after the other? */
 bool gemm_shared_apart(const Call *call);

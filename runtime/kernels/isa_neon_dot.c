@@ -3,10 +3,10 @@
 #include "runtime/kernels/simd_neon.h"
 
 #define K(name) k_##name##_neon_dot
-static KernelFn K(gemm_q);
+static KernelFn K(gemm_q), K(gemm_q_shared);
 #include "runtime/kernels/gemm_q.inc"
 
 const KernelTable kernels_own_neon_dot = {
     .isa = ISA_neon_dot,
-    .run = { [KERNEL_gemm_q] = K(gemm_q) },
+    .run = { [KERNEL_gemm_q] = K(gemm_q), [KERNEL_gemm_q_shared] = K(gemm_q_shared) },
 };

@@ -42,6 +42,8 @@
  *                      even; x becomes d q.  A block whose d is below 2^-126 becomes zeros, one
  *                      that holds NaN or an infinity becomes NaN.  Products of decoded numbers,
  *                      sums in float in any fixed order
+ *  gemm_q_shared       C_1 .. C_n, A, B_1 .. B_n, 2 to 8 products       f0 = alpha
+ *                      of one A, each a gemm_q, B of one type
  *  attention           out[B, H, T, E] rows, lse[B, H, T] any,           i0 = causal, i1 = window (0:
  *                      q[B, H, T, D] rows, k[B, G, S, D] rows,           none), i2 = has past, i3 =
  *                      v[B, G, S, E] rows, [past i32[]], [seed i32[2]]   site, i4 = has seed; f0 =

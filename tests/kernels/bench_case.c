@@ -264,22 +264,42 @@ static bool build_gemm_shared(BenchCase *b, const Words *w)
     return true;
 }
 
-static bool build_gemm_q(BenchCase *b, const Words *w)
+/* A matrix [n, k] of blocks, of which `bytes` are in panels. */
+static void blocks(BenchCase *b, DType t, int64_t n, int64_t k, int64_t bytes)
 {
-    const int64_t m = size_at(w, 0), k = size_at(w, 1), n = size_at(w, 2);
-    int64_t bytes;
-    DType t;
-    if (w->n != 4 || !dtype_from_name(w->word[3], &t) || !panel_bytes(t, n, k, &bytes))
-        return false;
-    floats(b, m, n);
-    floats(b, m, k);
     Operand *o = &b->operand[b->call.n_operands++];
     *o = (Operand){ .rank = 2, .dtype = t, .dim = { n, k }, .stride = { k, 1 } };
     o->data = memory((size_t)bytes);
     for (int64_t i = 0; i < bytes; i++)
         ((uint8_t *)o->data)[i] = (uint8_t)((uint64_t)i * 2654435761u >> 13) & 0xbf;
     b->call.f[0] = 1;
+}
+
+static bool build_products_q(BenchCase *b, int64_t products, int64_t m, int64_t k, int64_t n,
+                             const char *type)
+{
+    int64_t bytes;
+    DType t;
+    if (!dtype_from_name(type, &t) || !panel_bytes(t, n, k, &bytes) || products < 1 || products > 8)
+        return false;
+    for (int64_t i = 0; i < products; i++)
+        floats(b, m, n);
+    floats(b, m, k);
+    for (int64_t i = 0; i < products; i++)
+        blocks(b, t, n, k, bytes);
     return true;
+}
+
+static bool build_gemm_q(BenchCase *b, const Words *w)
+{
+    return w->n == 4
+        && build_products_q(b, 1, size_at(w, 0), size_at(w, 1), size_at(w, 2), w->word[3]);
+}
+
+static bool build_gemm_q_shared(BenchCase *b, const Words *w)
+{
+    return w->n == 5
+        && build_products_q(b, size_at(w, 0), size_at(w, 1), size_at(w, 2), size_at(w, 3), w->word[4]);
 }
 
 static bool build_masked_matmul(BenchCase *b, const Words *w)
@@ -430,6 +450,7 @@ static const char *const usual[N_KERNELS] = {
     [KERNEL_gemm] = "256 768 3072 f32 nn",
     [KERNEL_gemm_shared] = "3 256 768 768 f32 nn",
     [KERNEL_gemm_q] = "1 2048 5632 q8_0",
+    [KERNEL_gemm_q_shared] = "2 1 2048 5632 q8_0",
     [KERNEL_masked_matmul] = "16 768 3072",
     [KERNEL_attention] = "12 256 64",
     [KERNEL_attention_grad] = "12 256 64",

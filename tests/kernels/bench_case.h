@@ -7,6 +7,7 @@
  *     gemm M K N TYPE LAYOUT   TYPE f32 or bf16, of A and B; LAYOUT nn, nt, tn: which is transposed
  *     gemm_shared P M K N TYPE LAYOUT   P products of one A, likewise
  *     gemm_q M K N TYPE        TYPE of the blocks of B
+ *     gemm_q_shared P M K N TYPE    P products of one A
  *     masked_matmul M K N      a quarter of the rows asked for
  *     attention H T D          H heads of D numbers, T positions, causal; attention_grad likewise
  *     embedding V C N          N rows of C numbers out of V; embedding_grad likewise

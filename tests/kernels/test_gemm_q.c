@@ -271,9 +271,59 @@ static void test_check(void **state)
     case_free(&c);
 }
 
+/* Products of one A have the bits that each has alone. */
+static void check_shared(DType t, int n, int64_t lead, int64_t m, int64_t blocks, const int64_t *columns)
+{
+    static uint8_t rows[MOST];
+    const int64_t k = blocks * dtype_block(t);
+    Case c = case_new(KERNEL_gemm_q_shared);
+    for (int i = 0; i < n; i++)
+        case_add(&c, DTYPE_f32, 3, (int64_t[]){ lead, m, columns[i] }, ROWS);
+    case_add(&c, DTYPE_f32, 3, (int64_t[]){ lead, m, k }, ROWS);
+    for (int i = 0; i < n; i++)
+        add_blocks(&c, t, columns[i], k, false, rows);
+    c.call.f[0] = 0.375;
+    CASE_EACH_ISA(&c, (1u << n) - 1, table) {
+        for (int i = 0; i < n; i++) {
+            Case one = { .operand = { c.operand[i], c.operand[n], c.operand[n + 1 + i] } };
+            float *together = malloc(c.memory[i].bytes + 1);
+            assert_non_null(together);
+            memcpy(together, c.memory[i].p, c.memory[i].bytes);
+            memcpy(c.memory[i].p, c.before[i], c.memory[i].bytes);
+            one.call = (Call){ .kernel = KERNEL_gemm_q, .n_operands = 3, .operand = one.operand, .f = { 0.375 } };
+            case_run(&one, table, 1);
+            if (memcmp(together, c.memory[i].p, c.memory[i].bytes) != 0)
+                fail_msg("%s on %s: product %d of %d has other bits alone", dtype_name(t), isa_name(table->isa),
+                         i + 1, n);
+            free(together);
+        }
+    }
+    case_free(&c);
+}
+
+static void test_shared(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        check_shared(types[i], 3, 1, 1, 2, (int64_t[]){ 48, 16, 17 });
+        check_shared(types[i], 2, 2, 3, 1, (int64_t[]){ 33, 40 });
+        check_shared(types[i], 3, 1, 60, 1, (int64_t[]){ 20, 0, 35 });
+        check_shared(types[i], 8, 1, 7, 1, (int64_t[]){ 16, 1, 2, 3, 4, 18, 6, 7 });
+    }
+    Case c = case_new(KERNEL_gemm_q_shared);
+    static uint8_t rows[MOST];
+    for (int i = 0; i < 3; i++)
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 4, i < 2 ? 16 : 32 }, ROWS);
+    for (int i = 0; i < 2; i++)
+        add_blocks(&c, i ? DTYPE_q4_0 : DTYPE_q8_0, 16, 32, false, rows);
+    case_expect_illegal(&c);            /* B of several types */
+    case_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shared),
         cmocka_unit_test(test_products), cmocka_unit_test(test_hostile), cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_bits), cmocka_unit_test(test_panels), cmocka_unit_test(test_check),
     };
