@@ -338,7 +338,7 @@ static bool read_metadata(Cursor *c, Gguf *g)
 {
     if (!read_header(c, g))
         return false;
-    if (g->n_values > (c->n - c->at) / LEAST_VALUE || g->n_tensors > (c->n - c->at) / LEAST_TENSOR)
+    if ((uint64_t)g->n_values * LEAST_VALUE + (uint64_t)g->n_tensors * LEAST_TENSOR > c->n - c->at)
         return error_set(c->err, "byte %zu: %" PRIu32 " values and %" PRIu32 " tensors do not fit in "
                          "%zu bytes; is the file cut off?", c->at, g->n_values, g->n_tensors,
                          c->n - c->at);

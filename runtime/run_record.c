@@ -4,9 +4,9 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "runtime/json_parts.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,11 +155,12 @@ static bool read_record(const json_t *record, RunRecord *r, Error *err)
 
 bool run_record_parse(const char *text, size_t n, RunRecord *out, Error *err)
 {
-    json_error_t why;
+    JsonSource source;
     *out = (RunRecord){ 0 };
-    json_t *record = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    bool ok = record ? read_record(record, out, err)
-                     : error_set(err, "line %d: not valid JSON: %s", why.line, why.text);
+    if (!json_source_open(&source, text, n, 0, err))
+        return false;
+    json_t *record = json_source_load(&source, source.root, err);
+    const bool ok = record && read_record(record, out, err);
     json_decref(record);
     return ok;
 }

@@ -4,16 +4,20 @@
 #include "base/check.h"
 #include "base/float_convert.h"
 #include "base/hash.h"
-#include "base/json_depth.h"
+#include "runtime/json_parts.h"
 #include "runtime/safetensors_hash.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LENGTH_BYTES = 8 };
+enum {
+    LENGTH_BYTES = 8,
+    MAX_NAME = 0xffff,
+    CHECKSUM_TEXT = 24,                 /* more than the 16 digits, so that a longer text differs */
+    LEAST_TENSOR = 50,                  /* "a":{"dtype":"U8","shape":[],"data_offsets":[0,0]} */
+};
 
 static const struct {
     const char *name;
@@ -129,10 +133,8 @@ static bool check_cover(const SafeTensors *st, const uint8_t *data, size_t n_dat
     return true;
 }
 
-static bool check_hash(SafeTensors *st, Error *err)
+static bool check_hash(SafeTensors *st, const char *expected, Error *err)
 {
-    const json_t *meta = json_object_get(st->header, "__metadata__");
-    const char *expected = json_string_value(json_object_get(meta, "xxh3"));
     char found[17];
     for (size_t i = 0; i < st->n; i++) {
         const SafeTensor *t = &st->tensors[i];
@@ -140,49 +142,122 @@ static bool check_hash(SafeTensors *st, Error *err)
         st->hash = hash_seeded(t->data, t->bytes, st->hash);
     }
     snprintf(found, sizeof found, "%016" PRIx64, st->hash);
-    if (expected && strcmp(expected, found) != 0)
-        return error_set(err, "the checksum of its tensors is %s, but its header says %.16s: the "
+    if (*expected && strcmp(expected, found) != 0)
+        return error_set(err, "the checksum of its tensors is %s, but its header says %s: the "
                          "file was altered", found, expected);
     return true;
 }
 
-static bool check_metadata(const json_t *meta, Error *err)
+/* ---- names ------------------------------------------------------------------------------------ */
+
+/* Room for the tensors and their names; more members than so much text can tell of as tensors are
+ * refused before they take any. */
+static bool make_room(SafeTensors *st, JsonText header, Error *err)
 {
-    const char *key;
-    json_t *value;
-    if (!json_is_object(meta))
-        return error_set(err, "\"__metadata__\" is not an object");
-    json_object_foreach((json_t *)(uintptr_t)meta, key, value)
-        if (!json_is_string(value))
-            return error_set(err, "\"__metadata__\": the value of \"%.64s\" is not a string", key);
-    return true;
+    size_t n = 0, names = 1;
+    JsonText key, value;
+    for (JsonWalk w = json_walk(header); json_walk_next(&w, &key, &value); n++)
+        names += key.n;                 /* its quotes make up for the zero at the end */
+    if (n > header.n / LEAST_TENSOR + 1)
+        return error_set(err, "%zu members in %zu bytes of header cannot all be tensors", n, header.n);
+    st->tensors = calloc(n + 1, sizeof *st->tensors);
+    st->names = malloc(names);
+    return (st->tensors && st->names) || error_set(err, "out of memory");
 }
 
-static bool read_tensors(SafeTensors *st, const uint8_t *data, size_t n_data, Error *err)
+/* Of the tensor that comes next, behind the `used` bytes of the others. */
+static bool read_name(SafeTensors *st, JsonSource *source, JsonText key, size_t *used, Error *err)
 {
-    const char *name;
-    json_t *info;
-    if (!json_is_object((json_t *)st->header))
-        return error_set(err, "its header is not a JSON object");
-    st->tensors = calloc(json_object_size(st->header) + 1, sizeof *st->tensors);
-    if (!st->tensors)
-        return error_set(err, "out of memory");
-    json_object_foreach((json_t *)st->header, name, info) {
-        if (strcmp(name, "__metadata__") == 0) {
-            if (!check_metadata(info, err))
-                return false;
-            continue;
-        }
-        if (!*name)
-            return error_set(err, "a tensor has the empty name");
-        SafeTensor *t = &st->tensors[st->n++];
-        t->name = name;
-        if (!read_type(info, t, err) || !read_shape(info, t, err)
-            || !read_offsets(info, data, n_data, t, err))
-            return false;
+    if (key.n > MAX_NAME)
+        return error_set(err, "the name of a tensor has %zu bytes; at most %d are read", key.n, MAX_NAME);
+    json_t *name = json_source_look(source, key, err);
+    if (!name)
+        return false;
+    const size_t n = json_string_length(name) + 1;
+    st->tensors[st->n].name = memcpy(st->names + *used, json_string_value(name), n);
+    *used += n;
+    json_decref(name);
+    return n > 1 || error_set(err, "a tensor has the empty name");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const SafeTensor *const *)a)->name, (*(const SafeTensor *const *)b)->name);
+}
+
+static bool check_names(const SafeTensors *st, Error *err)
+{
+    const SafeTensor **order = malloc((st->n + 1) * sizeof(const SafeTensor *));
+    bool ok = order != NULL || error_set(err, "out of memory");
+    for (size_t i = 0; ok && i < st->n; i++)
+        order[i] = &st->tensors[i];
+    if (ok)
+        qsort(order, st->n, sizeof(const SafeTensor *), by_name);
+    for (size_t i = 1; ok && i < st->n; i++)
+        if (strcmp(order[i - 1]->name, order[i]->name) == 0)
+            ok = error_set(err, "tensor %s is there twice", order[i]->name);
+    free(order);
+    return ok;
+}
+
+/* ---- members ---------------------------------------------------------------------------------- */
+
+typedef struct Header {
+    JsonSource source;
+    const uint8_t *data;                /* of the tensors, n_data bytes */
+    size_t n_data, names;               /* names: bytes of them that are used */
+    bool described;                     /* "__metadata__" was there */
+    char expected[CHECKSUM_TEXT];       /* what the checksum should be; empty: it is not told */
+} Header;
+
+/* Values of "__metadata__" are strings; of ours is kept what the checksum should be. */
+static bool read_metadata(Header *h, JsonText text, Error *err)
+{
+    if (!json_is(text, '{'))
+        return error_set(err, "\"__metadata__\" is not an object");
+    if (h->described)
+        return error_set(err, "\"__metadata__\" is there twice");
+    h->described = true;
+    JsonParts p = json_parts(&h->source, text);
+    bool ok = true;
+    while (ok && json_parts_next(&p, err)) {
+        ok = json_is_string(p.value)
+            || error_set(err, "\"__metadata__\": the value of \"%.64s\" is not a string", p.key);
+        if (ok && strcmp(p.key, "xxh3") == 0)
+            snprintf(h->expected, CHECKSUM_TEXT, "%s", json_string_value(p.value));
     }
+    json_parts_close(&p);
+    return ok && !p.failed;
+}
+
+static bool read_tensor(SafeTensors *st, Header *h, JsonText key, JsonText value, Error *err)
+{
+    SafeTensor *t = &st->tensors[st->n];
+    if (!read_name(st, &h->source, key, &h->names, err))
+        return false;
+    json_t *info = json_source_look(&h->source, value, err);
+    const bool ok = info && read_type(info, t, err) && read_shape(info, t, err)
+        && read_offsets(info, h->data, h->n_data, t, err);
+    st->n += ok;
+    json_decref(info);
+    return ok;
+}
+
+static bool read_tensors(SafeTensors *st, Header *h, Error *err)
+{
+    JsonText key, value;
+    if (!json_is(h->source.root, '{'))
+        return error_set(err, "its header is not a JSON object");
+    if (!make_room(st, h->source.root, err))
+        return false;
+    for (JsonWalk w = json_walk(h->source.root); json_walk_next(&w, &key, &value);)
+        if (!(json_equals(key, "__metadata__") ? read_metadata(h, value, err)
+                                               : read_tensor(st, h, key, value, err)))
+            return false;
+    if (!check_names(st, err))
+        return false;
     qsort(st->tensors, st->n, sizeof *st->tensors, by_place);
-    return check_cover(st, data, n_data, err) && check_hash(st, err);
+    return check_cover(st, h->data, h->n_data, err) && check_hash(st, h->expected, err);
 }
 
 static bool read_header(const uint8_t *bytes, size_t n, SafeTensors *st, Error *err)
@@ -197,16 +272,11 @@ static bool read_header(const uint8_t *bytes, size_t n, SafeTensors *st, Error *
         return error_set(err, "its first 8 bytes say that the header has %" PRIu64 " bytes, but "
                          "%zu follow and at most %d are read; it is cut off or no safetensors file",
                          length, n - LENGTH_BYTES, MAX_SAFETENSORS_HEADER);
-    if (!json_depth_check((const char *)bytes + LENGTH_BYTES, (size_t)length, err))
-        return error_prefix(err, "its header");
-    json_error_t why;
-    st->header = json_loadb((const char *)bytes + LENGTH_BYTES, (size_t)length,
-                            JSON_REJECT_DUPLICATES, &why);
-    if (!st->header)
-        return error_set(err, "its header is not valid JSON: %s at byte %d", why.text,
-                         LENGTH_BYTES + why.position);
     const size_t skip = LENGTH_BYTES + (size_t)length;
-    return read_tensors(st, bytes + skip, n - skip, err);
+    Header h = { .data = bytes + skip, .n_data = n - skip };
+    if (!json_source_open(&h.source, (const char *)bytes + LENGTH_BYTES, (size_t)length, 0, err))
+        return error_prefix(err, "its header");
+    return read_tensors(st, &h, err);
 }
 
 bool safetensors_view(const void *data, size_t n, SafeTensors *out, Error *err)
@@ -233,7 +303,7 @@ bool safetensors_open(const char *path, SafeTensors *out, Error *err)
 
 void safetensors_close(SafeTensors *st)
 {
-    json_decref(st->header);
+    free(st->names);
     free(st->tensors);
     file_unmap(&st->map);
     *st = (SafeTensors){ 0 };

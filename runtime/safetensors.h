@@ -30,7 +30,7 @@ const char *st_type_name(StType t);
 enum { MAX_SAFETENSORS_HEADER = 100 << 20 };
 
 typedef struct SafeTensor {
-    const char *name;                   /* borrowed from the header */
+    const char *name;                   /* in `names` of the file */
     StType type;
     uint32_t rank;
     int64_t dim[MAX_RANK];
@@ -41,7 +41,7 @@ typedef struct SafeTensor {
 
 typedef struct SafeTensors {
     FileMap map;                        /* empty when the bytes are the caller's */
-    void *header;                       /* the parsed JSON, which owns the names */
+    char *names;                        /* one after the other; owned */
     SafeTensor *tensors;                /* in the order of their bytes */
     size_t n;
     uint64_t hash;                      /* over names, types, shapes and bytes */

@@ -3,9 +3,8 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "runtime/json_parts.h"
 #include "runtime/weights.h"
-
-#include <jansson.h>
 
 enum { MAX_CONFIG = 1 << 20 };
 
@@ -42,10 +41,12 @@ static bool read_ids(const json_t *value, StopIds *out, Error *err)
 
 bool stop_ids_parse(const char *text, size_t n, StopIds *out, Error *err)
 {
-    json_error_t why;
+    JsonSource source;
     *out = (StopIds){ 0 };
-    json_t *config = json_loadb(text, n, 0, &why);
-    const bool ok = (json_is_object(config) || error_set(err, "it is not a JSON object"))
+    if (!json_source_open(&source, text, n, 0, err))
+        return false;
+    json_t *config = json_source_load(&source, source.root, err);
+    const bool ok = config && (json_is_object(config) || error_set(err, "it is not a JSON object"))
         && read_ids(json_object_get(config, "eos_token_id"), out, err);
     json_decref(config);
     return ok;

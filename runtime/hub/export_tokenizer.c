@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "runtime/hub/json.h"
+#include "runtime/tokenizer/hf_tokenizer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -300,7 +301,9 @@ bool export_tokenizer(GgufWriter *w, const char *folder, int64_t vocab, bool *th
         gguf_add_string(w, "tokenizer.ggml.model", "no_vocab");
         return true;
     }
-    json_t *json = hub_json_read(path, err);
+    HfTokenizer *known = hf_tokenizer_open(path, err);
+    json_t *json = known ? hub_json_read_known(path, err) : NULL;
+    hf_tokenizer_free(known);
     if (!json)
         return false;
     Tokens t = { .json = json, .model = json_object_get(json, "model"), .n = vocab };

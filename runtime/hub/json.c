@@ -2,39 +2,60 @@
 #include "runtime/hub/json.h"
 
 #include "base/file.h"
-#include "base/json_depth.h"
+#include "runtime/json_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+static json_t *parse(const char *text, size_t n, bool bounded, Error *err)
+{
+    JsonSource source;
+    if (!json_source_open(&source, text, n, 0, err))
+        return NULL;
+    if (!json_is(source.root, '{')) {
+        error_set(err, "it is JSON, but not an object");
+        return NULL;
+    }
+    if (!bounded)
+        source.budget = SIZE_MAX;
+    return json_source_load(&source, source.root, err);
+}
+
 json_t *hub_json_parse(const char *text, size_t n, Error *err)
 {
-    json_error_t why;
-    if (!json_depth_check(text, n, err))
+    return parse(text, n, true, err);
+}
+
+bool hub_json_map(const char *path, FileMap *out, Error *err)
+{
+    if (!file_map(path, out, err))
+        return false;
+    if (out->size <= MAX_HUB_JSON)
+        return true;
+    file_unmap(out);
+    return error_set(err, "%s: larger than %d bytes, the most that is read", path, MAX_HUB_JSON);
+}
+
+static json_t *read_file(const char *path, bool bounded, Error *err)
+{
+    FileMap map;
+    if (!hub_json_map(path, &map, err))
         return NULL;
-    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = parse(map.data ? (const char *)map.data : "", map.size, bounded, err);
+    file_unmap(&map);
     if (!root)
-        error_set(err, "byte %d (line %d): not valid JSON: %s", why.position, why.line, why.text);
-    else if (!json_is_object(root))
-        error_set(err, "it is JSON, but not an object");
-    if (root && !json_is_object(root)) {
-        json_decref(root);
-        root = NULL;
-    }
+        error_prefix(err, "%s", path);
     return root;
 }
 
 json_t *hub_json_read(const char *path, Error *err)
 {
-    Buf text = { 0 };
-    json_t *root = NULL;
-    if (file_read(path, MAX_HUB_JSON, &text, err)) {
-        root = hub_json_parse(text.len ? text.data : "", text.len, err);
-        if (!root)
-            error_prefix(err, "%s", path);
-    }
-    buf_free(&text);
-    return root;
+    return read_file(path, true, err);
+}
+
+json_t *hub_json_read_known(const char *path, Error *err)
+{
+    return read_file(path, false, err);
 }
 
 bool hub_json_write(const char *path, json_t *value, Error *err)

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "runtime/hub/json.h"
+#include "runtime/hub/shard_index.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -39,13 +40,6 @@ static bool add_file(Source *s, const char *name, Error *err)
     return path_join(s->path[s->n_files++], MAX_SOURCE_PATH, s->where, name, err);
 }
 
-/* A name that stays in the folder. */
-static bool is_shard_name(const char *name)
-{
-    return name && *name && !strchr(name, '/') && strlen(name) < 256
-        && fnmatch("*.safetensors", name, 0) == 0;
-}
-
 static bool add_once(Source *s, const char *name, Error *err)
 {
     char path[MAX_SOURCE_PATH];
@@ -57,22 +51,19 @@ static bool add_once(Source *s, const char *name, Error *err)
     return add_file(s, name, err);
 }
 
-static bool list_index(Source *s, const json_t *map, Error *err)
+static bool list_index(Source *s, ShardIndex *x, Error *err)
 {
-    const char *name;
-    json_t *file;
-    if (!json_is_object(map))
-        return error_set(err, "there is no \"weight_map\"");
-    json_object_foreach((json_t *)(uintptr_t)map, name, file) {
-        if (!is_shard_name(json_string_value(file)))
-            return error_set(err, "tensor %.200s: its file is no name of a .safetensors file", name);
-        if (!add_once(s, json_string_value(file), err))
-            return false;
-        if (!file_exists(s->path[s->n_files - 1]))
-            return error_set(err, "tensor %.200s: its file %s is not in the folder; is the download "
-                             "complete?", name, json_string_value(file));
+    const char *file;
+    JsonParts p = json_parts(&x->source, x->weight_map);
+    bool ok = true;
+    while (ok && shard_index_next(&p, &file, err)) {
+        ok = add_once(s, file, err)
+            && (file_exists(s->path[s->n_files - 1])
+                || error_set(err, "tensor %.200s: its file %s is not in the folder; is the download "
+                             "complete?", p.key, file));
     }
-    return s->n_files > 0 || error_set(err, "its \"weight_map\" is empty");
+    json_parts_close(&p);
+    return ok && !p.failed;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -156,32 +147,46 @@ static bool open_files(Source *s, Error *err)
     return sort_tensors(s, err);
 }
 
-/* The index and the files must agree. */
-static bool check_index(const Source *s, const json_t *map, Error *err)
+/* A tensor that the index names, which it may do once. */
+static bool check_tensor(const Source *s, const char *name, const char *file, bool *named, Error *err)
 {
-    const char *name;
-    json_t *file;
-    json_object_foreach((json_t *)(uintptr_t)map, name, file) {
-        const HubTensor *t = source_find(s, name);
-        const char *slash = t ? strrchr(s->path[t->file], '/') : NULL;
-        if (!t || strcmp(slash + 1, json_string_value(file)) != 0)
-            return error_set(err, "tensor %.200s is not in %s, where the index has it", name,
-                             json_string_value(file));
-    }
-    for (size_t i = 0; i < s->n_tensors; i++)
-        if (!json_object_get(map, s->tensor[i].name))
-            return error_set(err, "tensor %.200s of %s is not in the index", s->tensor[i].name,
-                             s->path[s->tensor[i].file]);
+    const HubTensor *t = source_find(s, name);
+    if (!t || strcmp(strrchr(s->path[t->file], '/') + 1, file) != 0)
+        return error_set(err, "tensor %.200s is not in %s, where the index has it", name, file);
+    if (named[t - s->tensor])
+        return error_set(err, "tensor %.200s is in the index twice", name);
+    named[t - s->tensor] = true;
     return true;
+}
+
+/* The index and the files must agree. */
+static bool check_index(const Source *s, ShardIndex *x, Error *err)
+{
+    const char *file;
+    bool *named = calloc(s->n_tensors + 1, sizeof *named);
+    bool ok = named != NULL || error_set(err, "out of memory");
+    JsonParts p = json_parts(&x->source, x->weight_map);
+    while (ok && shard_index_next(&p, &file, err))
+        ok = check_tensor(s, p.key, file, named, err);
+    ok = ok && !p.failed;
+    json_parts_close(&p);
+    for (size_t i = 0; ok && i < s->n_tensors; i++)
+        ok = named[i] || error_set(err, "tensor %.200s of %s is not in the index", s->tensor[i].name,
+                                   s->path[s->tensor[i].file]);
+    free(named);
+    return ok;
 }
 
 static bool open_indexed(Source *s, const char *path, Error *err)
 {
-    json_t *index = hub_json_read(path, err);
-    const json_t *map = json_object_get(index, "weight_map");
-    bool ok = index && (list_index(s, map, err) || error_prefix(err, "%s", path))
-        && open_files(s, err) && (check_index(s, map, err) || error_prefix(err, "%s", path));
-    json_decref(index);
+    FileMap map;
+    ShardIndex x;
+    if (!hub_json_map(path, &map, err))
+        return false;
+    const bool ok = ((shard_index_read(&x, map.data ? (const char *)map.data : "", map.size, err)
+                      && list_index(s, &x, err)) || error_prefix(err, "%s", path))
+        && open_files(s, err) && (check_index(s, &x, err) || error_prefix(err, "%s", path));
+    file_unmap(&map);
     return ok;
 }
 

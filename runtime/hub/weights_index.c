@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "runtime/hub/json.h"
 #include "runtime/hub/tensor_file.h"
+#include "runtime/json_parts.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -12,11 +13,22 @@
 
 enum { MAX_FILES = 1100 };
 
+/* A parameter of the plan, and the tensor that the index has for it. */
+typedef struct Param {
+    const char *name;                   /* the plan's */
+    int32_t storage;
+    const HubTensor *tensor;            /* NULL: the index has none */
+} Param;
+
 typedef struct Index {
     const char *path;
-    json_t *json;
+    FileMap map;
+    JsonSource source;
+    JsonText files, tensors;            /* of the text */
     TensorFile *file;
     size_t n_files;
+    Param *param;                       /* by name */
+    size_t n_params;
 } Index;
 
 static bool open_file(Index *x, const json_t *name, Error *err)
@@ -35,22 +47,40 @@ static bool open_file(Index *x, const json_t *name, Error *err)
     return tensor_file_open(&x->file[x->n_files++], path, err);
 }
 
+static bool open_files(Index *x, Error *err)
+{
+    json_t *files = json_source_load(&x->source, x->files, err);
+    const size_t n = json_array_size(files);
+    bool ok = files != NULL || error_prefix(err, "%s", x->path);
+    if (ok && (n == 0 || n > MAX_FILES))
+        ok = error_set(err, "%s: it has no \"files\" and \"tensors\" of an imported model", x->path);
+    if (ok) {
+        x->file = calloc(n, sizeof *x->file);
+        ok = x->file != NULL || error_set(err, "%s: out of memory", x->path);
+    }
+    for (size_t i = 0; ok && i < n; i++)
+        ok = open_file(x, json_array_get(files, i), err);
+    json_decref(files);
+    return ok;
+}
+
 static bool open_index(Index *x, const char *path, Error *err)
 {
-    *x = (Index){ .path = path, .json = hub_json_read(path, err) };
-    if (!x->json)
+    JsonText key, value;
+    *x = (Index){ .path = path, .files = { "", 0 }, .tensors = { "", 0 } };
+    if (!hub_json_map(path, &x->map, err))
         return false;
-    const json_t *files = json_object_get(x->json, "files");
-    const size_t n = json_array_size(files);
-    if (n == 0 || n > MAX_FILES || !json_is_object(json_object_get(x->json, "tensors")))
+    if (!json_source_open(&x->source, x->map.data ? (const char *)x->map.data : "", x->map.size, 0, err))
+        return error_prefix(err, "%s", path);
+    for (JsonWalk w = json_walk(x->source.root); json_walk_next(&w, &key, &value);) {
+        if (json_equals(key, "files"))
+            x->files = value;
+        else if (json_equals(key, "tensors"))
+            x->tensors = value;
+    }
+    if (!json_is(x->files, '[') || !json_is(x->tensors, '{'))
         return error_set(err, "%s: it has no \"files\" and \"tensors\" of an imported model", path);
-    x->file = calloc(n, sizeof *x->file);
-    if (!x->file)
-        return error_set(err, "%s: out of memory", path);
-    for (size_t i = 0; i < n; i++)
-        if (!open_file(x, json_array_get(files, i), err))
-            return false;
-    return true;
+    return open_files(x, err);
 }
 
 static void close_index(Index *x)
@@ -58,50 +88,83 @@ static void close_index(Index *x)
     for (size_t i = 0; i < x->n_files; i++)
         tensor_file_close(&x->file[i]);
     free(x->file);
-    json_decref(x->json);
+    free(x->param);
+    file_unmap(&x->map);
 }
 
-static const HubTensor *find(const Index *x, const char *param, Error *err)
+static int by_name(const void *a, const void *b)
 {
-    const json_t *place = json_object_get(json_object_get(x->json, "tensors"), param);
+    return strcmp(((const Param *)a)->name, ((const Param *)b)->name);
+}
+
+static int by_storage(const void *a, const void *b)
+{
+    const int32_t x = ((const Param *)a)->storage, y = ((const Param *)b)->storage;
+    return (x > y) - (x < y);
+}
+
+static bool list_params(Index *x, Session *s, Error *err)
+{
+    const Plan *p = session_plan(s);
+    x->param = calloc(p->n_storages + 1u, sizeof *x->param);
+    if (!x->param)
+        return error_set(err, "%s: out of memory", x->path);
+    for (uint32_t i = 0; i < p->n_storages; i++)
+        if (p->storages[i].class == PLAN_PARAM && session_storage(s, (int32_t)i))
+            x->param[x->n_params++] = (Param){ plan_string(p, p->storages[i].name), (int32_t)i, NULL };
+    qsort(x->param, x->n_params, sizeof *x->param, by_name);
+    return true;
+}
+
+/* [file, name] */
+static const HubTensor *tensor_at(const Index *x, const json_t *place)
+{
     const json_t *file = json_array_get(place, 0);
     const char *name = json_string_value(json_array_get(place, 1));
     const json_int_t i = json_is_integer(file) ? json_integer_value(file) : -1;
-    const HubTensor *t = name && i >= 0 && (uint64_t)i < x->n_files
+    return name && i >= 0 && (uint64_t)i < x->n_files
         ? hub_tensor_find(x->file[i].tensor, x->file[i].n, name) : NULL;
-    if (!t)
-        error_set(err, "%s: parameter %s has no tensor there", x->path, param);
-    return t;
 }
 
-static bool load_param(Session *s, int32_t id, const Index *x, Error *err)
+static bool find_tensors(Index *x, Error *err)
 {
-    const PlanStorage *st = &session_plan(s)->storages[id];
-    const char *param = plan_string(session_plan(s), st->name);
+    JsonParts p = json_parts(&x->source, x->tensors);
+    while (json_parts_next(&p, err)) {
+        const Param wanted = { .name = p.key };
+        Param *param = bsearch(&wanted, x->param, x->n_params, sizeof *x->param, by_name);
+        if (param)
+            param->tensor = tensor_at(x, p.value);
+    }
+    json_parts_close(&p);
+    qsort(x->param, x->n_params, sizeof *x->param, by_storage);         /* faults come in the plan's order */
+    return !p.failed || error_prefix(err, "%s", x->path);
+}
+
+static bool load_param(Session *s, const Param *param, const Index *x, Error *err)
+{
+    const PlanStorage *st = &session_plan(s)->storages[param->storage];
     const int64_t none[MAX_SYMBOLS] = { 0 };
-    const HubTensor *t = find(x, param, err);
-    bool same = t && t->rank == st->rank;
+    const HubTensor *t = param->tensor;
+    if (!t)
+        return error_set(err, "%s: parameter %s has no tensor there", x->path, param->name);
+    bool same = t->rank == st->rank;
     for (uint32_t a = 0; same && a < st->rank; a++) {
         int64_t n;
         same = plan_dim(&st->dim[a], none, &n) && n == t->dim[a];
     }
-    if (!t)
-        return false;
-    if (!same || !hub_tensor_read(t, (DType)st->dtype, session_storage(s, id)))
+    if (!same || !hub_tensor_read(t, (DType)st->dtype, session_storage(s, param->storage)))
         return error_set(err, "%s: tensor %s has another shape or type than the plan's %s; import the "
-                         "model again", x->path, t->name, param);
-    session_pack(s, id);
+                         "model again", x->path, t->name, param->name);
+    session_pack(s, param->storage);
     return true;
 }
 
 bool weights_index_load(Session *s, const char *path, Error *err)
 {
-    const Plan *p = session_plan(s);
     Index x;
-    bool ok = open_index(&x, path, err);
-    for (uint32_t i = 0; ok && i < p->n_storages; i++)
-        if (p->storages[i].class == PLAN_PARAM && session_storage(s, (int32_t)i))
-            ok = load_param(s, (int32_t)i, &x, err);
+    bool ok = open_index(&x, path, err) && list_params(&x, s, err) && find_tensors(&x, err);
+    for (size_t i = 0; ok && i < x.n_params; i++)
+        ok = load_param(s, &x.param[i], &x, err);
     close_index(&x);
     return ok;
 }

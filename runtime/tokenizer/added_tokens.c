@@ -7,73 +7,140 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_ID = 1 << 24, MAX_TRIED = 16 << 20 };
+
 typedef struct Added {
-    char *text;                         /* as the file writes it; owned */
-    size_t n;
+    uint32_t begin, n;                  /* of its text in `bytes` */
     int32_t id;
-    bool single_word, lstrip, rstrip, normalized, special;
+    uint32_t flags;                     /* AddedFlags */
 } Added;
 
 struct AddedTokens {
     Added *token;
-    size_t n;
+    size_t n, cap;
+    Buf bytes;                          /* the texts, as the file writes them */
     Trie trie[2];                       /* by whether they are looked for in normalized text */
     bool begins[2][256];                /* whether a token begins with the byte */
     int32_t *by_id;                     /* index of the token of an id, -1; owned */
     int32_t n_ids;
 };
 
-static bool read_token(const json_t *o, Added *t, Error *err)
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+AddedTokens *added_new(Error *err)
+{
+    AddedTokens *a = calloc(1, sizeof *a);
+    if (!a)
+        error_set(err, "out of memory");
+    return a;
+}
+
+bool added_add(AddedTokens *a, const char *text, size_t n, int32_t id, unsigned flags, Error *err)
+{
+    if (a->n == a->cap) {
+        const size_t cap = a->cap ? 2 * a->cap : 16;
+        Added *grown = realloc(a->token, cap * sizeof *grown);
+        if (!grown)
+            return error_set(err, "out of memory");
+        a->token = grown;
+        a->cap = cap;
+    }
+    if (n > UINT32_MAX - a->bytes.len)
+        return error_set(err, "the added tokens have too many bytes together");
+    a->token[a->n++] = (Added){ (uint32_t)a->bytes.len, (uint32_t)n, id, flags };
+    buf_add(&a->bytes, n ? text : "", n);
+    a->n_ids = id >= a->n_ids ? id + 1 : a->n_ids;
+    return !a->bytes.failed || error_set(err, "out of memory");
+}
+
+static bool read_flag(const json_t *o, const char *key, bool fallback, unsigned flag, unsigned *flags,
+                      Error *err)
+{
+    bool set;
+    if (!field_bool(o, key, fallback, &set, err))
+        return false;
+    *flags |= set ? flag : 0;
+    return true;
+}
+
+bool added_read(AddedTokens *a, const json_t *o, Error *err)
 {
     const char *text;
     size_t n, id;
+    unsigned flags = 0;
     const json_t *number = json_object_get(o, "id");
     if (!json_is_integer(number) || !field_size(o, "id", 0, &id, err))
         return error_set(err, "\"id\" is missing or no id");
-    if (id > 1 << 24)
+    if (id > MAX_ID)
         return error_set(err, "the id %zu is too large", id);
     if (!field_string(o, "content", &text, &n, err))
         return false;
     if (!text)
         return error_set(err, "\"content\" is missing");
-    t->id = (int32_t)id;
-    t->n = n;
-    t->text = malloc(n + 1);
-    if (!t->text)
-        return error_set(err, "out of memory");
-    memcpy(t->text, text, n);
-    t->text[n] = 0;
-    return field_bool(o, "special", false, &t->special, err) &&
-           field_bool(o, "single_word", false, &t->single_word, err) &&
-           field_bool(o, "lstrip", false, &t->lstrip, err) &&
-           field_bool(o, "rstrip", false, &t->rstrip, err) &&
-           field_bool(o, "normalized", !t->special, &t->normalized, err);
+    return read_flag(o, "special", false, ADDED_SPECIAL, &flags, err) &&
+           read_flag(o, "single_word", false, ADDED_SINGLE_WORD, &flags, err) &&
+           read_flag(o, "lstrip", false, ADDED_LSTRIP, &flags, err) &&
+           read_flag(o, "rstrip", false, ADDED_RSTRIP, &flags, err) &&
+           read_flag(o, "normalized", !(flags & ADDED_SPECIAL), ADDED_NORMALIZED, &flags, err) &&
+           added_add(a, text, n, (int32_t)id, flags, err);
 }
 
-/* A token is looked for as the normalizer writes it, when it is looked for in normalized text. */
+/* ---- making them findable --------------------------------------------------------------------- */
+
+static const char *text_of(const AddedTokens *a, const Added *t)
+{
+    return a->bytes.data + t->begin;
+}
+
+/* What a token is looked for as: normalized, where it is looked for in normalized text. */
+static bool sought(const AddedTokens *a, const Added *t, const Normalizer *m, Workspace *w,
+                   const char **text, size_t *n, Error *err)
+{
+    *text = text_of(a, t);
+    *n = t->n;
+    if (!(t->flags & ADDED_NORMALIZED) || !m)
+        return true;
+    buf_clear(&w->normal);
+    buf_add(&w->normal, *text, *n);
+    if (!normalizer_run(m, w, err))
+        return false;
+    *text = w->normal.data;
+    *n = w->normal.len;
+    return true;
+}
+
 static bool add_to_trie(AddedTokens *a, size_t i, const Normalizer *m, Workspace *w, Error *err)
 {
-    const Added *t = &a->token[i];
-    const char *text = t->text;
-    size_t n = t->n;
-    if (t->normalized && m) {
-        buf_clear(&w->normal);
-        buf_add(&w->normal, t->text, t->n);
-        if (!normalizer_run(m, w, err))
-            return false;
-        text = w->normal.data;
-        n = w->normal.len;
-    }
+    const bool normalized = a->token[i].flags & ADDED_NORMALIZED;
+    const char *text;
+    size_t n;
+    if (!sought(a, &a->token[i], m, w, &text, &n, err))
+        return false;
     if (n == 0)
         return true;
-    a->begins[t->normalized][(uint8_t)*text] = true;
-    return trie_add(&a->trie[t->normalized], text, n, (int32_t)i, err);
+    a->begins[normalized][(uint8_t)*text] = true;
+    return trie_add(&a->trie[normalized], text, n, (int32_t)i, err);
+}
+
+/* All of them are normalized before the first takes memory: a normalizer may fail, or write pages for
+ * each. */
+static bool try_all(const AddedTokens *a, const Normalizer *m, Workspace *w, Error *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        const char *text;
+        size_t n;
+        if (!sought(a, &a->token[i], m, w, &text, &n, err))
+            return false;
+        total += n;
+        if (total > MAX_TRIED)
+            return error_set(err, "they have more than %d bytes together", MAX_TRIED);
+    }
+    return true;
 }
 
 static bool index_ids(AddedTokens *a, Error *err)
 {
-    for (size_t i = 0; i < a->n; i++)
-        a->n_ids = a->token[i].id >= a->n_ids ? a->token[i].id + 1 : a->n_ids;
     a->by_id = malloc(((size_t)a->n_ids + 1) * sizeof *a->by_id);
     if (!a->by_id)
         return error_set(err, "out of memory");
@@ -83,32 +150,20 @@ static bool index_ids(AddedTokens *a, Error *err)
     return true;
 }
 
-AddedTokens *added_read(const json_t *o, const Normalizer *m, Workspace *w, Error *err)
+bool added_index(AddedTokens *a, const Normalizer *m, Workspace *w, Error *err)
 {
-    AddedTokens *a = calloc(1, sizeof *a);
-    const size_t n = json_is_array(o) ? json_array_size(o) : 0;
-    if (a)
-        a->token = calloc(n + 1, sizeof *a->token);
-    bool ok = (a && a->token) || error_set(err, "out of memory");
-    if (ok && o && !json_is_array(o) && !json_is_null(o))
-        ok = error_set(err, "it is not an array");
-    for (size_t i = 0; ok && i < n; i++) {
-        a->n++;
-        ok = read_token(json_array_get(o, i), &a->token[i], err) && add_to_trie(a, i, m, w, err);
-    }
-    if (ok && index_ids(a, err))
-        return a;
-    added_free(a);
-    return NULL;
+    bool ok = try_all(a, m, w, err);
+    for (size_t i = 0; ok && i < a->n; i++)
+        ok = add_to_trie(a, i, m, w, err);
+    return ok && index_ids(a, err);
 }
 
 void added_free(AddedTokens *a)
 {
     if (!a)
         return;
-    for (size_t i = 0; a->token && i < a->n; i++)
-        free(a->token[i].text);
     free(a->token);
+    buf_free(&a->bytes);
     trie_free(&a->trie[0]);
     trie_free(&a->trie[1]);
     free(a->by_id);
@@ -120,12 +175,17 @@ size_t added_count(const AddedTokens *a)
     return a->n;
 }
 
-const char *added_get(const AddedTokens *a, size_t i, size_t *n, int32_t *id, bool *special)
+int32_t added_ids(const AddedTokens *a)
+{
+    return a->n_ids;
+}
+
+const char *added_get(const AddedTokens *a, size_t i, size_t *n, int32_t *id, unsigned *flags)
 {
     *n = a->token[i].n;
     *id = a->token[i].id;
-    *special = a->token[i].special;
-    return a->token[i].text;
+    *flags = a->token[i].flags;
+    return text_of(a, &a->token[i]);
 }
 
 static const Added *of_id(const AddedTokens *a, int32_t id)
@@ -138,13 +198,13 @@ const char *added_text(const AddedTokens *a, int32_t id, size_t *n)
     const Added *t = of_id(a, id);
     if (t)
         *n = t->n;
-    return t ? t->text : NULL;
+    return t ? text_of(a, t) : NULL;
 }
 
 bool added_is_special(const AddedTokens *a, int32_t id)
 {
     const Added *t = of_id(a, id);
-    return t && t->special;
+    return t && (t->flags & ADDED_SPECIAL);
 }
 
 /* ---- finding ---------------------------------------------------------------------------------- */
@@ -177,14 +237,14 @@ static bool stands_alone(const char *text, size_t n, size_t begin, size_t end)
 static void swallow(const Added *t, const char *text, size_t n, size_t floor, Span *place)
 {
     uint32_t c;
-    while (t->lstrip && place->begin > floor) {
+    while ((t->flags & ADDED_LSTRIP) && place->begin > floor) {
         const size_t back = step_back(text, place->begin);
         utf8_next(text + back, &c);
         if (!unicode_is_space(c))
             break;
         place->begin = back;
     }
-    while (t->rstrip && place->end < n) {
+    while ((t->flags & ADDED_RSTRIP) && place->end < n) {
         const size_t length = utf8_next(text + place->end, &c);
         if (!unicode_is_space(c))
             break;
@@ -228,8 +288,8 @@ bool added_find(const AddedTokens *a, bool normalized, bool plain, const char *t
         const Added *t = &a->token[found];
         *place = (Span){ *at, *at + length };
         *at = place->end;
-        if ((plain && t->special) ||
-            (t->single_word && !stands_alone(text, n, place->begin, place->end)))
+        if ((plain && (t->flags & ADDED_SPECIAL)) ||
+            ((t->flags & ADDED_SINGLE_WORD) && !stands_alone(text, n, place->begin, place->end)))
             continue;
         swallow(t, text, n, floor, place);
         *at = place->end;

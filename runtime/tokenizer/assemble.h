@@ -19,13 +19,15 @@ struct HfTokenizer {
     Unigram *unigram;
     WordPiece *wordpiece;
     char *unk;                          /* WordLevel's */
-    json_t *frame;                      /* the file without the vocabulary and the merges */
+    json_t *frame;                      /* the file without its vocabulary, merges and added tokens */
     int32_t role[N_HF_ROLES];
     int32_t size;
 };
 
-/* Reads every part but the model from `frame`, which it takes over. */
+/* Reads every part but the model from `frame`, which it takes over.  Then the caller adds the added
+ * tokens and makes the model, and ends. */
 bool assemble(HfTokenizer *t, json_t *frame, Error *err);
+bool assemble_end(HfTokenizer *t, Error *err);
 
 HfTokenizer *tokenizer_new(Error *err);
 /* From the content of a tokenizer.json, which it takes over; NULL with a message. */

@@ -97,22 +97,27 @@ static int by_rank(const void *a, const void *b)
     return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
-static bool make_table(Bpe *m, const Merge *merges, size_t n, Error *err)
+static void sort_merges(Bpe *m)
+{
+    for (size_t i = 1; i < m->n_merges; i++)
+        if (m->merges[i].rank < m->merges[i - 1].rank) {
+            qsort(m->merges, m->n_merges, sizeof *m->merges, by_rank);
+            return;
+        }
+}
+
+static bool make_table(Bpe *m, Error *err)
 {
     size_t slots = 16, bytes;
-    while (slots < 2 * n)
+    while (slots < 2 * m->n_merges)
         slots *= 2;
-    m->merges = malloc((n + 1) * sizeof *m->merges);
     m->table.slot = size_mul(slots, sizeof *m->table.slot, &bytes) ? malloc(bytes) : NULL;
-    if (!m->merges || !m->table.slot)
+    if (!m->table.slot)
         return error_set(err, "out of memory");
     memset(m->table.slot, 0xff, bytes);
     m->table.mask = slots - 1;
-    if (n)
-        memcpy(m->merges, merges, n * sizeof *merges);
-    m->n_merges = n;
-    qsort(m->merges, n, sizeof *m->merges, by_rank);
-    for (size_t i = 0; i < n; i++) {
+    sort_merges(m);
+    for (size_t i = 0; i < m->n_merges; i++) {
         const Merge *g = &m->merges[i];
         struct MergeSlot *s = (struct MergeSlot *)(uintptr_t)merge_find(&m->table, g->left, g->right);
         /* A pair that is listed twice counts as the later one. */
@@ -148,14 +153,17 @@ static char *copy(const char *s)
     return s && *s ? strdup(s) : NULL;
 }
 
-Bpe *bpe_new(const Vocab *v, const BpeOptions *o, const Merge *merges, size_t n, Error *err)
+Bpe *bpe_new(const Vocab *v, const BpeOptions *o, Merge *merges, size_t n, Error *err)
 {
     Bpe *m = calloc(1, sizeof *m);
     if (!m) {
+        free(merges);
         error_set(err, "out of memory");
         return NULL;
     }
     m->vocab = v;
+    m->merges = merges;
+    m->n_merges = n;
     m->fuse_unk = o->fuse_unk;
     m->ignore_merges = o->ignore_merges;
     m->unk_token = copy(o->unk_token);
@@ -164,7 +172,7 @@ Bpe *bpe_new(const Vocab *v, const BpeOptions *o, const Merge *merges, size_t n,
     m->unk = m->unk_token ? vocab_find(v, m->unk_token, strlen(m->unk_token)) : -1;
     m->has_bytes = o->byte_fallback && byte_tokens(v, m->byte);
     find_characters(m);
-    if (!make_table(m, merges, n, err) || !note_pairs(m, err)) {
+    if (!make_table(m, err) || !note_pairs(m, err)) {
         bpe_free(m);
         return NULL;
     }

@@ -82,20 +82,15 @@ bool assemble(HfTokenizer *t, json_t *frame, Error *err)
 {
     const json_t *normalizer = json_object_get(frame, "normalizer");
     const json_t *pre = json_object_get(frame, "pre_tokenizer");
-    Workspace w;
     t->frame = frame;
-    if (!workspace_init(&w, err))
+    t->added = added_new(err);
+    if (!t->added)
         return false;
     const char *part = "normalizer";
     bool ok = !present(normalizer) || (t->normalizer = normalizer_read(normalizer, err)) != NULL;
     if (ok) {
         part = "pre_tokenizer";
         ok = !present(pre) || (t->pretokenizer = pretokenizer_read(pre, err)) != NULL;
-    }
-    if (ok) {
-        part = "added_tokens";
-        t->added = added_read(json_object_get(frame, "added_tokens"), t->normalizer, &w, err);
-        ok = t->added != NULL;
     }
     if (ok) {
         part = "post_processor";
@@ -105,18 +100,20 @@ bool assemble(HfTokenizer *t, json_t *frame, Error *err)
         part = "decoder";
         ok = (t->decoder = decoder_read(json_object_get(frame, "decoder"), err)) != NULL;
     }
+    return ok || error_prefix(err, "\"%s\"", part);
+}
+
+bool assemble_end(HfTokenizer *t, Error *err)
+{
+    Workspace w;
+    if (!workspace_init(&w, err))
+        return false;
+    const bool ok = added_index(t->added, t->normalizer, &w, err) ||
+                    error_prefix(err, "\"added_tokens\"");
     workspace_free(&w);
-    if (!ok)
-        return error_prefix(err, "\"%s\"", part);
-    t->size = (int32_t)t->vocab.n;
-    for (size_t i = 0; i < added_count(t->added); i++) {
-        size_t n;
-        int32_t id;
-        bool special;
-        added_get(t->added, i, &n, &id, &special);
-        t->size = id >= t->size ? id + 1 : t->size;
-    }
-    return true;
+    const int32_t added = added_ids(t->added);
+    t->size = added > (int32_t)t->vocab.n ? added : (int32_t)t->vocab.n;
+    return ok;
 }
 
 /* ---- looking up ------------------------------------------------------------------------------- */
@@ -137,8 +134,8 @@ int32_t hf_tokenizer_id(const HfTokenizer *t, const char *token, size_t n)
     for (size_t i = 0; i < added_count(t->added); i++) {
         size_t length;
         int32_t id;
-        bool special;
-        const char *text = added_get(t->added, i, &length, &id, &special);
+        unsigned flags;
+        const char *text = added_get(t->added, i, &length, &id, &flags);
         if (length == n && memcmp(text, token, n) == 0)
             return id;
     }

@@ -123,14 +123,16 @@ typedef struct Merge {
     uint32_t rank;
 } Merge;
 
-Bpe *bpe_new(const Vocab *v, const BpeOptions *o, const Merge *merges, size_t n, Error *err);
+/* Takes `merges` over, from malloc, in any order; on failure too. */
+Bpe *bpe_new(const Vocab *v, const BpeOptions *o, Merge *merges, size_t n, Error *err);
 void bpe_free(Bpe *m);
 bool bpe_encode(const Bpe *m, Workspace *w, const char *text, size_t n, TokenIds *out, Error *err);
 /* The merges in order of rank; owned by the model. */
 const Merge *bpe_merges(const Bpe *m, size_t *n);
 void bpe_scratch_free(struct BpeScratch *s);
 
-Unigram *unigram_new(const Vocab *v, const double *score, int64_t unk, bool byte_fallback, Error *err);
+/* Takes `score` over, from malloc; on failure too. */
+Unigram *unigram_new(const Vocab *v, double *score, int64_t unk, bool byte_fallback, Error *err);
 void unigram_free(Unigram *m);
 bool unigram_encode(const Unigram *m, Workspace *w, const char *text, size_t n, TokenIds *out,
                     Error *err);
@@ -148,12 +150,21 @@ bool wordlevel_encode(const Vocab *v, const char *unk, const char *text, size_t 
 bool byte_tokens(const Vocab *v, int32_t id[256]);
 
 typedef struct AddedTokens AddedTokens;
-/* "added_tokens", an array or NULL.  Normalized ones are looked for as the normalizer writes them. */
-AddedTokens *added_read(const json_t *o, const Normalizer *m, Workspace *w, Error *err);
+typedef enum AddedFlags {
+    ADDED_SPECIAL = 1, ADDED_SINGLE_WORD = 2, ADDED_LSTRIP = 4, ADDED_RSTRIP = 8, ADDED_NORMALIZED = 16,
+} AddedFlags;
+/* Tokens are added one by one, then indexed once; only then can they be found. */
+AddedTokens *added_new(Error *err);
+bool added_add(AddedTokens *a, const char *text, size_t n, int32_t id, unsigned flags, Error *err);
+/* The same from an object of "added_tokens". */
+bool added_read(AddedTokens *a, const json_t *o, Error *err);
+/* Normalized ones are looked for as the normalizer writes them. */
+bool added_index(AddedTokens *a, const Normalizer *m, Workspace *w, Error *err);
 void added_free(AddedTokens *a);
 size_t added_count(const AddedTokens *a);
-/* Token i: its text and id. */
-const char *added_get(const AddedTokens *a, size_t i, size_t *n, int32_t *id, bool *special);
+int32_t added_ids(const AddedTokens *a);        /* every id is below */
+/* Token i: its text, not terminated, and id. */
+const char *added_get(const AddedTokens *a, size_t i, size_t *n, int32_t *id, unsigned *flags);
 /* The text of an id, NULL for others. */
 const char *added_text(const AddedTokens *a, int32_t id, size_t *n);
 bool added_is_special(const AddedTokens *a, int32_t id);

@@ -240,19 +240,17 @@ static json_t *token_text(const Vocab *v, int64_t id)
     return text ? json_stringn(text, n) : json_null();
 }
 
-static json_t *make_added(const Vocab *v, const GgufValue *types)
+static bool add_added(HfTokenizer *t, const GgufValue *types, Error *err)
 {
-    json_t *out = json_array();
-    for (size_t id = 0; id < v->n; id++) {
+    bool ok = true;
+    for (size_t id = 0; ok && id < t->vocab.n; id++) {
         const int64_t type = type_of(types, id);
-        if (type != TOKEN_UNKNOWN && type != TOKEN_CONTROL && type != TOKEN_USER)
-            continue;
-        json_array_append_new(
-            out, json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id, "content",
-                           token_text(v, (int64_t)id), "single_word", 0, "lstrip", 0, "rstrip", 0,
-                           "normalized", 0, "special", type != TOKEN_USER));
+        size_t n;
+        const char *text = vocab_text(&t->vocab, (int32_t)id, &n);
+        if (type == TOKEN_UNKNOWN || type == TOKEN_CONTROL || type == TOKEN_USER)
+            ok = added_add(t->added, text, n, (int32_t)id, type == TOKEN_USER ? 0 : ADDED_SPECIAL, err);
     }
-    return out;
+    return ok;
 }
 
 /* "single" with the tokens that the file wants around a text. */
@@ -278,12 +276,16 @@ static json_t *make_post(const HfTokenizer *t, bool bos, bool eos)
                      "special_tokens", special);
 }
 
-static json_t *make_frame(const HfTokenizer *t, const GgufValue *types, json_t *normalizer,
-                          json_t *pre, json_t *post, json_t *decoder, json_t *model)
+/* Every part but the model, and the added tokens. */
+static bool make_parts(HfTokenizer *t, const GgufValue *types, json_t *normalizer, json_t *pre,
+                       json_t *post, json_t *decoder, json_t *model, Error *err)
 {
-    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
-                     "padding", "added_tokens", make_added(&t->vocab, types), "normalizer", normalizer,
-                     "pre_tokenizer", pre, "post_processor", post, "decoder", decoder, "model", model);
+    json_t *frame = json_pack("{s:s, s:n, s:n, s:n, s:o, s:o, s:o, s:o, s:o}", "version", "1.0",
+                              "truncation", "padding", "added_tokens", "normalizer", normalizer,
+                              "pre_tokenizer", pre, "post_processor", post, "decoder", decoder, "model",
+                              model);
+    return frame ? assemble(t, frame, err) && add_added(t, types, err)
+                 : error_set(err, "out of memory");
 }
 
 static json_t *replacing(const char *what, const char *with)
@@ -339,18 +341,11 @@ static json_t *bpe_pretokenizer(const NamedPattern *p)
 
 /* ---- the kinds --------------------------------------------------------------------------------- */
 
-static bool finish(HfTokenizer *t, const BpeOptions *o, MergeList *merges, json_t *frame, Error *err)
+static bool make_bpe(HfTokenizer *t, const BpeOptions *o, MergeList *merges, Error *err)
 {
     t->kind = MODEL_BPE;
-    t->bpe = frame ? bpe_new(&t->vocab, o, merges->merge, merges->n, err) : NULL;
-    if (!frame)
-        error_set(err, "out of memory");
-    free(merges->merge);
-    if (!t->bpe) {
-        json_decref(frame);
-        return false;
-    }
-    return assemble(t, frame, err);
+    t->bpe = bpe_new(&t->vocab, o, merges->merge, merges->n, err);
+    return t->bpe != NULL;
 }
 
 static bool read_spm(HfTokenizer *t, const Gguf *g, const GgufValue *types, Error *err)
@@ -365,16 +360,14 @@ static bool read_spm(HfTokenizer *t, const Gguf *g, const GgufValue *types, Erro
         return false;
     if (!scores)
         return error_set(err, "tokenizer.ggml.scores is missing");
-    if (!merges_by_score(&t->vocab, scores, types, &merges, err)) {
-        free(merges.merge);
-        return false;
-    }
     json_t *unk = token_text(&t->vocab, t->role[HF_UNK]);
-    json_t *frame = make_frame(t, types, spm_normalizer(prefix), json_null(), make_post(t, bos, eos),
-                               spm_decoder(prefix), make_model(json_incref(unk), true, false));
     const BpeOptions o = { .unk_token = json_string_value(unk), .fuse_unk = true,
                            .byte_fallback = true };
-    const bool ok = finish(t, &o, &merges, frame, err);
+    bool ok = make_parts(t, types, spm_normalizer(prefix), json_null(), make_post(t, bos, eos),
+                         spm_decoder(prefix), make_model(json_incref(unk), true, false), err);
+    if (ok && !(ok = merges_by_score(&t->vocab, scores, types, &merges, err)))
+        free(merges.merge);
+    ok = ok && make_bpe(t, &o, &merges, err);
     json_decref(unk);
     return ok;
 }
@@ -391,14 +384,15 @@ static bool read_byte_level(HfTokenizer *t, const Gguf *g, const GgufValue *type
     bool bos = p->add_bos, eos = false;
     gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
     gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    const BpeOptions o = { .ignore_merges = p->ignore_merges };
+    if (!make_parts(t, types, json_null(), bpe_pretokenizer(p), make_post(t, bos, eos), byte_level(),
+                    make_model(json_null(), false, p->ignore_merges), err))
+        return false;
     if (!merges_listed(g, &t->vocab, &merges, err)) {
         free(merges.merge);
         return false;
     }
-    json_t *frame = make_frame(t, types, json_null(), bpe_pretokenizer(p), make_post(t, bos, eos),
-                               byte_level(), make_model(json_null(), false, p->ignore_merges));
-    const BpeOptions o = { .ignore_merges = p->ignore_merges };
-    return finish(t, &o, &merges, frame, err);
+    return make_bpe(t, &o, &merges, err);
 }
 
 static json_t *bert_normalizer(void)
@@ -412,26 +406,19 @@ static bool read_wordpiece(HfTokenizer *t, const Gguf *g, const GgufValue *types
     bool bos = true, eos = true;
     gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
     gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    if (t->role[HF_UNK] < 0)
+        return error_set(err, "tokenizer.ggml.unknown_token_id is missing");
     json_t *unk = token_text(&t->vocab, t->role[HF_UNK]);
     json_t *model = json_pack("{s:s, s:O, s:s, s:i}", "type", "WordPiece", "unk_token", unk,
                               "continuing_subword_prefix", "##", "max_input_chars_per_word",
                               MAX_WORD);
     json_t *decoder = json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##", "cleanup", 1);
-    json_t *frame = make_frame(t, types, bert_normalizer(),
-                               json_pack("{s:s}", "type", "BertPreTokenizer"), make_post(t, bos, eos),
-                               decoder, model);
     t->kind = MODEL_WORDPIECE;
-    if (!frame)
-        error_set(err, "out of memory");
-    else if (!json_is_string(unk))
-        error_set(err, "tokenizer.ggml.unknown_token_id is missing");
-    else
+    if (make_parts(t, types, bert_normalizer(), json_pack("{s:s}", "type", "BertPreTokenizer"),
+                   make_post(t, bos, eos), decoder, model, err))
         t->wordpiece = wordpiece_new(&t->vocab, json_string_value(unk), "##", MAX_WORD, err);
     json_decref(unk);
-    if (t->wordpiece)
-        return assemble(t, frame, err);
-    json_decref(frame);
-    return false;
+    return t->wordpiece != NULL;
 }
 
 static bool read_roles(const Gguf *g, bool words, HfTokenizer *t, Error *err)
@@ -486,7 +473,7 @@ HfTokenizer *hf_tokenizer_of_gguf(const Gguf *g, Error *err)
     HfTokenizer *t = tokenizer_new(err);
     if (!t)
         return NULL;
-    if (read_tokenizer(t, g, err))
+    if (read_tokenizer(t, g, err) && assemble_end(t, err))
         return t;
     hf_tokenizer_free(t);
     return NULL;

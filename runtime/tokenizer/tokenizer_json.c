@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/json_depth.h"
+#include "runtime/json_parts.h"
 #include "runtime/tokenizer/unicode.h"
 
 #include <inttypes.h>
@@ -16,21 +16,44 @@ enum { MAX_FILE = 256 << 20 };
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
-static bool read_vocab(HfTokenizer *t, const json_t *vocab, Error *err)
+/* "model" of the file: what is small decoded, what is long as it is written. */
+typedef struct ModelText {
+    JsonSource *source;
+    const json_t *fields;               /* all but the two that follow */
+    JsonText vocab, merges;             /* empty where they are missing */
+} ModelText;
+
+enum {
+    LEAST_TOKEN = 8,                    /* ["a",0], with its comma; "ab":123, on the average */
+    LEAST_MERGE = 6,                    /* "a b", */
+    FEW_TOKENS = 256,
+};
+
+/* Arrays for all parts of a list are made before the first part is read; so their number must be one
+ * that so much text can hold. */
+static bool can_hold(JsonText list, size_t least, const char *what, size_t *count, Error *err)
 {
-    const char *text;
-    json_t *id;
-    if (!json_is_object(vocab))
+    *count = json_count(list);
+    return *count <= FEW_TOKENS || *count <= list.n / least
+        || error_set(err, "\"%s\": %zu parts in %zu bytes cannot all be tokens", what, *count, list.n);
+}
+
+static bool read_vocab(HfTokenizer *t, const ModelText *m, Error *err)
+{
+    size_t count;
+    if (!json_is(m->vocab, '{'))
         return error_set(err, "\"vocab\" is missing or no object");
-    if (!vocab_init(&t->vocab, json_object_size(vocab), err))
+    if (!can_hold(m->vocab, LEAST_TOKEN, "vocab", &count, err) || !vocab_init(&t->vocab, count, err))
         return false;
-    json_object_foreach((json_t *)(uintptr_t)vocab, text, id) {
-        if (!json_is_integer(id))
-            return error_set(err, "\"vocab\": the id of \"%.40s\" is no whole number", text);
-        if (!vocab_add(&t->vocab, text, strlen(text), json_integer_value(id), err))
-            return false;
+    JsonParts p = json_parts(m->source, m->vocab);
+    bool ok = true;
+    while (ok && json_parts_next(&p, err)) {
+        ok = json_is_integer(p.value)
+            || error_set(err, "\"vocab\": the id of \"%.40s\" is no whole number", p.key);
+        ok = ok && vocab_add(&t->vocab, p.key, p.key_n, json_integer_value(p.value), err);
     }
-    return true;
+    json_parts_close(&p);
+    return ok && !p.failed;
 }
 
 /* The two sides of a merge: "a b" or ["a", "b"]. */
@@ -44,7 +67,7 @@ static bool merge_sides(const json_t *o, const char *side[2], size_t n[2])
         n[0] = (size_t)(space - s);
         side[1] = space + 1;
         n[1] = json_string_length(o) - n[0] - 1;
-        return true;
+        return n[0] > 0 && n[1] > 0;
     }
     for (size_t k = 0; k < 2; k++) {
         const json_t *part = json_array_get(o, k);
@@ -78,170 +101,251 @@ static bool read_merge(const Vocab *v, const json_t *o, size_t prefix_n, Buf *jo
     return true;
 }
 
-static bool read_merges(const Vocab *v, const json_t *list, size_t prefix_n, Merge *out, Error *err)
+static bool read_merges(const Vocab *v, const ModelText *m, size_t prefix_n, Merge *out, Error *err)
 {
     Buf joined = { 0 };
+    JsonParts p = json_parts(m->source, m->merges);
     bool ok = true;
-    for (size_t i = 0; ok && i < json_array_size(list); i++) {
-        out[i].rank = (uint32_t)i;
-        ok = read_merge(v, json_array_get(list, i), prefix_n, &joined, &out[i], err) ||
-             error_prefix(err, "\"merges\": number %zu", i);
+    while (ok && json_parts_next(&p, err)) {
+        out[p.index].rank = (uint32_t)p.index;
+        ok = read_merge(v, p.value, prefix_n, &joined, &out[p.index], err) ||
+             error_prefix(err, "\"merges\": number %zu", p.index);
     }
+    json_parts_close(&p);
     buf_free(&joined);
-    return ok;
+    return ok && !p.failed;
 }
 
-static bool read_bpe(HfTokenizer *t, const json_t *model, Error *err)
+static bool read_bpe(HfTokenizer *t, const ModelText *m, Error *err)
 {
-    const json_t *list = json_object_get(model, "merges");
-    const json_t *dropout = json_object_get(model, "dropout");
+    const json_t *dropout = json_object_get(m->fields, "dropout");
     BpeOptions o = { 0 };
-    size_t n;
+    size_t n, count;
     t->kind = MODEL_BPE;
     if (json_is_number(dropout) && json_number_value(dropout) != 0)
         return error_set(err, "\"dropout\" makes ids random; it is not supported");
-    if (!field_string(model, "unk_token", &o.unk_token, &n, err) ||
-        !field_string(model, "end_of_word_suffix", &o.suffix, &n, err) ||
-        !field_string(model, "continuing_subword_prefix", &o.prefix, &n, err) ||
-        !field_bool(model, "fuse_unk", false, &o.fuse_unk, err) ||
-        !field_bool(model, "byte_fallback", false, &o.byte_fallback, err) ||
-        !field_bool(model, "ignore_merges", false, &o.ignore_merges, err) ||
-        !read_vocab(t, json_object_get(model, "vocab"), err))
+    if (!field_string(m->fields, "unk_token", &o.unk_token, &n, err) ||
+        !field_string(m->fields, "end_of_word_suffix", &o.suffix, &n, err) ||
+        !field_string(m->fields, "continuing_subword_prefix", &o.prefix, &n, err) ||
+        !field_bool(m->fields, "fuse_unk", false, &o.fuse_unk, err) ||
+        !field_bool(m->fields, "byte_fallback", false, &o.byte_fallback, err) ||
+        !field_bool(m->fields, "ignore_merges", false, &o.ignore_merges, err) ||
+        !read_vocab(t, m, err))
         return false;
-    if (!json_is_array(list))
+    if (!json_is(m->merges, '['))
         return error_set(err, "\"merges\" is missing or no array");
-    Merge *merges = calloc(json_array_size(list) + 1, sizeof *merges);
+    if (!can_hold(m->merges, LEAST_MERGE, "merges", &count, err))
+        return false;
+    Merge *merges = malloc((count + 1) * sizeof *merges);
     if (!merges)
         return error_set(err, "out of memory");
-    if (read_merges(&t->vocab, list, n, merges, err))
-        t->bpe = bpe_new(&t->vocab, &o, merges, json_array_size(list), err);
-    free(merges);
+    if (!read_merges(&t->vocab, m, n, merges, err)) {
+        free(merges);
+        return false;
+    }
+    t->bpe = bpe_new(&t->vocab, &o, merges, count, err);
     return t->bpe != NULL;
 }
 
 /* [[token, score], ...]: a token's id is its place. */
-static bool read_scored(Vocab *v, const json_t *list, double *score, Error *err)
+static bool read_scored(Vocab *v, const ModelText *m, double *score, Error *err)
 {
-    if (!vocab_init(v, json_array_size(list), err))
-        return false;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *token = json_array_get(json_array_get(list, i), 0);
-        const json_t *value = json_array_get(json_array_get(list, i), 1);
-        if (!json_is_string(token) || !json_is_number(value))
-            return error_set(err, "\"vocab\": number %zu is no token with its score", i);
-        score[i] = json_number_value(value);
-        if (!vocab_add(v, json_string_value(token), json_string_length(token), (int64_t)i, err))
-            return false;
+    JsonParts p = json_parts(m->source, m->vocab);
+    bool ok = true;
+    while (ok && json_parts_next(&p, err)) {
+        const json_t *token = json_array_get(p.value, 0), *value = json_array_get(p.value, 1);
+        ok = (json_is_string(token) && json_is_number(value))
+            || error_set(err, "\"vocab\": number %zu is no token with its score", p.index);
+        score[p.index] = json_number_value(value);
+        ok = ok && vocab_add(v, json_string_value(token), json_string_length(token), (int64_t)p.index,
+                             err);
     }
-    return true;
+    json_parts_close(&p);
+    return ok && !p.failed;
 }
 
-static bool read_unigram(HfTokenizer *t, const json_t *model, Error *err)
+static bool read_unigram(HfTokenizer *t, const ModelText *m, Error *err)
 {
-    const json_t *list = json_object_get(model, "vocab"), *unk = json_object_get(model, "unk_id");
+    const json_t *unk = json_object_get(m->fields, "unk_id");
     bool bytes;
+    size_t count;
     t->kind = MODEL_UNIGRAM;
-    if (!json_is_array(list))
+    if (!json_is(m->vocab, '['))
         return error_set(err, "\"vocab\" is missing or no array");
     if (unk && !json_is_null(unk) && (!json_is_integer(unk) || json_integer_value(unk) < 0))
         return error_set(err, "\"unk_id\" is no id");
-    if (!field_bool(model, "byte_fallback", false, &bytes, err))
+    if (!field_bool(m->fields, "byte_fallback", false, &bytes, err) ||
+        !can_hold(m->vocab, LEAST_TOKEN, "vocab", &count, err) || !vocab_init(&t->vocab, count, err))
         return false;
-    double *score = calloc(json_array_size(list) + 1, sizeof *score);
+    double *score = malloc((count + 1) * sizeof *score);
     if (!score)
         return error_set(err, "out of memory");
-    if (read_scored(&t->vocab, list, score, err))
-        t->unigram = unigram_new(&t->vocab, score,
-                                 json_is_integer(unk) ? json_integer_value(unk) : -1, bytes, err);
-    free(score);
+    if (!read_scored(&t->vocab, m, score, err)) {
+        free(score);
+        return false;
+    }
+    t->unigram = unigram_new(&t->vocab, score, json_is_integer(unk) ? json_integer_value(unk) : -1,
+                             bytes, err);
     return t->unigram != NULL;
 }
 
-static bool read_wordpiece(HfTokenizer *t, const json_t *model, Error *err)
+static bool read_wordpiece(HfTokenizer *t, const ModelText *m, Error *err)
 {
     const char *unk, *prefix;
     size_t n, max_chars;
     t->kind = MODEL_WORDPIECE;
-    if (!field_string(model, "unk_token", &unk, &n, err) ||
-        !field_string(model, "continuing_subword_prefix", &prefix, &n, err) ||
-        !field_size(model, "max_input_chars_per_word", 100, &max_chars, err) ||
-        !read_vocab(t, json_object_get(model, "vocab"), err))
+    if (!field_string(m->fields, "unk_token", &unk, &n, err) ||
+        !field_string(m->fields, "continuing_subword_prefix", &prefix, &n, err) ||
+        !field_size(m->fields, "max_input_chars_per_word", 100, &max_chars, err) ||
+        !read_vocab(t, m, err))
         return false;
     t->wordpiece = wordpiece_new(&t->vocab, unk ? unk : "[UNK]", prefix ? prefix : "##", max_chars,
                                  err);
     return t->wordpiece != NULL;
 }
 
-static bool read_wordlevel(HfTokenizer *t, const json_t *model, Error *err)
+static bool read_wordlevel(HfTokenizer *t, const ModelText *m, Error *err)
 {
     const char *unk;
     size_t n;
     t->kind = MODEL_WORDLEVEL;
-    if (!field_string(model, "unk_token", &unk, &n, err) ||
-        !read_vocab(t, json_object_get(model, "vocab"), err))
+    if (!field_string(m->fields, "unk_token", &unk, &n, err) || !read_vocab(t, m, err))
         return false;
     t->unk = strdup(unk ? unk : "<unk>");
     return t->unk || error_set(err, "out of memory");
 }
 
 /* Files of old say nothing of the kind; their fields tell. */
-static const char *guess_kind(const json_t *model)
+static const char *guess_kind(const ModelText *m)
 {
-    if (json_object_get(model, "merges"))
+    if (m->merges.n)
         return "BPE";
-    if (json_is_array(json_object_get(model, "vocab")))
+    if (json_is(m->vocab, '['))
         return "Unigram";
-    return json_object_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
+    return json_object_get(m->fields, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
 }
 
-static bool read_model(HfTokenizer *t, const json_t *model, Error *err)
+static bool read_model(HfTokenizer *t, const ModelText *m, Error *err)
 {
     static const char *const kinds[] = { "BPE", "Unigram", "WordPiece", "WordLevel" };
-    static bool (*const read[])(HfTokenizer *, const json_t *, Error *) = {
+    static bool (*const read[])(HfTokenizer *, const ModelText *, Error *) = {
         read_bpe, read_unigram, read_wordpiece, read_wordlevel,
     };
-    if (!json_is_object(model))
+    if (!json_is_object(m->fields))
         return error_set(err, "it is missing");
-    const char *type = json_string_value(json_object_get(model, "type"));
-    const int kind = word_index(type ? type : guess_kind(model), kinds, (int)COUNT_OF(kinds), "model",
-                                err);
-    return kind >= 0 && read[kind](t, model, err);
+    const char *type = json_string_value(json_object_get(m->fields, "type"));
+    const int kind = word_index(type ? type : guess_kind(m), kinds, (int)COUNT_OF(kinds), "model", err);
+    return kind >= 0 && read[kind](t, m, err);
 }
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
+/* A list that is read later, part by part. */
+static bool keep_list(JsonText *kept, JsonText value, const char *name, Error *err)
+{
+    if (kept->n)
+        return error_set(err, "not valid JSON: the key \"%s\" is there twice", name);
+    *kept = value;
+    return true;
+}
+
+/* The fields of "model" without its lists. */
+static json_t *split_model(ModelText *m, JsonText text, Error *err)
+{
+    json_t *fields = json_object();
+    JsonText key, value;
+    bool ok = fields != NULL || error_set(err, "out of memory");
+    for (JsonWalk w = json_walk(text); ok && json_walk_next(&w, &key, &value);)
+        ok = json_equals(key, "vocab") ? keep_list(&m->vocab, value, "vocab", err)
+            : json_equals(key, "merges") ? keep_list(&m->merges, value, "merges", err)
+            : json_source_add(m->source, fields, key, value, err);
+    if (ok)
+        return fields;
+    json_decref(fields);
+    return NULL;
+}
+
+static bool add_model(ModelText *m, json_t *frame, JsonText value, Error *err)
+{
+    if (m->fields)
+        return error_set(err, "not valid JSON: the key \"model\" is there twice");
+    json_t *model = json_is(value, '{') ? split_model(m, value, err)
+                                        : json_source_load(m->source, value, err);
+    m->fields = model;
+    return model && (json_object_set_new(frame, "model", model) == 0 || error_set(err, "out of memory"));
+}
+
+/* The file without its long lists; "added_tokens" is null there. */
+static bool split_file(json_t *frame, ModelText *m, JsonText *added, Error *err)
+{
+    JsonText key, value;
+    bool ok = true;
+    for (JsonWalk w = json_walk(m->source->root); ok && json_walk_next(&w, &key, &value);) {
+        if (json_equals(key, "model"))
+            ok = add_model(m, frame, value, err);
+        else if (json_equals(key, "added_tokens"))
+            ok = keep_list(added, value, "added_tokens", err) &&
+                 (json_object_set_new(frame, "added_tokens", json_null()) == 0 ||
+                  error_set(err, "out of memory"));
+        else
+            ok = json_source_add(m->source, frame, key, value, err);
+    }
+    return ok;
+}
+
+static bool read_added(HfTokenizer *t, JsonSource *source, JsonText list, Error *err)
+{
+    if (list.n && !json_is(list, '[') && !json_is(list, 'n'))
+        return error_set(err, "it is not an array");
+    JsonParts p = json_parts(source, list);
+    bool ok = true;
+    while (ok && json_parts_next(&p, err))
+        ok = added_read(t->added, p.value, err);
+    json_parts_close(&p);
+    return ok && !p.failed;
+}
+
+/* What may be refused comes before what takes memory: the settings, the lists, and last what is made of
+ * them. */
+static bool read_file(HfTokenizer *t, JsonSource *source, Error *err)
+{
+    ModelText m = { .source = source };
+    JsonText added = { "", 0 };
+    json_t *frame = json_object();
+    if (!frame)
+        return error_set(err, "out of memory");
+    if (!split_file(frame, &m, &added, err)) {
+        json_decref(frame);
+        return false;
+    }
+    return assemble(t, frame, err) &&
+           (read_added(t, source, added, err) || error_prefix(err, "\"added_tokens\"")) &&
+           (read_model(t, &m, err) || error_prefix(err, "\"model\"")) &&
+           assemble_end(t, err);
+}
+
 HfTokenizer *hf_tokenizer_parse(const char *json, size_t n, Error *err)
 {
-    json_error_t why;
-    if (!json_depth_check(json, n, err))
+    JsonSource source;
+    if (!json_source_open(&source, json, n, JSON_ALLOW_NUL, err))
         return NULL;
-    json_t *file = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
-    if (!file) {
-        error_set(err, "byte %d (line %d, column %d): not valid JSON: %s", why.position, why.line,
-                  why.column, why.text);
-        return NULL;
-    }
-    return tokenizer_of_json(file, err);
+    HfTokenizer *t = tokenizer_new(err);
+    if (t && read_file(t, &source, err))
+        return t;
+    hf_tokenizer_free(t);
+    return NULL;
 }
 
 HfTokenizer *tokenizer_of_json(json_t *file, Error *err)
 {
-    HfTokenizer *t = tokenizer_new(err);
-    json_t *model = json_object_get(file, "model");
-    bool ok = t != NULL;
-    if (ok && !read_model(t, model, err))
-        ok = error_prefix(err, "\"model\"");
-    if (!ok) {
-        json_decref(file);
-        hf_tokenizer_free(t);
-        return NULL;
-    }
-    json_object_del(model, "vocab");
-    json_object_del(model, "merges");
-    if (!assemble(t, file, err)) {
-        hf_tokenizer_free(t);
-        return NULL;
-    }
+    char *text = json_dumps(file, JSON_COMPACT);
+    HfTokenizer *t = NULL;
+    json_decref(file);
+    if (text)
+        t = hf_tokenizer_parse(text, strlen(text), err);
+    else
+        error_set(err, "out of memory");
+    free(text);
     return t;
 }
 
@@ -320,6 +424,23 @@ static json_t *make_merges(const HfTokenizer *t)
     return out;
 }
 
+static json_t *make_added(const HfTokenizer *t)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < added_count(t->added); i++) {
+        size_t n;
+        int32_t id;
+        unsigned f;
+        const char *text = added_get(t->added, i, &n, &id, &f);
+        json_array_append_new(
+            out, json_pack("{s:i, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (int)id, "content",
+                           json_stringn(text, n), "single_word", (f & ADDED_SINGLE_WORD) != 0, "lstrip",
+                           (f & ADDED_LSTRIP) != 0, "rstrip", (f & ADDED_RSTRIP) != 0, "normalized",
+                           (f & ADDED_NORMALIZED) != 0, "special", (f & ADDED_SPECIAL) != 0));
+    }
+    return out;
+}
+
 bool hf_tokenizer_print(const HfTokenizer *t, Buf *out, Error *err)
 {
     json_t *file = json_copy(t->frame);
@@ -328,6 +449,8 @@ bool hf_tokenizer_print(const HfTokenizer *t, Buf *out, Error *err)
     if (t->kind == MODEL_BPE)
         json_object_set_new(model, "merges", make_merges(t));
     json_object_set_new(file, "model", model);
+    if (json_object_get(file, "added_tokens"))
+        json_object_set_new(file, "added_tokens", make_added(t));
     char *text = json_dumps(file, JSON_INDENT(2));
     json_decref(file);
     if (text) {

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-enum { MAX_NODES = 1 << 24 };
-
 static size_t place(const Trie *t, uint32_t key)
 {
     size_t at = (key * 0x9e3779b1u >> 7) & t->mask;
@@ -52,7 +50,7 @@ bool trie_add(Trie *t, const char *word, size_t n, int32_t value, Error *err)
         return error_set(err, "out of memory");
     for (size_t i = 0; i < n; i++) {
         const uint32_t key = (node << 8 | (uint8_t)word[i]) + 1;
-        if (t->n >= MAX_NODES)
+        if (t->n >= TRIE_MAX_NODES)
             return error_set(err, "the tokens have too many bytes together");
         if (2 * t->n_edges >= t->mask && !grow_edges(t))
             return error_set(err, "out of memory");

@@ -19,6 +19,7 @@ typedef struct Trie {
     uint32_t n, cap;
 } Trie;
 
+enum { TRIE_MAX_NODES = 1 << 24 };
 bool trie_add(Trie *t, const char *word, size_t n, int32_t value, Error *err);
 void trie_free(Trie *t);
 

@@ -35,33 +35,43 @@ typedef struct Ways {
 
 enum { UNKNOWN = -1, NO_WAY = -2 };
 
-Unigram *unigram_new(const Vocab *v, const double *score, int64_t unk, bool byte_fallback, Error *err)
+/* What the scores say, before the trie takes memory. */
+static bool check_scores(Unigram *m, int64_t unk, Error *err)
+{
+    double least = INFINITY;
+    if (m->vocab->bytes.len == 0)
+        return error_set(err, "the vocabulary is empty");
+    if (unk >= (int64_t)m->vocab->n)
+        return error_set(err, "\"unk_id\" is %" PRId64 " of %zu tokens", unk, m->vocab->n);
+    if (m->vocab->bytes.len >= TRIE_MAX_NODES)
+        return error_set(err, "the tokens have too many bytes together");
+    for (size_t id = 0; id < m->vocab->n; id++)
+        least = m->score[id] < least ? m->score[id] : least;
+    m->unk = (int32_t)unk;
+    m->unk_score = least - unk_penalty;
+    return true;
+}
+
+Unigram *unigram_new(const Vocab *v, double *score, int64_t unk, bool byte_fallback, Error *err)
 {
     Unigram *m = calloc(1, sizeof *m);
-    double least = INFINITY;
-    bool ok = m != NULL || error_set(err, "out of memory");
-    if (ok && unk >= (int64_t)v->n)
-        ok = error_set(err, "\"unk_id\" is %" PRId64 " of %zu tokens", unk, v->n);
-    if (ok) {
-        m->vocab = v;
-        m->score = malloc((v->n + 1) * sizeof *score);
-        ok = m->score != NULL || error_set(err, "out of memory");
+    if (!m) {
+        free(score);
+        error_set(err, "out of memory");
+        return NULL;
     }
+    m->vocab = v;
+    m->score = score;
+    bool ok = check_scores(m, unk, err);
     for (size_t id = 0; ok && id < v->n; id++) {
         size_t n;
         const char *text = vocab_text(v, (int32_t)id, &n);
-        m->score[id] = score[id];
-        least = score[id] < least ? score[id] : least;
         ok = !text || n == 0 || trie_add(&m->trie, text, n, (int32_t)id, err);
     }
-    if (ok && m->trie.n == 0)
-        ok = error_set(err, "the vocabulary is empty");
     if (!ok) {
         unigram_free(m);
         return NULL;
     }
-    m->unk = (int32_t)unk;
-    m->unk_score = least - unk_penalty;
     m->has_bytes = byte_fallback && byte_tokens(v, m->byte);
     return m;
 }

@@ -17,7 +17,7 @@ bool vocab_init(Vocab *v, size_t count, Error *err)
     if (count > MAX_TOKENS)
         return error_set(err, "%zu tokens; at most %d are read", count, MAX_TOKENS);
     size_t slots = 64;
-    while (slots < 2 * count)
+    while (slots < count + count / 2)
         slots *= 2;
     v->cap = count;
     v->begin = malloc((count + 1) * sizeof *v->begin);

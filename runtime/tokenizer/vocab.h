@@ -20,7 +20,7 @@ typedef struct Vocab {
     uint32_t longest;                   /* bytes of the longest token */
 } Vocab;
 
-/* Room for `count` tokens, whose ids may have holes, but not far beyond 2 * count + 65536. */
+/* Room for `count` tokens, whose ids may have holes, but not far beyond 3/2 * count + 65536. */
 bool vocab_init(Vocab *v, size_t count, Error *err);
 /* A text or an id that is there already is an error. */
 bool vocab_add(Vocab *v, const char *text, size_t n, int64_t id, Error *err);

@@ -73,7 +73,7 @@ static void refuses_what_does_not(void **state)
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0.5,4]}}", 4,
             "no \"data_offsets\"");
     refuses("{\"a\":" TENSOR("F32", "1", 0, 4) ",\"a\":" TENSOR("F32", "1", 0, 4) "}", 4,
-            "not valid JSON");
+            "tensor a is there twice");
     refuses("{\"a\":7}", 0, "no \"dtype\"");
     refuses("{\"\":" TENSOR("F32", "1", 0, 4) "}", 4, "the empty name");
     refuses("[]", 0, "not a JSON object");

@@ -56,7 +56,7 @@ static void bad_files(void **state)
 {
     (void)state;
     refuse("", "not valid JSON");
-    refuse("{\"a\": [1, 2}", "byte 12");
+    refuse("{\"a\": [1, 2}", "byte 11");
     refuse("{\"a\": 1, \"a\": 2}", "not valid JSON");
     refuse("{}", "\"model\": it is missing");
     refuse("{\"model\": {\"type\": \"Magic\"}}", "the model \"Magic\" is not supported");
