@@ -144,10 +144,9 @@ void eval_masked_matmul(EvalNode *n)
     const int64_t depth = w->dim[1], columns = w->dim[0];
     for (int64_t i = 0; i < n->out[0].count; i++) {
         const int64_t row = i / columns, column = i % columns;
-        double sum = 0;
-        for (int64_t k = 0; k < depth && fabs(gate->data[row]) > 0; k++)
-            sum += x->data[row * depth + k] * w->data[column * depth + k];
-        n->out[0].data[i] = sum;
+        const Dot d = { .x = x->data + row * depth, .y = w->data + column * depth, .x_step = 1, .y_step = 1,
+                        .depth = depth };
+        n->out[0].data[i] = fabs(gate->data[row]) > 0 || isnan(gate->data[row]) ? dot(n, DTYPE_f32, &d) : 0;
     }
 }
 

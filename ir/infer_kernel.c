@@ -144,7 +144,7 @@ bool infer_assign_product(Infer *in)
 bool infer_masked_matmul(Infer *in)
 {
     if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 1, MAX_RANK) ||
-        !need_dtype(in, 1, DTYPE_f32) || !need_rank(in, 1, 2, 2) || !need_dtype(in, 2, DTYPE_f32))
+        !need_weights(in, 1) || !need_rank(in, 1, 2, 2) || !need_dtype(in, 2, DTYPE_f32))
         return false;
     Shape r = *input_shape(in, 0);
     const int last = r.rank - 1;

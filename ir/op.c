@@ -51,7 +51,8 @@ bool op_from_name(const char *name, OpId *out)
 
 bool op_reads_stored(OpId op, unsigned input)
 {
-    return ((op == OP_matmul || op == OP_linear_cross_entropy) && input == 1) || (op == OP_embedding && input == 0)
+    return ((op == OP_matmul || op == OP_linear_cross_entropy || op == OP_masked_matmul) && input == 1)
+        || (op == OP_embedding && input == 0)
         || ((op == OP_decode || op == OP_cache_write) && input == 0)
         || (op == OP_attention_cached && (input == 1 || input == 2));
 }

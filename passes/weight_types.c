@@ -95,7 +95,8 @@ static void read_by(const Graph *g, const Node *n, unsigned input, Seen *seen, R
         r->rows = r->rows && rows && value_type(g, v)->shape.rank == 2;
     } else if (n->op == OP_transpose && !seen[v].transposed && swaps_last_axes(g, n)) {
         seen[n->first_output] = (Seen){ seen[v].storage, true };
-    } else if (n->op != OP_embedding || input != 0 || seen[v].transposed) {
+    } else if (seen[v].transposed || !((n->op == OP_embedding && input == 0)
+                                       || (n->op == OP_masked_matmul && input == 1))) {
         r->direct = false;
     }
 }

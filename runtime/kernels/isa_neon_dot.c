@@ -6,7 +6,12 @@
 static KernelFn K(gemm_q), K(gemm_q_shared);
 #include "runtime/kernels/gemm_q.inc"
 
+static KernelFn K(masked_matmul);
+#define MASKED_GEMM kernels_own_neon.run[KERNEL_gemm]
+#include "runtime/kernels/masked_matmul.inc"
+
 const KernelTable kernels_own_neon_dot = {
     .isa = ISA_neon_dot,
-    .run = { [KERNEL_gemm_q] = K(gemm_q), [KERNEL_gemm_q_shared] = K(gemm_q_shared) },
+    .run = { [KERNEL_gemm_q] = K(gemm_q), [KERNEL_gemm_q_shared] = K(gemm_q_shared),
+             [KERNEL_masked_matmul] = K(masked_matmul) },
 };

@@ -66,7 +66,8 @@
  *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
  *                      ids outside the table are skipped                 none
  *  masked_matmul       out[.., N] rows, x[.., K] rows, w[N, K] rows,    none
- *                      gate[.., 1] any; out = x w' where gate is not 0, else zeros
+ *                      gate[.., 1] any; out = x w' where gate is not 0, else zeros.  w is f32, bf16,
+ *                      or blocks in panels: products and their bits are those of gemm and gemm_q
  *  rope                out[B, H, T, D] rows, x the same shape,           i0 = style (0 half, 1
  *                      positions i32[T], [factors f32[D/2]]; out may     interleaved), i1 = inverse;
  *                      be x; angle of pair j = position *                f0 = base

@@ -38,7 +38,7 @@ static const FolderCase cases[] = {
     { "qwen3",   DTYPE_bf16, 2, true  }, { "gemma",  DTYPE_f32,  1, false },
     { "gemma2",  DTYPE_bf16, 1, false }, { "gemma3", DTYPE_f32,  1, false },
     { "phi3",    DTYPE_f32,  1, false }, { "mixtral", DTYPE_f32, 2, true },
-    { "qwen3moe", DTYPE_f32, 1, false },
+    { "qwen3moe", DTYPE_bf16, 1, false },
 };
 
 static int32_t id_at(const FamilyCase *f, const char *key, size_t i)

@@ -132,6 +132,22 @@ static void test_generate(void **state)
     expect_done("generate llama3-q8_0.gguf --prompt abc -n 4");
 }
 
+/* The stacks of experts are rounded, the router is not; w2's rows of 48 are no whole blocks. */
+static void test_mixture(void **state)
+{
+    (void)state;
+    write_folder("mixtral");
+    expect_done("quantize mixtral --type q4_0 --keep '*.experts.*.w3.weight=q8_0'");
+    expect_type("mixtral-q4_0.gguf", "blk.1.ffn_gate_exps.weight", GGML_q4_0);
+    expect_type("mixtral-q4_0.gguf", "blk.1.ffn_up_exps.weight", GGML_q8_0);
+    expect_type("mixtral-q4_0.gguf", "blk.1.ffn_down_exps.weight", GGML_f16);
+    expect_type("mixtral-q4_0.gguf", "blk.1.ffn_gate_inp.weight", GGML_f32);
+    expect_done("export mixtral -o mixture.gguf");
+    expect_done("quantize mixture.gguf --type q4_0 --keep '*.ffn_up_exps.weight=q8_0' -o mixture-q4_0.gguf");
+    expect_same_file("mixtral-q4_0.gguf", "mixture-q4_0.gguf");
+    expect_done("generate mixtral-q4_0.gguf --prompt abc -n 12 --ignore-eos --temperature 0 --print-tokens");
+}
+
 /* Rules may use the folder's names; what they ask for must be there, and possible. */
 static void test_rules(void **state)
 {
@@ -168,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_three_ways),
         cmocka_unit_test(test_generate),
+        cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_rules),
     };
     return cmocka_run_group_tests(tests, begin, family_end);

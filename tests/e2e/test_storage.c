@@ -26,6 +26,9 @@ typedef struct StorageCase {
 #define WIDE "llama", { "vocab=67", "context=24", "width=256", "depth=1", "heads=4", "kv_heads=2", \
                         "hidden=256" }
 
+#define MOE "moe", { "vocab=67", "context=24", "width=64", "depth=1", "heads=4", "kv_heads=2", \
+                     "hidden=96", "experts=4" }
+
 static const StorageCase cases[] = {
     { GPT2, { .level = 2, .weights = "wpe.*=bf16" }, FOR_INFERENCE },
     { GPT2, { .level = 2, .weights = "wpe.*=q8_0" }, FOR_INFERENCE },
@@ -38,6 +41,9 @@ static const StorageCase cases[] = {
     { LLAMA, { .level = 2, .weights = "q5_1" }, FOR_INFERENCE },
     { WIDE, { .level = 2, .weights = "q4_k", .n_threads = 2 }, FOR_INFERENCE },
     { WIDE, { .level = 2, .weights = "q6_k,q8_0" }, FOR_INFERENCE },
+    { MOE, { .level = 2, .weights = "bf16" }, FOR_INFERENCE },
+    { MOE, { .level = 2, .weights = "q8_0", .n_threads = 2 }, FOR_INFERENCE },
+    { MOE, { .level = 0, .weights = "q4_0" }, FOR_INFERENCE },
     { GPT2, { .level = 2, .cache = DTYPE_bf16 }, FOR(generate) },
     { LLAMA, { .level = 2, .cache = DTYPE_bf16, .weights = "bf16" }, FOR(generate) },
     { GPT2, { .level = 2, .precision = DTYPE_bf16 }, FOR_ALL },
