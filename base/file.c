@@ -45,6 +45,12 @@ bool file_map(const char *path, FileMap *out, Error *err)
     return ok;
 }
 
+bool file_map_private(const void *p, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)p / page * page;
+    return mprotect((void *)from, (uintptr_t)p + n - from, PROT_READ | PROT_WRITE) == 0;
+}
+
 void file_unmap(FileMap *m)
 {
     if (m->data)

@@ -17,6 +17,9 @@ typedef struct FileMap {
 } FileMap;
 
 bool file_map(const char *path, FileMap *out, Error *err);
+/* Makes the pages of a map that hold n bytes at p writable: what is written stays in memory and reaches no
+ * file.  False when the system refuses. */
+bool file_map_private(const void *p, size_t n);
 void file_unmap(FileMap *m);
 
 /* Reads a regular file, a pipe or standard input ("-") to the end, at most `max` bytes. */

@@ -82,6 +82,8 @@ int smrun_generate(int argc, char **argv)
           NULL },
         { "--chunk", "N", ARG_INT, &o.run.chunk, "positions of the prompt computed at once", 1, 1e6,
           NULL },
+        { "--map", NULL, ARG_FLAG, &o.map, "read weights where they lie in their file: starts at once and "
+          "takes less memory; decodes slower, as the file's pages are small", 0, 0, NULL },
         THREADS_OPTION(c),
     };
     Args a = { .usage = "smrun generate MODEL [--weights DIR] [--prompt TEXT] [-n N] [options]",

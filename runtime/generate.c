@@ -6,6 +6,7 @@
 #include "runtime/progress.h"
 #include "runtime/stop_ids.h"
 #include "runtime/weights.h"
+#include "runtime/weights_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -32,6 +33,8 @@ typedef struct Generation {
     HfTokenizer *tokenizer;             /* NULL: ids in and out */
     HfDecoder *decoder;
     StopIds eos;
+    char path[CHECKPOINT_PATH];         /* of the weights */
+    WeightsFile *weights;
     Generator generator;
     Sampler sampler;
     size_t streamed;                    /* bytes of result->text that went out */
@@ -216,13 +219,14 @@ static bool send_generated(Generation *g, int32_t id, bool *stopped, Error *err)
 static bool open_generation(Generation *g, const Plan *p, Error *err)
 {
     const GenerateOptions *o = g->options;
-    char path[CHECKPOINT_PATH];
-    if (!generator_open(&g->generator, p, &o->run, err))
+    GeneratorOptions run = o->run;
+    if (!weights_path(o->weights, g->path, err) || !weights_file_open(p, g->path, &g->weights, err))
+        return false;
+    run.given = o->map ? weights_file_given(g->weights) : NULL;
+    if (!generator_open(&g->generator, p, &run, err))
         return false;
     g->result->context = g->generator.context;
-    return weights_path(o->weights, path, err)
-        && weights_load(g->generator.session, WEIGHTS_PARAMS, path, false, err)
-        && open_tokenizer(g, err) && stop_ids_open(o->weights, g->tokenizer, &g->eos, err)
+    return weights_file_load(g->weights, g->generator.session, err) && open_tokenizer(g, err) && stop_ids_open(o->weights, g->tokenizer, &g->eos, err)
         && read_prompt(g, err) && check_prompt(g, err)
         && sampler_open(&g->sampler, &o->sample, g->generator.model.vocab, err);
 }
@@ -306,6 +310,7 @@ bool generate(const Plan *p, const GenerateOptions *o, GenerateResult *out, Erro
         ok = error_set(err, "out of memory");
     sampler_close(&g.sampler);
     generator_close(&g.generator);
+    weights_file_close(g.weights);
     hf_decoder_free(g.decoder);
     hf_tokenizer_free(g.tokenizer);
     return ok;

@@ -15,6 +15,7 @@ typedef struct GenerateOptions {
     const char *prompt;                 /* NULL: a new text */
     bool special;                       /* special tokens in the prompt are such, not text */
     const char *prompt_tokens;          /* ids instead, "12,5 7" */
+    bool map;                           /* weights stay in their file where they can (weights_file.h) */
     int64_t n;                          /* most ids to generate */
     GeneratorOptions run;
     SampleOptions sample;

@@ -13,6 +13,7 @@ typedef struct GeneratorOptions {
     int64_t chunk;                      /* 0: as many as the plan allows */
     int n_threads;
     const char *cpu;
+    void *const *given;                 /* see SessionOptions */
 } GeneratorOptions;
 
 typedef struct Generator {

@@ -6,6 +6,7 @@
 #include "runtime/data.h"
 #include "runtime/text_model.h"
 #include "runtime/weights.h"
+#include "runtime/weights_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -15,6 +16,8 @@
 /* A model at work. */
 typedef struct Reader {
     const Plan *plan;
+    char path[CHECKPOINT_PATH];         /* of the weights */
+    WeightsFile *weights;
     Session *session;
     TextModel model;
     const char *logits;
@@ -41,8 +44,7 @@ typedef struct Perplexity {
 
 static bool open_reader(Reader *r, const ScoredModel *m, const PerplexityOptions *o, Error *err)
 {
-    const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu, .programs = 1u << PLAN_score };
-    char path[CHECKPOINT_PATH];
+    SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu, .programs = 1u << PLAN_score };
     r->plan = m->plan;
     if (!text_model_of(m->plan, &r->model, err)
         || !(r->logits = text_model_logits(m->plan, &r->model, PLAN_score, err)))
@@ -51,8 +53,10 @@ static bool open_reader(Reader *r, const ScoredModel *m, const PerplexityOptions
     r->sizes[r->model.batch] = 1;
     const int64_t longest = r->sizes[r->model.sequence], context = m->plan->header->context;
     r->context = context > 0 && context < longest ? context : longest;
-    return session_open(m->plan, &so, &r->session, err) && weights_path(m->weights, path, err)
-        && weights_load(r->session, WEIGHTS_PARAMS, path, false, err);
+    if (!weights_path(m->weights, r->path, err) || !weights_file_open(m->plan, r->path, &r->weights, err))
+        return false;
+    so.given = weights_file_given(r->weights);
+    return session_open(m->plan, &so, &r->session, err) && weights_file_load(r->weights, r->session, err);
 }
 
 /* The logits of a window, [1, n, vocab]. */
@@ -283,6 +287,8 @@ bool perplexity(const PerplexityOptions *o, Progress *progress, PerplexityResult
     ok = ok && finish(&s, err);
     session_close(s.model.session);
     session_close(s.against.session);
+    weights_file_close(s.model.weights);
+    weights_file_close(s.against.weights);
     free(s.ids.id);
     free(s.position);
     return ok;

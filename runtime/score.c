@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "runtime/data.h"
 #include "runtime/weights.h"
+#include "runtime/weights_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -20,6 +21,8 @@ typedef struct Gathered {
 typedef struct Scoring {
     const Plan *plan;
     const ScoreOptions *options;
+    char path[CHECKPOINT_PATH];         /* of the weights */
+    WeightsFile *weights;
     Session *session;
     Data data;
     Gathered *outputs;
@@ -128,7 +131,6 @@ static bool has_targets(const Plan *p, const char *path, bool *out, Error *err)
 static bool open_scoring(Scoring *s, ScoreResult *result, Error *err)
 {
     const ScoreOptions *o = s->options;
-    char path[CHECKPOINT_PATH];
     const PlanProgram *g = plan_program(s->plan, PLAN_score);
     if (!has_targets(s->plan, o->data, &result->has_loss, err))
         return false;
@@ -137,7 +139,7 @@ static bool open_scoring(Scoring *s, ScoreResult *result, Error *err)
     if (!o->out && !result->has_loss)
         return error_set(err, "%s has no targets, so there is no loss to print; -o FILE writes the "
                          "outputs", o->data);
-    const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
+    SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
                                 .programs = (o->out ? 1u << PLAN_score : 0)
                                     | (result->has_loss ? 1u << PLAN_eval : 0) };
     s->n_outputs = o->out ? g->n_outputs : 0;
@@ -146,10 +148,11 @@ static bool open_scoring(Scoring *s, ScoreResult *result, Error *err)
         return error_set(err, "out of memory");
     if (!data_open_samples(s->plan, result->has_loss ? PLAN_eval : PLAN_score, o->data, 0, 0,
                            &s->data, err)
-        || !session_open(s->plan, &so, &s->session, err) || !weights_path(o->weights, path, err))
+        || !weights_path(o->weights, s->path, err) || !weights_file_open(s->plan, s->path, &s->weights, err))
         return false;
+    so.given = weights_file_given(s->weights);
     result->n = s->data.n;
-    return weights_load(s->session, WEIGHTS_PARAMS, path, false, err);
+    return session_open(s->plan, &so, &s->session, err) && weights_file_load(s->weights, s->session, err);
 }
 
 static bool write_outputs(const Scoring *s, Error *err)
@@ -175,5 +178,6 @@ bool score(const Plan *p, const ScoreOptions *o, ScoreResult *out, Error *err)
     free(s.outputs);
     data_close(&s.data);
     session_close(s.session);
+    weights_file_close(s.weights);
     return ok;
 }

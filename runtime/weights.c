@@ -210,6 +210,8 @@ static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, E
         shape_text(found, sizeof found, t->rank, t->dim);
         return error_set(err, "tensor %s is %s; the model has it as %s", name, found, expected);
     }
+    if (session_storage(s, storage) == (const void *)t->data)
+        return true;
     if (dtype_block((DType)st->dtype) == 1)
         return safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err);
     const bool ok = round_tensor(t, (DType)st->dtype, n, session_storage(s, storage), err);
@@ -217,7 +219,7 @@ static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, E
     return ok || error_prefix(err, "tensor %s", name);
 }
 
-static bool load_part(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err)
+bool weights_fill(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err)
 {
     const Plan *p = session_plan(s);
     size_t n = 0;
@@ -244,7 +246,7 @@ bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Er
     SafeTensors file;
     if (!safetensors_open(path, &file, err))
         return false;
-    bool ok = load_part(s, part, &file, exact, err) || error_prefix(err, "%s", path);
+    bool ok = weights_fill(s, part, &file, exact, err) || error_prefix(err, "%s", path);
     safetensors_close(&file);
     return ok;
 }

@@ -31,6 +31,8 @@ void weights_stand_in(Session *s);
  * that is missing, or of another type or shape, is an error that names it; so are tensors that the model
  * does not have when `exact`.  On failure the storages may hold parts of both. */
 bool weights_load(Session *s, WeightsPart part, const char *path, bool exact, Error *err);
+/* The same from an open file; a storage that is the tensor itself is left alone. */
+bool weights_fill(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err);
 bool weights_save(Session *s, WeightsPart part, const char *path, Error *err);
 
 /* The file that `where` means: itself, or in a directory weights.json of an imported model, or

@@ -20,7 +20,7 @@ typedef struct Param {
     const HubTensor *tensor;            /* NULL: the index has none */
 } Param;
 
-typedef struct Index {
+struct WeightsIndex {
     const char *path;
     FileMap map;
     JsonSource source;
@@ -29,9 +29,9 @@ typedef struct Index {
     size_t n_files;
     Param *param;                       /* by name */
     size_t n_params;
-} Index;
+};
 
-static bool open_file(Index *x, const json_t *name, Error *err)
+static bool open_file(WeightsIndex *x, const json_t *name, Error *err)
 {
     const char *text = json_string_value(name), *slash = strrchr(x->path, '/');
     char path[PATH_MAX];
@@ -47,7 +47,7 @@ static bool open_file(Index *x, const json_t *name, Error *err)
     return tensor_file_open(&x->file[x->n_files++], path, err);
 }
 
-static bool open_files(Index *x, Error *err)
+static bool open_files(WeightsIndex *x, Error *err)
 {
     json_t *files = json_source_load(&x->source, x->files, err);
     const size_t n = json_array_size(files);
@@ -64,10 +64,10 @@ static bool open_files(Index *x, Error *err)
     return ok;
 }
 
-static bool open_index(Index *x, const char *path, Error *err)
+static bool open_index(WeightsIndex *x, const char *path, Error *err)
 {
     JsonText key, value;
-    *x = (Index){ .path = path, .files = { "", 0 }, .tensors = { "", 0 } };
+    *x = (WeightsIndex){ .path = path, .files = { "", 0 }, .tensors = { "", 0 } };
     if (!hub_json_map(path, &x->map, err))
         return false;
     if (!json_source_open(&x->source, x->map.data ? (const char *)x->map.data : "", x->map.size, 0, err))
@@ -83,13 +83,16 @@ static bool open_index(Index *x, const char *path, Error *err)
     return open_files(x, err);
 }
 
-static void close_index(Index *x)
+void weights_index_close(WeightsIndex *x)
 {
+    if (!x)
+        return;
     for (size_t i = 0; i < x->n_files; i++)
         tensor_file_close(&x->file[i]);
     free(x->file);
     free(x->param);
     file_unmap(&x->map);
+    free(x);
 }
 
 static int by_name(const void *a, const void *b)
@@ -103,21 +106,20 @@ static int by_storage(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool list_params(Index *x, Session *s, Error *err)
+static bool list_params(WeightsIndex *x, const Plan *p, Error *err)
 {
-    const Plan *p = session_plan(s);
     x->param = calloc(p->n_storages + 1u, sizeof *x->param);
     if (!x->param)
         return error_set(err, "%s: out of memory", x->path);
     for (uint32_t i = 0; i < p->n_storages; i++)
-        if (p->storages[i].class == PLAN_PARAM && session_storage(s, (int32_t)i))
+        if (p->storages[i].class == PLAN_PARAM)
             x->param[x->n_params++] = (Param){ plan_string(p, p->storages[i].name), (int32_t)i, NULL };
     qsort(x->param, x->n_params, sizeof *x->param, by_name);
     return true;
 }
 
 /* [file, name] */
-static const HubTensor *tensor_at(const Index *x, const json_t *place)
+static const HubTensor *tensor_at(const WeightsIndex *x, const json_t *place)
 {
     const json_t *file = json_array_get(place, 0);
     const char *name = json_string_value(json_array_get(place, 1));
@@ -126,7 +128,7 @@ static const HubTensor *tensor_at(const Index *x, const json_t *place)
         ? hub_tensor_find(x->file[i].tensor, x->file[i].n, name) : NULL;
 }
 
-static bool find_tensors(Index *x, Error *err)
+static bool find_tensors(WeightsIndex *x, Error *err)
 {
     JsonParts p = json_parts(&x->source, x->tensors);
     while (json_parts_next(&p, err)) {
@@ -140,11 +142,13 @@ static bool find_tensors(Index *x, Error *err)
     return !p.failed || error_prefix(err, "%s", x->path);
 }
 
-static bool load_param(Session *s, const Param *param, const Index *x, Error *err)
+static bool load_param(Session *s, const Param *param, const WeightsIndex *x, Error *err)
 {
     const PlanStorage *st = &session_plan(s)->storages[param->storage];
     const int64_t none[MAX_SYMBOLS] = { 0 };
     const HubTensor *t = param->tensor;
+    if (!session_storage(s, param->storage))
+        return true;
     if (!t)
         return error_set(err, "%s: parameter %s has no tensor there", x->path, param->name);
     bool same = t->rank == st->rank;
@@ -152,6 +156,8 @@ static bool load_param(Session *s, const Param *param, const Index *x, Error *er
         int64_t n;
         same = plan_dim(&st->dim[a], none, &n) && n == t->dim[a];
     }
+    if (same && session_storage(s, param->storage) == (const void *)t->data)
+        return true;
     if (!same || !hub_tensor_read(t, (DType)st->dtype, session_storage(s, param->storage)))
         return error_set(err, "%s: tensor %s has another shape or type than the plan's %s; import the "
                          "model again", x->path, t->name, param->name);
@@ -159,12 +165,33 @@ static bool load_param(Session *s, const Param *param, const Index *x, Error *er
     return true;
 }
 
+bool weights_index_open(const Plan *p, const char *path, WeightsIndex **out, Error *err)
+{
+    WeightsIndex *x = *out = calloc(1, sizeof *x);
+    if (!x)
+        return error_set(err, "%s: out of memory", path);
+    return open_index(x, path, err) && list_params(x, p, err) && find_tensors(x, err);
+}
+
+const HubTensor *weights_index_tensor(const WeightsIndex *x, int32_t storage)
+{
+    const Param wanted = { .storage = storage };
+    const Param *param = bsearch(&wanted, x->param, x->n_params, sizeof *x->param, by_storage);
+    return param ? param->tensor : NULL;
+}
+
+bool weights_index_fill(const WeightsIndex *x, Session *s, Error *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < x->n_params; i++)
+        ok = load_param(s, &x->param[i], x, err);
+    return ok;
+}
+
 bool weights_index_load(Session *s, const char *path, Error *err)
 {
-    Index x;
-    bool ok = open_index(&x, path, err) && list_params(&x, s, err) && find_tensors(&x, err);
-    for (size_t i = 0; ok && i < x.n_params; i++)
-        ok = load_param(s, &x.param[i], &x, err);
-    close_index(&x);
+    WeightsIndex *x;
+    const bool ok = weights_index_open(session_plan(s), path, &x, err) && weights_index_fill(x, s, err);
+    weights_index_close(x);
     return ok;
 }

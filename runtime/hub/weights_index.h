@@ -9,12 +9,25 @@
 #ifndef RUNTIME_HUB_WEIGHTS_INDEX_H
 #define RUNTIME_HUB_WEIGHTS_INDEX_H
 
+#include "runtime/hub/tensor.h"
 #include "runtime/session.h"
 
 #define WEIGHTS_INDEX "weights.json"
 
-/* Fills the session's parameters.  One that is missing, or of another shape or type, is an error that
- * names it and the file. */
+typedef struct WeightsIndex WeightsIndex;
+
+/* Reads it, opens the files that it names, and finds the tensors of the plan's parameters.  Close it in every
+ * case; `path` must stay. */
+bool weights_index_open(const Plan *p, const char *path, WeightsIndex **out, Error *err);
+void weights_index_close(WeightsIndex *x);
+
+/* The tensor of a parameter, or NULL. */
+const HubTensor *weights_index_tensor(const WeightsIndex *x, int32_t storage);
+
+/* Fills the session's parameters, but those whose storage is the tensor itself.  One that is missing, or of
+ * another shape or type, is an error that names it and the file. */
+bool weights_index_fill(const WeightsIndex *x, Session *s, Error *err);
+/* Opens, fills and closes. */
 bool weights_index_load(Session *s, const char *path, Error *err);
 
 #endif

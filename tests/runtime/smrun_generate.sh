@@ -17,7 +17,7 @@ prompt="Once upon a"
 for options in "--temperature 0" "--temperature 1 --top-k 30 --top-p 0.95 --seed 9"; do
     generate --prompt "$prompt" -n 21 --print-tokens --no-cache $options >expected
     [ "$(wc -w <expected)" -eq 21 ] || fail "21 ids"
-    for other in "" "--chunk 1" "--chunk 7" "--threads 1" "--threads 3"; do
+    for other in "" "--chunk 1" "--chunk 7" "--threads 1" "--threads 3" "--map"; do
         generate --prompt "$prompt" -n 21 --print-tokens $options $other >got
         cmp expected got || fail "other ids with $options $other"
     done
