@@ -106,7 +106,7 @@ bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error 
     }
     if (!source_is_there(name))
         return true;
-    const bool ok = import_cached(name, 0, folder, &fresh, &faults, err);
+    const bool ok = import_cached(name, &(ImportOptions){ 0 }, folder, &fresh, &faults, err);
     fputs(faults.len ? faults.data : "", stderr);
     if (ok && fresh)
         fprintf(stderr, "imported into %s\n", folder);

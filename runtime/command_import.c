@@ -21,9 +21,9 @@ static int report(const ImportResult *r, const char *dir, bool json)
     char bytes[32];
     if (json)
         return command_deliver_json(json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:b}", "folder", dir, "model", r->model, "parameters",
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "folder", dir, "model", r->model, "parameters",
             (json_int_t)r->n_params, "bytes", (json_int_t)r->bytes, "context",
-            (json_int_t)r->context, "tokenizer", r->has_tokenizer));
+            (json_int_t)r->context, "chunk", (json_int_t)r->chunk, "tokenizer", r->has_tokenizer));
     str_bytes(bytes, sizeof bytes, r->bytes);
     printf("%s: models/%s.smg, %" PRIu32 " parameters (%s, where they were), %" PRId64
            " positions%s\nsmrun generate %s --prompt ... runs it\n", dir, r->model, r->n_params, bytes,
@@ -39,15 +39,16 @@ int smrun_import(int argc, char **argv)
 {
     Common c = { 0 };
     const char *out = NULL;
-    int64_t context = 0;
+    ImportOptions o = { 0 };
     char dir[MAX_IMPORT_PATH];
     const Arg options[] = {
         { "-o", "DIR", ARG_STRING, &out, "where to (default: NAME.smallmind here)", 0, 0, NULL },
-        { "--context", "N", ARG_INT, &context, "positions of a text (default: those the model was "
+        { "--context", "N", ARG_INT, &o.context, "positions of a text (default: those the model was "
           "trained for, at most 4096)", 1, 1e9, NULL },
+        { "--chunk", "N", ARG_INT, &o.chunk, "positions of a prompt computed at once (default: 512)", 1, 1e6, NULL },
         { "--json", NULL, ARG_FLAG, &c.json, "for machines", 0, 0, NULL },
     };
-    Args a = { .usage = "smrun import SOURCE [-o DIR] [--context N] [--json]",
+    Args a = { .usage = "smrun import SOURCE [-o DIR] [--context N] [--chunk N] [--json]",
                .about =
         "Makes a published model ready to run. SOURCE is a folder with config.json and .safetensors\n"
         "files, a .gguf file, or a .bin of llama2.c or llm.c; it stays as it is, and the weights stay\n"
@@ -66,7 +67,7 @@ int smrun_import(int argc, char **argv)
         snprintf(dir, sizeof dir, "%s", out);
     else
         default_folder(a.positional[0], dir);
-    if (import_model(a.positional[0], dir, context, &r, &faults, &c.err)) {
+    if (import_model(a.positional[0], dir, &o, &r, &faults, &c.err)) {
         code = report(&r, dir, c.json);
     } else {
         fputs(faults.len ? faults.data : "", stderr);

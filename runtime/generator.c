@@ -42,7 +42,8 @@ bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Erro
     g->chunk = g->sizes[g->model.sequence];
     if (o->cache && o->chunk > g->chunk)
         return error_set(err, "--chunk %" PRId64 ": this plan computes at most %" PRId64 " positions "
-                         "at once; compile it with --chunk %" PRId64, o->chunk, g->chunk, o->chunk);
+                         "at once; compile it with --chunk %" PRId64 " (a published model: smrun import --chunk)",
+                         o->chunk, g->chunk, o->chunk);
     g->chunk = o->cache && o->chunk ? o->chunk : g->chunk;
     g->ids = calloc((size_t)g->context, sizeof *g->ids);
     if (!g->ids)

@@ -8,6 +8,7 @@
 #include "runtime/plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -120,13 +121,16 @@ static size_t add_words(const char *argv[MAX_ARGUMENTS], size_t n, const char *o
 
 bool compiler_run(const CompilerInput *in, const char *out, Error *err)
 {
-    char smc[PATH_MAX], path[PATH_MAX];
+    char smc[PATH_MAX], path[PATH_MAX], chunk[24];
     const char *argv[MAX_ARGUMENTS] = { smc, "compile", path, "-o", out };
     Buf said = { 0 };
     if (!find_smc(smc, err) || !find_model(in->model, path, err))
         return false;
-    add_words(argv, add_words(argv, 5, "-D", in->define, in->n_defines), "--weights", in->rule,
-              in->n_rules);
+    snprintf(chunk, sizeof chunk, "%" PRId64, in->chunk);
+    const char *const chunks[] = { chunk };
+    size_t n = add_words(argv, 5, "-D", in->define, in->n_defines);
+    n = add_words(argv, n, "--weights", in->rule, in->n_rules);
+    add_words(argv, n, "--chunk", chunks, 1);
     const int status = run((char *const *)(uintptr_t)argv, &said);
     if (status < 0)
         error_set(err, "%s: %s", smc, strerror(errno));

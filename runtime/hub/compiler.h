@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* What a plan is compiled from: models/NAME.smg, -D for each define, --weights for each rule. */
+/* What a plan is compiled from: models/NAME.smg, -D for each define, --weights for each rule, --chunk. */
 enum { MAX_COMPILER_RULES = 200 };
 typedef struct CompilerInput {
     const char *model;
@@ -17,6 +17,7 @@ typedef struct CompilerInput {
     uint32_t n_defines;
     const char *const *rule;
     uint32_t n_rules;
+    int64_t chunk;
 } CompilerInput;
 
 /* As a plan at `out`.  On failure the message holds what smc said. */

@@ -236,16 +236,23 @@ static bool compile(Import *m, Error *err)
     const char *rule[MAX_COMPILER_RULES];
     const CompilerInput in = { .model = m->result->model, .define = m->recipe.define,
                                .n_defines = m->recipe.n_defines, .rule = rule,
-                               .n_rules = type_rules(m, rule) };
+                               .n_rules = type_rules(m, rule), .chunk = m->result->chunk };
     return file_make_dirs(m->dir, err) && in_dir(m, "model.smp", path, err)
         && compiler_run(&in, path, err) && plan_open(path, &m->plan, err);
 }
 
-static bool import_open(Import *m, const char *source, int64_t context, Error *err)
+static int64_t chunk_of(const ImportOptions *o, const Recipe *r)
+{
+    const int64_t chunk = o->chunk ? o->chunk : DEFAULT_IMPORT_CHUNK;
+    return chunk < r->context ? chunk : r->context;
+}
+
+static bool import_open(Import *m, const char *source, const ImportOptions *o, Error *err)
 {
     if (!source_open(&m->source, source, err)
-        || !recipe_open(&m->recipe, &m->source, context, err))
+        || !recipe_open(&m->recipe, &m->source, o->context, err))
         return false;
+    m->result->chunk = chunk_of(o, &m->recipe);
     m->result->model = family_model_name(m->recipe.model);
     m->result->context = m->recipe.context;
     m->used = calloc(m->source.n_tensors + 1, sizeof *m->used);
@@ -253,12 +260,12 @@ static bool import_open(Import *m, const char *source, int64_t context, Error *e
     return (m->used && m->places) || error_set(err, "out of memory");
 }
 
-bool import_model(const char *source, const char *dir, int64_t context, ImportResult *result,
+bool import_model(const char *source, const char *dir, const ImportOptions *o, ImportResult *result,
                   Buf *faults, Error *err)
 {
     Import m = { .dir = dir, .faults = faults, .result = result };
     *result = (ImportResult){ 0 };
-    bool ok = import_open(&m, source, context, err) && compile(&m, err);
+    bool ok = import_open(&m, source, o, err) && compile(&m, err);
     if (ok && !check_tensors(&m, err)) {
         char plan[MAX_IMPORT_PATH];
         ok = false;
@@ -287,29 +294,30 @@ static bool cache_root(char out[MAX_IMPORT_PATH], Error *err)
                      "needs none");
 }
 
-static bool cache_name(const char *source, int64_t context, char out[64], Error *err)
+static bool cache_name(const char *source, const ImportOptions *o, char out[64], Error *err)
 {
     Source s;
     Recipe r = { 0 };
     uint64_t h = 0, compiler = 0;
-    bool ok = source_open(&s, source, err) && recipe_open(&r, &s, context, err)
+    bool ok = source_open(&s, source, err) && recipe_open(&r, &s, o->context, err)
         && source_hash(&s, &h, err) && compiler_hash(family_model_name(r.model), &compiler, err);
-    h = hash_seeded(&r.context, sizeof r.context, hash_seeded(&compiler, sizeof compiler, h));
+    const int64_t sizes[] = { r.context, chunk_of(o, &r) };
+    h = hash_seeded(sizes, sizeof sizes, hash_seeded(&compiler, sizeof compiler, h));
     snprintf(out, 64, "%016" PRIx64, h);
     recipe_close(&r);
     source_close(&s);
     return ok;
 }
 
-bool import_cached(const char *source, int64_t context, char dir[MAX_IMPORT_PATH], bool *fresh,
+bool import_cached(const char *source, const ImportOptions *o, char dir[MAX_IMPORT_PATH], bool *fresh,
                    Buf *faults, Error *err)
 {
     char root[MAX_IMPORT_PATH], index[MAX_IMPORT_PATH], name[64];
     ImportResult result;
-    if (!cache_root(root, err) || !cache_name(source, context, name, err)
+    if (!cache_root(root, err) || !cache_name(source, o, name, err)
         || !path_join(dir, MAX_IMPORT_PATH, root, name, err)
         || !path_join(index, sizeof index, dir, WEIGHTS_INDEX, err))
         return false;
     *fresh = !file_exists(index);
-    return !*fresh || import_model(source, dir, context, &result, faults, err);
+    return !*fresh || import_model(source, dir, o, &result, faults, err);
 }

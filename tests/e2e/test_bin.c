@@ -264,7 +264,7 @@ static void logits_of(const char *name, float out[CONTEXT * VOCAB])
     snprintf(imported, sizeof imported, "%s.imported", name);
     family_path(source, family_root, name);
     family_path(dir, family_root, imported);
-    if (!import_model(source, dir, 0, &r, &faults, &err))
+    if (!import_model(source, dir, &(ImportOptions){ 0 }, &r, &faults, &err))
         fail_msg("%s\n%s", err.text, faults.len ? faults.data : "");
     assert_int_equal(r.context, CONTEXT);
     family_path(path, dir, "model.smp");

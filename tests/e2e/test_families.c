@@ -135,7 +135,7 @@ static void import_or_fail(const char *source, const char *dir)
     ImportResult r;
     Buf faults = { 0 };
     Error err;
-    if (!import_model(source, dir, 0, &r, &faults, &err))
+    if (!import_model(source, dir, &(ImportOptions){ 0 }, &r, &faults, &err))
         fail_msg("%s\n%s", err.text, faults.len ? faults.data : "");
     buf_free(&faults);
 }

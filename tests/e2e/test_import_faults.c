@@ -46,7 +46,7 @@ static void expect_fault(const char *what, const char *source, const char *expec
     Error err = { "" };
     family_path(dir, family_root, "out");
     family_path(index, dir, WEIGHTS_INDEX);
-    if (import_model(source, dir, 0, &r, faults ? faults : &mine, &err))
+    if (import_model(source, dir, &(ImportOptions){ 0 }, &r, faults ? faults : &mine, &err))
         fail_msg("%s: was imported", what);
     if (!strstr(err.text, expected))
         fail_msg("%s: \"%s\" does not say \"%s\"", what, err.text, expected);
@@ -376,7 +376,7 @@ static void test_weights_index(void **state)
     (void)state;
     begin_folder(&f, "qwen3", folder, 1);
     family_path(dir, family_root, "in_order");
-    assert_true(import_model(folder, dir, 64, &r, &faults, &err));
+    assert_true(import_model(folder, dir, &(ImportOptions){ .context = 64 }, &r, &faults, &err));
     assert_int_equal(r.context, 64);
     family_path(path, dir, "model.smp");
     assert_true(plan_open(path, &plan, &err) && session_open(&plan, &so, &s, &err));
@@ -389,6 +389,36 @@ static void test_weights_index(void **state)
     }
     session_close(s);
     plan_close(&plan);
+    family_close(&f);
+}
+
+/* A prompt is computed in chunks of 512, of what was asked for, or of what the context has. */
+static void test_chunk(void **state)
+{
+    static const struct { ImportOptions o; int64_t chunk; } cases[] = {
+        { { .context = 600 }, 512 }, { { .context = 600, .chunk = 7 }, 7 }, { { .context = 600, .chunk = 599 }, 599 },
+        { { .context = 64 }, 64 }, { { .context = 64, .chunk = 1000 }, 64 },
+    };
+    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    ImportResult r;
+    Buf faults = { 0 };
+    Plan plan;
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    family_path(dir, family_root, "chunks");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (!import_model(folder, dir, &cases[i].o, &r, &faults, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(r.chunk, cases[i].chunk);
+        family_path(path, dir, "model.smp");
+        assert_true(plan_open(path, &plan, &err));
+        assert_int_equal(plan_program(&plan, PLAN_generate)->max[plan_symbol(&plan, PLAN_SEQUENCE)],
+                         cases[i].chunk);
+        plan_close(&plan);
+    }
+    buf_free(&faults);
     family_close(&f);
 }
 
@@ -471,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_index),         cmocka_unit_test(test_twice),
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
         cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_chunk),
         cmocka_unit_test(test_export),        cmocka_unit_test(test_export_run),
         cmocka_unit_test(test_export_bytes),
     };
