@@ -7,8 +7,7 @@
 #include "codegen/lower.h"
 
 #include "base/check.h"
-
-#include <string.h>
+#include "runtime/kernels/kernel.h"
 
 typedef struct Range {
     int32_t storage;                    /* -1: the pool */
@@ -34,18 +33,14 @@ static Range operand_range(const PlanBuilder *b, const PlanProgram *p, uint32_t 
     return (Range){ o->storage, start, start + bytes, write };
 }
 
-/* Results stand first; a row program says itself what it writes. */
 static bool writes_operand(const PlanBuilder *b, const PlanInstr *in, uint32_t operand)
 {
-    static const struct { const char *kernel; uint32_t results; } several[] = {
-        { "attention", 2 }, { "attention_grad", 3 }, { "cross_entropy", 2 },
-    };
+    KernelId kernel;
     if (in->row != NO_ROW)
         return b->rows[in->row].outputs >> operand & 1;
-    for (size_t i = 0; i < COUNT_OF(several); i++)
-        if (strcmp(b->strings.data + in->kernel, several[i].kernel) == 0)
-            return operand < several[i].results;
-    return operand == 0;
+    const bool known = kernel_from_name(b->strings.data + in->kernel, &kernel);
+    CHECK(known, "kernel %s", b->strings.data + in->kernel);
+    return operand < (uint32_t)kernel_results(kernel);
 }
 
 static bool conflicts(const Pending *p, const Range *r)

@@ -241,7 +241,7 @@ static void describe_instr(const Profile *p, Session *s, uint32_t k, ProfileInst
     out->op = next_word(&label, false);
     out->line = next_word(&label, false);
     out->path = next_word(&label, true);
-    out->barrier = p->options.n_threads > 1 && in->flags & INSTR_BARRIER;
+    out->barrier = session_meets_before(s, p->options.program, k);
     describe_shape(out->shape, sizeof out->shape, session_call(s, p->options.program, k));
 }
 

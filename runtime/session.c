@@ -2,6 +2,7 @@
 #include "runtime/session.h"
 
 #include "base/check.h"
+#include "runtime/barriers.h"
 #include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
 #include "runtime/threads.h"
@@ -23,6 +24,9 @@ typedef struct BoundProgram {
     Operand *operands;                  /* of all calls, one after the other */
     RowProgram *rows;                   /* one per call of family row */
     uint32_t *consts;
+    Extent *extents;                    /* of operands; for barriers_keep */
+    bool *meet;                         /* do all threads meet before instruction k? */
+    uint32_t n_barriers;
 } BoundProgram;
 
 struct Session {
@@ -89,6 +93,8 @@ static void layout_programs(Layout *l, const Plan *p, uint32_t programs, Session
         b.operands = layout_take(l, n.operands, sizeof *b.operands);
         b.rows = layout_take(l, n.rows, sizeof *b.rows);
         b.consts = layout_take(l, n.consts, sizeof *b.consts);
+        b.extents = layout_take(l, n.operands, sizeof *b.extents);
+        b.meet = layout_take(l, g->n_instrs, sizeof *b.meet);
         if (s)
             s->program[g->kind] = b;
     }
@@ -353,6 +359,8 @@ static void bind_program(Session *s, BoundProgram *b)
             row++;
         }
     }
+    b->n_barriers = barriers_keep(p->instrs + b->plan->first_instr, b->calls, b->plan->n_instrs,
+                                  s->n_threads, b->extents, b->meet);
     b->bound = true;
 }
 
@@ -373,19 +381,26 @@ bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_S
     return true;
 }
 
+/* Before instruction k?  OpenMP may give a run fewer threads than the session asked for: the plan's marks
+ * hold for any number. */
+static bool meets(const Session *s, const BoundProgram *b, uint32_t k, int n_threads)
+{
+    if (n_threads == s->n_threads)
+        return b->meet[k];
+    return s->plan->instrs[b->plan->first_instr + k].flags & INSTR_BARRIER;
+}
+
 /* One thread's walk over the program. */
 static void walk(Session *s, const BoundProgram *b, int thread, int n_threads)
 {
-    const PlanInstr *instrs = s->plan->instrs + b->plan->first_instr;
     void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
     for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
         const Call *call = &b->calls[k];
-        if (n_threads > 1 && instrs[k].flags & INSTR_BARRIER)
+        if (meets(s, b, k, n_threads))
             barrier_wait(&s->barrier, (unsigned)n_threads);
-        int64_t first = thread * call->n_tasks / n_threads;
-        int64_t last = (thread + 1) * call->n_tasks / n_threads;
-        if (first < last)
-            s->kernels->run[call->kernel](call, first, last, scratch);
+        const KernelShare share = kernel_share(call, thread, n_threads);
+        if (share.first < share.last)
+            s->kernels->run[call->kernel](call, share.first, share.last, scratch);
     }
 }
 
@@ -405,21 +420,19 @@ void session_run(Session *s, PlanProgramKind program)
 static void walk_timed(Session *s, const BoundProgram *b, int thread, int n_threads, ClockFn *now,
                        SessionSpan *spans)
 {
-    const PlanInstr *instrs = s->plan->instrs + b->plan->first_instr;
     void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
     uint64_t t = now();
     for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
         const Call *call = &b->calls[k];
         spans[k].ready = t;
-        if (n_threads > 1 && instrs[k].flags & INSTR_BARRIER) {
+        if (meets(s, b, k, n_threads)) {
             barrier_wait(&s->barrier, (unsigned)n_threads);
             t = now();
         }
         spans[k].begin = t;
-        int64_t first = thread * call->n_tasks / n_threads;
-        int64_t last = (thread + 1) * call->n_tasks / n_threads;
-        if (first < last)
-            s->kernels->run[call->kernel](call, first, last, scratch);
+        const KernelShare share = kernel_share(call, thread, n_threads);
+        if (share.first < share.last)
+            s->kernels->run[call->kernel](call, share.first, share.last, scratch);
         t = now();
         spans[k].end = t;
     }
@@ -446,6 +459,19 @@ const Call *session_call(const Session *s, PlanProgramKind program, uint32_t k)
     const BoundProgram *b = &s->program[program];
     CHECK(b->bound && k < b->plan->n_instrs, "instruction %" PRIu32 " of a bound program", k);
     return &b->calls[k];
+}
+
+bool session_meets_before(const Session *s, PlanProgramKind program, uint32_t k)
+{
+    const BoundProgram *b = &s->program[program];
+    CHECK(b->bound && k < b->plan->n_instrs, "instruction %" PRIu32 " of a bound program", k);
+    return b->meet[k];
+}
+
+uint32_t session_barriers(const Session *s, PlanProgramKind program)
+{
+    CHECK(s->program[program].bound, "session_bind comes first");
+    return s->program[program].n_barriers;
 }
 
 bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out)

@@ -59,7 +59,7 @@ void session_run(Session *s, PlanProgramKind program);
 typedef uint64_t ClockFn(void);
 typedef struct SessionSpan {
     uint64_t ready, begin, end;         /* the thread came to the instruction, had met the others
-                                           where the plan says so, was done with its share */
+                                           where they meet, was done with its share */
 } SessionSpan;
 /* As session_run; thread t's span of instruction k goes to spans[t * n_instrs + k].  A span is ready
  * the moment the one before it ends, so the spans of a thread leave no gap. */
@@ -67,6 +67,10 @@ void session_run_timed(Session *s, PlanProgramKind program, ClockFn *now, Sessio
 
 /* Instruction `k` of the program as bound; borrowed, valid until the next session_bind. */
 const Call *session_call(const Session *s, PlanProgramKind program, uint32_t k);
+
+/* Do the threads meet before instruction `k` of the program as bound?  How often in a run? */
+bool session_meets_before(const Session *s, PlanProgramKind program, uint32_t k);
+uint32_t session_barriers(const Session *s, PlanProgramKind program);
 
 /* An output of the last run, valid until the next; false when there is none of that name. */
 bool session_output(const Session *s, PlanProgramKind program, const char *name, Operand *out);

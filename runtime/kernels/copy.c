@@ -86,13 +86,16 @@ static bool check_cache(const Call *call, Error *err)
     return true;
 }
 
-/* A task: CACHE_ROWS new positions of one head of one sequence. */
+/* CACHE_ROWS new positions of one head of one sequence; a task holds several where they are short. */
 static void prepare_cache(Call *call)
 {
     const Operand *new = &call->operand[1];
-    int64_t blocks = ceil_div(new->dim[2], CACHE_ROWS);
-    call->derived[0] = blocks;
-    call->n_tasks = new->dim[3] > 0 ? new->dim[0] * new->dim[1] * blocks : 0;
+    const int64_t rows = min_i64(new->dim[2], CACHE_ROWS), blocks = ceil_div(new->dim[2], CACHE_ROWS);
+    const int64_t items = new->dim[0] * new->dim[1] * blocks;
+    call->derived[CACHE_BLOCKS] = blocks;
+    call->derived[CACHE_ITEMS] = items;
+    call->derived[CACHE_PER_TASK] = items_per_task(rows * new->dim[3], CACHE_GRAIN);
+    call->n_tasks = new->dim[3] > 0 ? ceil_div(items, call->derived[CACHE_PER_TASK]) : 0;
 }
 
 static KernelCost cost_cache(const Call *call)

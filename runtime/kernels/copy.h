@@ -11,7 +11,9 @@
  *  COPY_PER_TASK  items a task */
 enum { COPY_MODE = AXES_WORDS, COPY_ITEMS, COPY_PER_TASK, COPY_WORDS };
 enum { COPY_RUNS, COPY_TURN };
-enum { COPY_GRAIN = 16384, COPY_TILE = 16, CACHE_ROWS = 64 };
+/* Of a cache_write: blocks of CACHE_ROWS positions that a head has, all of them, blocks a task. */
+enum { CACHE_BLOCKS, CACHE_ITEMS, CACHE_PER_TASK };
+enum { COPY_GRAIN = 16384, COPY_TILE = 16, CACHE_ROWS = 64, CACHE_GRAIN = 4096 };
 _Static_assert((int)COPY_WORDS <= (int)MAX_DERIVED, "a copy's derived words");
 
 #endif

@@ -22,6 +22,24 @@ static void split_rows(Call *call, const Operand *logits)
     call->n_tasks = ceil_div(rows, call->derived[1]);
 }
 
+static KernelReach reach(const Call *call, int32_t i, int32_t logits, KernelShare tasks)
+{
+    const Operand *shape = &call->operand[logits];
+    const int64_t per_task = call->derived[1];
+    return reach_rows(call, i, shape, shape->rank - 1, tasks.first * per_task,
+                      min_i64(tasks.last * per_task, call->derived[0]));
+}
+
+KernelReach reach_cross_entropy(const Call *call, int32_t i, KernelShare tasks)
+{
+    return reach(call, i, 2, tasks);
+}
+
+KernelReach reach_cross_entropy_grad(const Call *call, int32_t i, KernelShare tasks)
+{
+    return reach(call, i, 1, tasks);
+}
+
 static size_t scratch(const Call *call)
 {
     (void)call;

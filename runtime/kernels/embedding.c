@@ -38,6 +38,16 @@ static void prepare(Call *call)
     call->n_tasks = columns > 0 ? ceil_div(rows, per_task) : 0;
 }
 
+KernelReach reach_embedding(const Call *call, int32_t i, KernelShare tasks)
+{
+    const Operand *out = &call->operand[0];
+    const int64_t per_task = call->derived[1];
+    if (i == 1)                         /* the table: any row of it */
+        return kernel_extent(call, i);
+    return reach_rows(call, i, out, out->rank - 1, tasks.first * per_task,
+                      min_i64(tasks.last * per_task, call->derived[0]));
+}
+
 static size_t scratch(const Call *call)
 {
     (void)call;

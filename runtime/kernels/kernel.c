@@ -1,5 +1,6 @@
 /* Names of the kernels, and each question about a call passed on to its family. */
-#include "runtime/kernels/kernel.h"
+#include "runtime/kernels/operand.h"
+#include "runtime/kernels/row.h"
 
 #include <string.h>
 
@@ -37,6 +38,44 @@ bool kernel_check(const Call *call, Error *err)
 void kernel_prepare(Call *call)
 {
     families[call->kernel]->prepare(call);
+}
+
+int32_t kernel_results(KernelId id)
+{
+    static const int8_t others[N_KERNELS] = {
+        [KERNEL_attention] = 2, [KERNEL_attention_grad] = 3, [KERNEL_cross_entropy] = 2,
+    };
+    return id == KERNEL_row ? 0 : others[id] > 0 ? others[id] : 1;
+}
+
+bool kernel_writes(const Call *call, int32_t i)
+{
+    return call->row ? call->row->outputs >> i & 1 : i < kernel_results(call->kernel);
+}
+
+KernelReach kernel_extent(const Call *call, int32_t i)
+{
+    const Operand *o = &call->operand[i];
+    int64_t last = 0;
+    if (count_elements(o) == 0)
+        return (KernelReach){ 0, 0 };
+    for (int32_t a = 0; a < o->rank; a++)
+        last += (o->dim[a] - 1) * o->stride[a];
+    return (KernelReach){ 0, last + 1 };
+}
+
+KernelReach kernel_reach(const Call *call, int32_t i, KernelShare tasks)
+{
+    static KernelReachFn *const by_rows[N_KERNELS] = {
+        [KERNEL_row] = reach_row, [KERNEL_embedding] = reach_embedding,
+        [KERNEL_cross_entropy] = reach_cross_entropy,
+        [KERNEL_cross_entropy_grad] = reach_cross_entropy_grad,
+    };
+    if (tasks.first >= tasks.last)
+        return (KernelReach){ 0, 0 };
+    if (!by_rows[call->kernel] || tasks.last - tasks.first == call->n_tasks)
+        return kernel_extent(call, i);
+    return by_rows[call->kernel](call, i, tasks);
 }
 
 size_t kernel_scratch(const Call *call)

@@ -1,10 +1,7 @@
 /* What a kernel is: a function over a fixed grid of tasks, told everything by a bound Call.
  *
  * A Call is one instruction of a plan with its addresses and sizes filled in.  The runtime binds it
- * once for given sizes (kernel_prepare), then every thread runs its share of the tasks:
- *
- *     share of thread i of n: tasks [i * n_tasks / n, (i + 1) * n_tasks / n)
- *
+ * once for given sizes (kernel_prepare), then every thread runs its share of the tasks (kernel_share).
  * The grid depends on the sizes alone, never on the number of threads, and no two tasks write the
  * same element; so the bits are the same for any number of threads.  Kernels allocate nothing,
  * cannot fail, and never synchronise.
@@ -146,6 +143,29 @@ bool kernel_check(const Call *call, Error *err);
 /* Fills n_tasks and derived for the sizes now in the operands.  Zero sizes give zero tasks. */
 void kernel_prepare(Call *call);
 
+/* Tasks [first, last). */
+typedef struct KernelShare { int64_t first, last; } KernelShare;
+
+/* What thread i of n runs. */
+static inline KernelShare kernel_share(const Call *call, int i, int n)
+{
+    return (KernelShare){ i * call->n_tasks / n, (i + 1) * call->n_tasks / n };
+}
+
+/* Is operand `i` written (and perhaps read)? */
+bool kernel_writes(const Call *call, int32_t i);
+/* How many results stand first among the operands of a family; 0: `row`, whose programs say it. */
+int32_t kernel_results(KernelId id);
+
+/* Elements [begin, end) of an operand, counted from its first in memory. */
+typedef struct KernelReach { int64_t begin, end; } KernelReach;
+
+/* Where all lies that these tasks of a prepared call touch in operand `i`, and perhaps more; empty
+ * without tasks. */
+KernelReach kernel_reach(const Call *call, int32_t i, KernelShare tasks);
+/* All of operand `i`. */
+KernelReach kernel_extent(const Call *call, int32_t i);
+
 /* Bytes of scratch a thread needs; monotone in the sizes. */
 size_t kernel_scratch(const Call *call);
 
@@ -164,5 +184,9 @@ typedef struct KernelFamily {
 } KernelFamily;
 #define KERNEL(name, min, max) extern const KernelFamily family_##name;
 #include "runtime/kernels/kernels.def"
+
+/* kernel_reach, of families whose tasks are rows; `tasks` are some and not all. */
+typedef KernelReach KernelReachFn(const Call *call, int32_t i, KernelShare tasks);
+KernelReachFn reach_row, reach_embedding, reach_cross_entropy, reach_cross_entropy_grad;
 
 #endif

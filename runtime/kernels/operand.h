@@ -56,6 +56,24 @@ static inline int64_t leading_offset(const Operand *shape, const Operand *o, int
     return n > 0 ? offset + index * o->stride[0] : 0;
 }
 
+/* Where rows [first, last) of the first `n` axes of `shape` lie in operand i, whose other axes they hold
+ * whole; all of it where memory has the rows in another order. */
+static inline KernelReach reach_rows(const Call *call, int32_t i, const Operand *shape, int32_t n,
+                                     int64_t first, int64_t last)
+{
+    const Operand *o = &call->operand[i];
+    int64_t below = 0, inside = 1;
+    for (int32_t a = n - 1; a >= 0; a--) {
+        if (shape->dim[a] > 1 && o->stride[a] < below)
+            return kernel_extent(call, i);
+        below += (shape->dim[a] - 1) * o->stride[a];
+    }
+    for (int32_t a = n; a < o->rank; a++)
+        inside += (o->dim[a] - 1) * o->stride[a];
+    return (KernelReach){ leading_offset(shape, o, n, first),
+                          leading_offset(shape, o, n, last - 1) + inside };
+}
+
 /* Rank, dtype, and sizes and strides whose products stay so far from the end of int64 that sums of
  * them need no care. */
 static inline bool operand_check(const Call *call, int32_t i, DType dtype, int32_t rank, Error *err)

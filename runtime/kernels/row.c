@@ -454,6 +454,24 @@ static void prepare(Call *call)
     memcpy(&d[ROW_ADAMW], &adamw, sizeof adamw);
 }
 
+/* Of tiles that count along one axis alone, which are one stretch of memory or of rows. */
+KernelReach reach_row(const Call *call, int32_t i, KernelShare tasks)
+{
+    const int64_t *d = call->derived;
+    if (is_seed(call->row, i) || d[ROW_N_OUTER] > 0 || (d[ROW_STRIPS] > 1 && d[ROW_STEPS] > 1))
+        return kernel_extent(call, i);
+    const bool strips = d[ROW_STRIPS] > 1;
+    const int64_t unit = strips ? d[ROW_WIDTH] : d[ROW_HEIGHT];
+    const int64_t first = tasks.first * unit;
+    const int64_t last = min_i64(tasks.last * unit, strips ? d[ROW_N] : d[ROW_ROWS]) - 1;
+    const int64_t column = row_stride(call, i, (int32_t)d[ROW_AXIS]);
+    if (strips)
+        return (KernelReach){ first * column, last * column + 1 };
+    const int64_t row = d[ROW_HEIGHT_AXIS] < 0 ? 0
+                      : row_stride(call, i, (int32_t)d[ROW_HEIGHT_AXIS]);
+    return (KernelReach){ first * row, last * row + (d[ROW_N] - 1) * column + 1 };
+}
+
 static size_t scratch(const Call *call)
 {
     RowSlots slots;

@@ -43,4 +43,8 @@ void bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS])
 /* An output or a failed test. */
 Operand output(const Session *s, PlanProgramKind program, const char *name);
 
+/* Appends the bytes of every output of the program, of every storage that the session holds. */
+void record_outputs(Buf *out, const Session *s, PlanProgramKind program);
+void record_storages(Buf *out, Session *s, uint32_t programs);
+
 #endif

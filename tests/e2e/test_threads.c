@@ -16,41 +16,6 @@ static const ModelSpec models[] = {
                  "hidden=80" } },
 };
 
-/* Elements in row-major order. */
-static void record_operand(Buf *out, const Operand *o)
-{
-    int64_t at[MAX_RANK] = { 0 };
-    for (;;) {
-        int64_t offset = 0;
-        for (int a = 0; a < o->rank; a++)
-            offset += at[a] * o->stride[a];
-        buf_add(out, (const float *)o->data + offset, sizeof(float));
-        int a = o->rank - 1;
-        for (; a >= 0 && ++at[a] == o->dim[a]; a--)
-            at[a] = 0;
-        if (a < 0)
-            return;
-    }
-}
-
-static void record_outputs(Buf *out, const Session *s, PlanProgramKind program)
-{
-    const Plan *p = session_plan(s);
-    const PlanProgram *g = plan_program(p, program);
-    assert_true(g->n_outputs > 0);
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        const Operand o = output(s, program, plan_string(p, p->outputs[g->first_output + i].name));
-        record_operand(out, &o);
-    }
-}
-
-static void record_storages(Buf *out, Session *s, uint32_t programs)
-{
-    for (int32_t i = 0; i < (int32_t)session_plan(s)->n_storages; i++)
-        if (session_storage(s, i))
-            buf_add(out, session_storage(s, i), storage_bytes(session_plan(s), i, programs));
-}
-
 static void train(Session *s, Buf *out)
 {
     int64_t sizes[MAX_SYMBOLS];
