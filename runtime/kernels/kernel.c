@@ -40,17 +40,19 @@ void kernel_prepare(Call *call)
     families[call->kernel]->prepare(call);
 }
 
-int32_t kernel_results(KernelId id)
+int32_t kernel_results(KernelId id, int32_t n)
 {
     static const int8_t others[N_KERNELS] = {
         [KERNEL_attention] = 2, [KERNEL_attention_grad] = 3, [KERNEL_cross_entropy] = 2,
     };
+    if (id == KERNEL_gemm_shared || id == KERNEL_gemm_q_shared)
+        return n / 2;
     return id == KERNEL_row ? 0 : others[id] > 0 ? others[id] : 1;
 }
 
 bool kernel_writes(const Call *call, int32_t i)
 {
-    return call->row ? call->row->outputs >> i & 1 : i < kernel_results(call->kernel);
+    return call->row ? call->row->outputs >> i & 1 : i < kernel_results(call->kernel, call->n_operands);
 }
 
 KernelReach kernel_extent(const Call *call, int32_t i)

@@ -154,8 +154,8 @@ static inline KernelShare kernel_share(const Call *call, int i, int n)
 
 /* Is operand `i` written (and perhaps read)? */
 bool kernel_writes(const Call *call, int32_t i);
-/* How many results stand first among the operands of a family; 0: `row`, whose programs say it. */
-int32_t kernel_results(KernelId id);
+/* How many results stand first among `n` operands of a family; 0: `row`, whose programs say it. */
+int32_t kernel_results(KernelId id, int32_t n);
 
 /* Elements [begin, end) of an operand, counted from its first in memory. */
 typedef struct KernelReach { int64_t begin, end; } KernelReach;

@@ -458,7 +458,7 @@ static void prepare(Call *call)
 KernelReach reach_row(const Call *call, int32_t i, KernelShare tasks)
 {
     const int64_t *d = call->derived;
-    if (is_seed(call->row, i) || d[ROW_N_OUTER] > 0 || (d[ROW_STRIPS] > 1 && d[ROW_STEPS] > 1))
+    if (row_apart(call->row) >> i & 1 || d[ROW_N_OUTER] > 0 || (d[ROW_STRIPS] > 1 && d[ROW_STEPS] > 1))
         return kernel_extent(call, i);
     const bool strips = d[ROW_STRIPS] > 1;
     const int64_t unit = strips ? d[ROW_WIDTH] : d[ROW_HEIGHT];
