@@ -104,7 +104,7 @@ static size_t sweep(const MergeTable *t, int32_t *id, size_t n, uint32_t rank, u
 }
 
 /* Sweeps until a few took off less than an eighth.  *done says that nothing can be joined any more. */
-static size_t merge_sweeps(const MergeTable *t, int32_t *id, size_t n, bool *done)
+static size_t merge_sweeps(const MergeTable *t, int32_t *id, size_t n, uint64_t *steps, bool *done)
 {
     uint32_t rank = NO_RANK, next;
     for (size_t i = 0; i + 1 < n; i++) {
@@ -113,6 +113,7 @@ static size_t merge_sweeps(const MergeTable *t, int32_t *id, size_t n, bool *don
     }
     for (int poor = 0; rank != NO_RANK && poor < MAX_POOR_SWEEPS;) {
         const size_t left = sweep(t, id, n, rank, &next);
+        *steps += n;
         poor += n - left < n / 8;
         n = left;
         rank = next;
@@ -153,6 +154,7 @@ struct BpeScratch {
     uint32_t *heap;                     /* waiting buckets, lowest rank first */
     uint32_t n_heap, cap_heap;
     bool failed;                        /* memory ran out */
+    uint64_t steps;                     /* symbols swept, moves in heaps, pairs looked at */
 };
 
 static const uint32_t NONE = UINT32_MAX;
@@ -179,7 +181,7 @@ static void late_push(struct BpeScratch *s, Bucket *b, uint32_t at)
     }
     uint32_t *h = b->late.at;
     size_t i = b->late.n - 1;
-    for (; i > 0 && h[(i - 1) / 2] > at; i = (i - 1) / 2)
+    for (; i > 0 && h[(i - 1) / 2] > at; i = (i - 1) / 2, s->steps++)
         h[i] = h[(i - 1) / 2];
     h[i] = at;
 }
@@ -263,6 +265,7 @@ static Bucket *bucket_for(struct BpeScratch *s, uint32_t rank)
 static void look_at(struct BpeScratch *s, const MergeTable *t, uint32_t at)
 {
     Symbol *a = &s->symbol[at];
+    s->steps++;
     a->rank = NO_RANK;
     if (a->next == NONE)
         return;
@@ -350,6 +353,7 @@ static size_t merge_long(const MergeTable *t, struct BpeScratch *s, int32_t *id,
     while (s->n_heap > 0 && !s->failed) {
         const uint32_t top = s->heap[0];
         const uint32_t rank = s->bucket[top].rank, at = bucket_pop(&s->bucket[top]);
+        s->steps++;
         if (at == NONE) {
             s->bucket[top].waiting = s->bucket[top].reading = false;
             s->bucket[top].early.n = s->bucket[top].next = 0;
@@ -373,15 +377,22 @@ size_t bpe_merge(const MergeTable *t, uint32_t n_ranks, struct BpeScratch **scra
     if (n <= SHORT)
         return n < 2 ? n : merge_short(t, id, n);
     bool done;
-    n = merge_sweeps(t, id, n, &done);
-    if (done || n <= SHORT)
-        return done || n < 2 ? n : merge_short(t, id, n);
     if (!*scratch)
         *scratch = calloc(1, sizeof **scratch);
-    if (!*scratch || !prepare(*scratch, n_ranks, id, n))
+    if (!*scratch)
+        return SIZE_MAX;
+    n = merge_sweeps(t, id, n, &(*scratch)->steps, &done);
+    if (done || n <= SHORT)
+        return done || n < 2 ? n : merge_short(t, id, n);
+    if (!prepare(*scratch, n_ranks, id, n))
         return SIZE_MAX;
     (*scratch)->failed = false;
     return merge_long(t, *scratch, id, n);
+}
+
+uint64_t bpe_scratch_steps(const struct BpeScratch *s)
+{
+    return s ? s->steps : 0;
 }
 
 void bpe_scratch_free(struct BpeScratch *s)

@@ -182,6 +182,16 @@ void hf_encoder_free(HfEncoder *e)
     free(e);
 }
 
+void hf_encoder_forget(HfEncoder *e)
+{
+    cache_clear(e->work.cache);
+}
+
+uint64_t hf_encoder_steps(const HfEncoder *e)
+{
+    return e->work.steps + bpe_scratch_steps(e->work.bpe);
+}
+
 static bool encode_cached(HfEncoder *e, const char *text, size_t n, TokenIds *out, Error *err)
 {
     const HfTokenizer *t = e->t;

@@ -80,6 +80,11 @@ int32_t hf_tokenizer_role(const HfTokenizer *t, HfRole role);
 
 HfEncoder *hf_encoder_new(const HfTokenizer *t, Error *err);    /* borrows t */
 void hf_encoder_free(HfEncoder *e);
+/* As new, but for the memory that it keeps: texts of one size take none after the first. */
+void hf_encoder_forget(HfEncoder *e);
+/* What the models did for all its texts: symbols looked at.  It shows that time is linear where a clock
+ * cannot. */
+uint64_t hf_encoder_steps(const HfEncoder *e);
 
 enum {
     HF_ADD_SPECIAL = 1,         /* what the post-processor puts around a text: BOS, [CLS], ... */

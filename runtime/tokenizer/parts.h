@@ -63,6 +63,7 @@ typedef struct Workspace {
     Pieces pieces[2];
     struct BpeScratch *bpe;
     Buf paths;                          /* of the Unigram model */
+    uint64_t steps;                     /* of the Unigram model: bytes tried at its places */
     struct WordCache *cache;
 } Workspace;
 
@@ -130,6 +131,7 @@ bool bpe_encode(const Bpe *m, Workspace *w, const char *text, size_t n, TokenIds
 /* The merges in order of rank; owned by the model. */
 const Merge *bpe_merges(const Bpe *m, size_t *n);
 void bpe_scratch_free(struct BpeScratch *s);
+uint64_t bpe_scratch_steps(const struct BpeScratch *s);
 
 /* Takes `score` over, from malloc; on failure too. */
 Unigram *unigram_new(const Vocab *v, double *score, int64_t unk, bool byte_fallback, Error *err);
@@ -197,6 +199,7 @@ bool decoder_end(DecoderStream *s, Buf *out, Error *err);
 /* Pieces seen lately and their ids; a fixed number of slots, the newest wins. */
 struct WordCache *cache_new(void);
 void cache_free(struct WordCache *c);
+void cache_clear(struct WordCache *c);
 /* Appends the ids of a piece that is there. */
 bool cache_get(const struct WordCache *c, const char *text, size_t n, TokenIds *out);
 void cache_put(struct WordCache *c, const char *text, size_t n, const int32_t *id, size_t n_ids);

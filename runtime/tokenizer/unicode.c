@@ -200,10 +200,9 @@ static void order_run(utf8proc_int32_t *code, size_t n, utf8proc_int32_t *spare)
     memcpy(code, spare, n * sizeof *code);
 }
 
-static bool order_marks(Codes *c)
+static bool order_marks(Codes *c, Codes *spare)
 {
-    utf8proc_int32_t *spare = malloc((c->n + 1) * sizeof *spare);
-    if (!spare)
+    if (!reserve(spare, c->n))
         return false;
     for (size_t at = 0; at < c->n;) {
         size_t end = at;
@@ -212,34 +211,50 @@ static bool order_marks(Codes *c)
             ordered = ordered && (end == at || combining_class(c->code[end - 1]) <=
                                                    combining_class(c->code[end]));
         if (!ordered)
-            order_run(c->code + at, end - at, spare);
+            order_run(c->code + at, end - at, spare->code);
         at = end + 1;
     }
-    free(spare);
     return true;
 }
 
-bool unicode_normalize(Buf *out, const char *text, size_t n, UnicodeForm form)
+static bool normalize_part(Buf *out, const char *text, size_t n, UnicodeForm form, Codes *c, Codes *spare)
 {
-    const size_t plain = ascii_prefix(text, n);
-    if (plain == n) {
-        buf_add(out, text, n);
-        return !out->failed;
-    }
-    Codes c = { 0 };
     const bool compat = form == FORM_NFKC || form == FORM_NFKD;
     utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
     if (compat)
         options |= UTF8PROC_COMPAT;
-    bool ok = decompose(&c, text, n, options) && order_marks(&c);
-    if (ok && (form == FORM_NFC || form == FORM_NFKC)) {
+    c->n = spare->n = 0;
+    if (!decompose(c, text, n, options) || !order_marks(c, spare))
+        return false;
+    if (form == FORM_NFC || form == FORM_NFKC) {
         const utf8proc_ssize_t left = utf8proc_normalize_utf32(
-            c.code, (utf8proc_ssize_t)c.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-        ok = left >= 0;
-        c.n = ok ? (size_t)left : 0;
+            c->code, (utf8proc_ssize_t)c->n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        if (left < 0)
+            return false;
+        c->n = (size_t)left;
     }
-    for (size_t i = 0; ok && i < c.n; i++)
-        unicode_put(out, (uint32_t)c.code[i]);
+    for (size_t i = 0; i < c->n; i++)
+        unicode_put(out, (uint32_t)c->code[i]);
+    return !out->failed;
+}
+
+/* Nothing is composed with, or ordered before, a character of ASCII: a part begins at each that others
+ * follow, and what lies between is as it was. */
+bool unicode_normalize(Buf *out, const char *text, size_t n, UnicodeForm form)
+{
+    Codes c = { 0 }, spare = { 0 };
+    bool ok = true;
+    for (size_t at = 0; ok && at < n;) {
+        const size_t plain = ascii_prefix(text + at, n - at);
+        const size_t begin = at + plain - (plain > 0 && at + plain < n);
+        size_t end = at + plain;
+        while (end < n && (uint8_t)text[end] >= 0x80)
+            end++;
+        buf_add(out, text + at, begin - at);
+        ok = !out->failed && (begin == end || normalize_part(out, text + begin, end - begin, form, &c, &spare));
+        at = end;
+    }
     free(c.code);
+    free(spare.code);
     return ok && !out->failed;
 }

@@ -31,6 +31,7 @@ typedef struct Ways {
     int32_t *last;                      /* by place: the last token, UNKNOWN, or NO_WAY */
     double *score;                      /* by place & mask */
     size_t mask;
+    size_t fresh;                       /* from here on `last` was not written yet */
 } Ways;
 
 enum { UNKNOWN = -1, NO_WAY = -2 };
@@ -98,14 +99,19 @@ static void offer(const Ways *w, size_t place, double score, int32_t id)
     }
 }
 
-/* Extends the best way to `at` by every token that begins there. */
-static void extend(const Unigram *m, const Ways *w, const char *text, size_t n, size_t at)
+/* Extends the best way to `at` by every token that begins there; returns how many bytes it looked at. */
+static size_t extend(const Unigram *m, Ways *w, const char *text, size_t n, size_t at)
 {
-    const size_t length = utf8_length(text[at]);
+    const size_t length = utf8_length(text[at]), reach = at + m->vocab->longest;
     const double so_far = at ? w->score[at & w->mask] : 0;
     bool single = false;
     uint32_t state = 0;
-    for (size_t end = at; end < n;) {
+    size_t end = at;
+    /* Written just ahead: a long text goes through the cache once. */
+    for (const size_t stop = (reach > at + length ? reach : at + length) + 1; w->fresh < stop; w->fresh++)
+        if (w->fresh <= n)
+            w->last[w->fresh] = NO_WAY;
+    while (end < n) {
         state = trie_step(&m->trie, state, (uint8_t)text[end++]);
         if (state == 0)
             break;
@@ -117,6 +123,7 @@ static void extend(const Unigram *m, const Ways *w, const char *text, size_t n, 
     }
     if (!single)
         offer(w, at + length, m->unk_score + so_far, UNKNOWN);
+    return end - at;
 }
 
 /* A run of unknown characters: a token of that very text, its bytes, or the unknown token. */
@@ -206,8 +213,6 @@ static bool make_ways(const Unigram *m, Workspace *w, size_t n, Ways *out, Error
     out->score = (double *)(void *)w->paths.data;
     out->last = (int32_t *)(void *)(w->paths.data + ring * sizeof *out->score);
     out->mask = ring - 1;
-    for (size_t i = 0; i <= n; i++)
-        out->last[i] = NO_WAY;
     return true;
 }
 
@@ -221,7 +226,7 @@ bool unigram_encode(const Unigram *m, Workspace *w, const char *text, size_t n, 
     if (!make_ways(m, w, n, &ways, err))
         return false;
     for (size_t at = 0; at < n; at += utf8_length(text[at]))
-        extend(m, &ways, text, n, at);
+        w->steps += extend(m, &ways, text, n, at);
     if (!follow(m, &ways, text, n, out, err))
         return false;
     cache_put(w->cache, text, n, out->id + before, out->n - before);

@@ -29,6 +29,11 @@ void cache_free(struct WordCache *c)
     free(c);
 }
 
+void cache_clear(struct WordCache *c)
+{
+    memset(c, 0, sizeof *c);
+}
+
 static size_t place(const char *text, size_t n)
 {
     return hash_bytes(text, n) & (N_SLOTS - 1);
