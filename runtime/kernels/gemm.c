@@ -182,10 +182,11 @@ static void choose_blocks(int64_t k, int64_t n, int64_t *block_k, int64_t *block
     *block_n = min_i64(fit, round_up(n, GEMM_PANEL_N));
 }
 
-/* Even tiles near TILE_M x TILE_N; narrower ones where that would give few tasks. */
+/* Even tiles near TILE_M x TILE_N; narrower ones where that would give few tasks.  They begin where
+ * panels of bf16 begin, so those are the same for any number of threads. */
 static void choose_tiles(int64_t batch, int64_t m, int64_t n, int64_t *tile_m, int64_t *tile_n)
 {
-    *tile_m = ceil_div(m, ceil_div(m, TILE_M));
+    *tile_m = round_up(ceil_div(m, ceil_div(m, TILE_M)), GEMM16_NR);
     int64_t rows = batch * ceil_div(m, *tile_m);
     int64_t columns = max_i64(ceil_div(n, TILE_N), ceil_div(TASKS, rows));
     columns = min_i64(columns, ceil_div(n, MIN_TILE_N));
@@ -315,10 +316,10 @@ static size_t scratch(const Call *call)
     floats = floats > rows ? floats : rows;
     rows = sizeof(float) * (GEMM_BLOCK_K + GEMM_ROW_N);
     floats = floats > rows ? floats : rows;
-    if (call->i[PRECISION] == 0)
-        return floats;
-    k = min_i64(round_up(dim(&call->operand[A], 0), GEMM16_STEP), GEMM16_BLOCK_K);
-    size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + k * (n + GEMM16_CHUNK_M));
+    int64_t parts = call->i[PRECISION] ? 1 : 3;
+    k = min_i64(round_up(all_k, GEMM16_STEP), parts > 1 ? GEMM16_SPLIT_BLOCK_K : GEMM16_BLOCK_K);
+    n = parts > 1 ? min_i64(n, GEMM16_SPLIT_BLOCK_N) : n;
+    size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + GEMM16_PANEL + parts * k * n);
     return halves > floats ? halves : floats;
 }
 

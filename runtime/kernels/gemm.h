@@ -16,13 +16,16 @@
  * added to it, while it lies in the first-level cache.
  *
  * Operands of two bytes, and precision 1, are a matter of packing alone: it widens, rounds, or both.
- * Sets that multiply bf16 pack that instead of floats (gemm_bf16.inc).
+ * Sets that multiply bf16 pack that instead of floats (gemm_bf16.inc); those that are far faster at it
+ * take floats apart into three bf16 and lose nothing by it.
  *
  * An element of C is one chain of fused multiply-adds over k from zero for each block of K, added
- * to C block by block; so its bits depend on the sizes, not on where the cuts of tiles fall. */
+ * to C block by block, or as gemm_bf16.inc tells; either way its bits depend on the sizes, not on where
+ * the cuts of tiles fall. */
 #ifndef KERNELS_GEMM_H
 #define KERNELS_GEMM_H
 
+#include "base/half.h"
 #include "runtime/kernels/row.h"
 
 /* Upper bounds that scratch is made for; multiples of every instruction set's panel. */
@@ -36,13 +39,18 @@ enum {
     GEMM_SPLIT_K = 32,          /* runs of K in which a few rows of A meet a transposed B of bf16 */
 };
 
-/* The same for products of bf16 (gemm_bf16.inc): packed in squares of SIDE items by STEP of K. */
+/* The same for products of bf16 (gemm_bf16.inc): packed in squares of SIDE items by STEP of K.  SPLIT:
+ * where floats are split in three parts. */
 enum {
     GEMM16_STEP = 32, GEMM16_SIDE = 16,
     GEMM16_SQUARE = GEMM16_STEP * GEMM16_SIDE,
     GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
-    GEMM16_BLOCK_K = 256,
-    GEMM16_CHUNK_M = 128,                   /* rows of A packed at a time, at most */
+    GEMM16_BLOCK_K = 512, GEMM16_SPLIT_BLOCK_K = 256,
+    GEMM16_SPLIT_BLOCK_N = 512,
+    GEMM16_BLOCK_M = 512,                   /* rows of C that stay in the second-level cache */
+    GEMM16_SLICE = 8, GEMM16_SPLIT_SLICE = 4,   /* steps whose panels stay in the first-level cache */
+    GEMM16_SPLIT_ROWS = 32,                 /* of C; with fewer, splitting B costs more than it saves */
+    GEMM16_PANEL = 3 * 32 * 4 * GEMM16_STEP,    /* elements of a panel of A in a slice, at most */
     GEMM16_SPARE = 2 * 4 * 16 * 16,         /* elements for a set's tiles, before the packed operands */
 };
 
@@ -93,6 +101,15 @@ int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRe
 static inline const void *gemm_at(const void *p, GemmKind kind, int64_t i)
 {
     return (const char *)p + i * (kind == GEMM_WIDENED ? 2 : 4);
+}
+
+/* Element `i` of an operand, as the product takes it. */
+static inline float gemm_element(GemmKind kind, const void *p, int64_t i)
+{
+    if (kind == GEMM_WIDENED)
+        return f32_of_bf16(((const uint16_t *)p)[i]);
+    float x = ((const float *)p)[i];
+    return kind == GEMM_ROUNDED ? f32_of_bf16(bf16_of_f32(x)) : x;
 }
 
 #endif

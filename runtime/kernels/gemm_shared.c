@@ -187,11 +187,14 @@ void gemm_shared_run(const Call *call, int64_t first, int64_t last, void *scratc
     }
 }
 
-/* As the joined product, with more of A packed; or the most that one product alone needs. */
+/* As the joined product, whose members begin panels of their own, with more of A packed; or the most that
+ * one product alone needs. */
 static size_t scratch(const Call *call)
 {
     Operand operand[3];
     Call part = join(call, operand);
+    operand[0].dim[operand[0].rank - 1] += gemm_shared_count(call) * GEMM16_NR;
+    operand[2].dim[operand[2].rank - 1] += gemm_shared_count(call) * GEMM16_NR;
     const int64_t rows = min_i64(count_elements(&operand[1]) / max_i64(operand[1].dim[operand[1].rank - 1], 1),
                                  GEMM_KEPT_ROWS);
     const int64_t k = min_i64(operand[1].dim[operand[1].rank - 1], GEMM_BLOCK_K) + GEMM16_STEP;
