@@ -53,6 +53,7 @@ bool compile_plan(const Graph *model, const CompileOptions *options, Arena *aren
     arena_init(&graphs, arena->on_out_of_memory);
     plan_builder_init(&b, arena, model->name);
     b.command = options->command;
+    b.configs = model->configs;
     for (Program p = PROGRAM_score; p < N_PROGRAMS && ok; p++) {
         const bool asked = options->programs >> p & 1;
         if ((options->programs && !asked) || !program_possible(model, p)

@@ -64,6 +64,7 @@ bool plan_builder_write(PlanBuilder *b, Buf *out)
     h.model = plan_builder_string(b, b->model);
     h.compiler = plan_builder_string(b, COMPILER_VERSION);
     h.command = plan_builder_string(b, b->command ? b->command : "");
+    h.configs = plan_builder_string(b, b->configs ? b->configs : "");
     buf_add(out, &h, sizeof h);
     h.symbols = add_table(out, b->symbols, b->n_symbols, sizeof *b->symbols);
     h.storages = add_table(out, b->storages, b->n_storages, sizeof *b->storages);

@@ -12,7 +12,7 @@
 typedef struct PlanBuilder {
     Arena *arena;
     const char *model;
-    const char *command;                /* as in the header; NULL: not known */
+    const char *command, *configs;      /* as in the header; NULL: not known */
     int64_t context;
     PlanSymbol *symbols;
     uint32_t n_symbols, cap_symbols;

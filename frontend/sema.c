@@ -240,6 +240,7 @@ Graph *sema_run(Sema *s, const char *name, Ast *ast)
     frame_pop(s);
     if (s->diags->n_errors == before)
         warn_unused(s);
+    s->g->configs = sema_config_values(s);
     s->g->n_files = s->diags->n_files;
     s->g->files = arena_grow(s->arena, s->diags->files, s->g->n_files, s->g->n_files,
                              sizeof *s->g->files);

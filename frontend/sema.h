@@ -186,6 +186,8 @@ void sema_parse_defines(Sema *s);
 void sema_check_defines(Sema *s);                           /* those without a config */
 Global *sema_global(Sema *s, const char *name);             /* or NULL */
 void sema_config(Sema *s, const Stmt *stmt);
+/* The values of all configs of the model, a line each, in the order of the file. */
+const char *sema_config_values(Sema *s);
 void sema_size(Sema *s, const Stmt *stmt);
 
 Frame *frame_push(Sema *s);

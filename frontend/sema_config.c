@@ -1,8 +1,10 @@
 /* Configs, what `-D` makes of them, and the sizes that are known only at run time. */
 #include "frontend/sema.h"
 
+#include "base/buf.h"
 #include "base/str.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -115,6 +117,32 @@ void sema_config(Sema *s, const Stmt *stmt)
     g = sema_global(s, stmt->name);
     g->value = v;
     g->set = true;
+}
+
+static void print_value(Buf *out, Val v)
+{
+    switch (v.kind) {
+    case VAL_int:    buf_printf(out, "%" PRId64, v.u.i); break;
+    case VAL_float:  buf_printf(out, "%.17g", v.u.f); break;
+    case VAL_bool:   buf_puts(out, v.u.b ? "true" : "false"); break;
+    case VAL_string: buf_puts(out, v.u.s); break;
+    case VAL_dim: case VAL_tensor: case VAL_list: case VAL_tuple: case VAL_poison: break;
+    }
+}
+
+const char *sema_config_values(Sema *s)
+{
+    Buf out = { 0 };
+    for (uint32_t i = 0; i < s->n_globals; i++) {
+        const Global *g = &s->globals[i];
+        if (g->kind != GLOBAL_config || !g->set || (g->value.kind == VAL_string && strchr(g->value.u.s, '\n')))
+            continue;
+        buf_printf(&out, "%s%s=", out.len ? "\n" : "", g->stmt->name);
+        print_value(&out, g->value);
+    }
+    const char *text = arena_strdup(s->arena, out.len && !out.failed ? out.data : "");
+    buf_free(&out);
+    return text;
 }
 
 /* ---- batch, sequence, dim ----------------------------------------------------------------------- */

@@ -102,6 +102,7 @@ Graph *graph_like(const Graph *g, Arena *arena, Program program)
     Graph *to = arena_alloc(arena, sizeof *to);
     to->arena = arena;
     to->name = keep_string(&s, g->name);
+    to->configs = g->configs ? keep_string(&s, g->configs) : NULL;
     to->program = program;
     to->loss = NO_VALUE;
     to->optimizer = g->optimizer;

@@ -142,6 +142,7 @@ typedef struct Origin {                 /* who named a size, for messages */
 typedef struct Graph {
     Arena *arena;
     const char *name;                   /* of the model */
+    const char *configs;                /* what its configs were, "width=64\nheads=4"; NULL: not known */
     Program program;
 
     const char **files;                 /* what spans point into */

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC "smgplan\n"
-enum { PLAN_VERSION = 5, PLAN_ALIGN = 64 };
+enum { PLAN_VERSION = 6, PLAN_ALIGN = 64 };
 
 /* Programs that a plan may hold, at most one of each. */
 #define PLAN_PROGRAMS(X) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)
@@ -59,7 +59,8 @@ typedef struct PlanHeader {
     uint32_t compiler;                  /* string: version of the compiler, for people */
     uint32_t command;                   /* string: the command that compiles it, without -o; "" when
                                            not known */
-    uint32_t unused;
+    uint32_t configs;                   /* string: what the model's configs were, "width=64\nheads=4"; "" when
+                                           not known */
     int64_t context;                    /* bound of the sequence; 0 when there is none */
     PlanTable symbols, storages, programs, outputs, instrs, operands, rows, row_consts, row_temps,
         row_instrs, strings;

@@ -488,7 +488,8 @@ bool plan_check(Plan *p, Error *err)
     if (check_header(p, err) && check_tables(p, err)
         && check_string(p, p->header->model, "model", err)
         && check_string(p, p->header->compiler, "compiler", err)
-        && check_string(p, p->header->command, "command", err) && check_symbols(p, err)
+        && check_string(p, p->header->command, "command", err)
+        && check_string(p, p->header->configs, "configs", err) && check_symbols(p, err)
         && check_programs(p, err) && check_storages(p, err) && check_code(p, err))
         return true;
     free(p->kernels);

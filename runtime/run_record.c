@@ -41,8 +41,8 @@ static json_t *hyper_json(const Hyper *h)
 
 static json_t *record_json(const RunRecord *r)
 {
-    return json_pack("{s:i, s:s, s:I, s:I, s:o, s:o, s:I, s:o}", "format", RECORD_FORMAT, "model",
-                     r->model, "parameters", (json_int_t)r->parameters, "step",
+    return json_pack("{s:i, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o}", "format", RECORD_FORMAT, "model",
+                     r->model, "configs", r->configs, "parameters", (json_int_t)r->parameters, "step",
                      (json_int_t)r->step, "tokenizer_hash", hex_json(r->tokenizer), "data_hash",
                      hex_json(r->data), "data_size", (json_int_t)r->data_size, "run",
                      hyper_json(&r->hyper));
@@ -144,7 +144,9 @@ static bool read_record(const json_t *record, RunRecord *r, Error *err)
                          RECORD_FORMAT);
     if (!intact)
         return error_set(err, "its checksum does not fit what it says: the file was altered");
+    const bool has_configs = json_object_get(record, "configs") != NULL;       /* older ones have not */
     return read_word(record, "model", r->model, sizeof r->model, err)
+        && (!has_configs || read_word(record, "configs", r->configs, sizeof r->configs, err))
         && read_count(record, "parameters", &r->parameters, err)
         && read_count(record, "step", &r->step, err)
         && read_hex(record, "tokenizer_hash", &r->tokenizer, err)

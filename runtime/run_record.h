@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { RUN_NAME_SIZE = 128 };
+enum { RUN_NAME_SIZE = 128, RUN_CONFIGS_SIZE = 2048 };
 
 typedef struct RunRecord {
     int64_t step;                       /* done */
@@ -17,6 +17,7 @@ typedef struct RunRecord {
     uint64_t data;                      /* hash of ids or samples */
     int64_t data_size;                  /* how many of them */
     int64_t parameters;                 /* elements */
+    char configs[RUN_CONFIGS_SIZE];     /* of the model, as the plan has them; "": not known */
 } RunRecord;
 
 bool run_record_save(const RunRecord *r, const char *path, Error *err);

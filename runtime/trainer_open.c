@@ -299,6 +299,16 @@ static void describe(Trainer *t)
         progress_line(&t->progress, "resumed after step %" PRId64, t->record.step);
 }
 
+/* Where they are text that fits; a plan's strings may be anything. */
+static void record_configs(RunRecord *r, const Plan *p)
+{
+    const char *configs = plan_string(p, p->header->configs);
+    size_t n = 0;
+    while (n < sizeof r->configs - 1 && (configs[n] == '\n' || (configs[n] >= ' ' && configs[n] <= '~')))
+        n++;
+    memcpy(r->configs, configs, configs[n] ? 0 : n);
+}
+
 bool trainer_open(Trainer *t, const Plan *p, const TrainOptions *o, Error *err)
 {
     int64_t bytes;
@@ -307,6 +317,7 @@ bool trainer_open(Trainer *t, const Plan *p, const TrainOptions *o, Error *err)
     *t = (Trainer){ .plan = p, .options = o, .log.fd = -1,
                     .is_text = !ends_with(o->data[0], ".safetensors") };
     snprintf(t->record.model, sizeof t->record.model, "%s", model_name(p));
+    record_configs(&t->record, p);
     weights_count(p, &t->record.parameters, &bytes, &n_tensors);
     if (!check_plan(p, err) || !open_directory(t, err))
         return false;

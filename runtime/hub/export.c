@@ -5,35 +5,40 @@
 #include "base/file.h"
 #include "runtime/checkpoint.h"
 #include "runtime/hub/json.h"
+#include "runtime/hub/run_config.h"
 #include "runtime/hub/weights_index.h"
-#include "runtime/run_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A run of smrun train has the published names and files but no config.json, and what its model was
- * compiled with is in a plan that it does not keep. */
-static bool refuse_run(const char *from, Error *err)
+/* A run of smrun train has the published names and files, but a config.json only once it is made here, of what
+ * the run's record says.  *has_run: `run` is that record, which the recipe must agree with. */
+static bool take_run(const char *from, RunRecord *run, bool *has_run, Error *err)
 {
-    char path[CHECKPOINT_PATH];
-    RunRecord run;
-    Buf config = { 0 };
-    if (!checkpoint_file(from, "trainer.json", path, NULL) || !file_exists(path)
-        || source_is_there(from))
+    char path[CHECKPOINT_PATH], config[CHECKPOINT_PATH];
+    Buf text = { 0 }, by_hand = { 0 };
+    Error why;
+    *has_run = checkpoint_file(from, "trainer.json", path, NULL) && file_exists(path);
+    if (!*has_run)
         return true;
-    if (!run_record_open(path, &run, err))
+    if (!run_record_open(path, run, err))
         return false;
-    if (family_config(run.model, &config))
-        error_set(err, "%s is a run of models/%s.smg, and does not keep what that was compiled with: "
-                  "write it there as config.json, %s, and export again", from, run.model,
-                  config.len ? config.data : "");
+    if (source_is_there(from))
+        return true;
+    bool ok = run_config_text(run, &text, &why);
+    if (ok)
+        ok = checkpoint_file(from, "config.json", config, err) && file_replace(config, text.data, text.len, err);
+    else if (family_config(run->model, &by_hand))
+        error_set(err, "%s is a run of models/%s.smg: %s. Write it there as config.json, %s, and export again",
+                  from, run->model, why.text, by_hand.len ? by_hand.data : "");
     else
         error_set(err, "%s is a run of %s, which is no published model that other programs read", from,
-                  run.model);
-    buf_free(&config);
-    return false;
+                  run->model);
+    buf_free(&text);
+    buf_free(&by_hand);
+    return ok;
 }
 
 /* ---- what goes -------------------------------------------------------------------------------- */
@@ -296,9 +301,13 @@ static bool has_ending(const char *path, const char *ending)
 static bool open_source(Export *x, const char *from, Error *err)
 {
     char source[MAX_SOURCE_PATH];
-    if (!refuse_run(from, err) || !export_source(from, source, err) || !source_open(&x->source, source, err)
+    RunRecord run;
+    bool has_run;
+    if (!take_run(from, &run, &has_run, err) || !export_source(from, source, err) || !source_open(&x->source, source, err)
         || !recipe_open(&x->recipe, &x->source, 0, err))
         return false;
+    if (has_run && !run_config_agrees(&run, &x->recipe, err))
+        return error_prefix(err, "%s", from);
     if (x->source.is_bin)
         return error_set(err, "%s: a .bin file runs; it is not written in another format", x->source.where);
     if (x->to_gguf == x->source.is_gguf)

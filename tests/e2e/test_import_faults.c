@@ -464,6 +464,10 @@ static void test_export_run(void **state)
     assert_false(export_model(run, "model.gguf", &r, &err));
     assert_non_null(strstr(err.text, "config.json, {\"architectures\": [\"GPT2LMHeadModel\"], \"n_embd\": N, "
                            "\"n_layer\": N, \"n_head\": N}"));
+    strcpy(record.configs, "vocab=50\nturned=true");
+    assert_true(run_record_save(&record, path, &err));
+    assert_false(export_model(run, "model.gguf", &r, &err));
+    assert_non_null(strstr(err.text, "compiled with turned=true, and config.json is made here for turned=false"));
     strcpy(record.model, "mine");
     assert_true(run_record_save(&record, path, &err));
     assert_false(export_model(run, "model.gguf", &r, &err));
