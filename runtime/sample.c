@@ -1,5 +1,5 @@
-/* Sampling.  Candidates are sorted only as far as they are kept: a heap gives up its largest until
- * the filters are satisfied. */
+/* Sampling.  Of a large vocabulary few ids matter: what top_k or min_p drop is dropped by its logit, before
+ * anything is computed of it, and candidates are sorted only as far as top_p keeps them. */
 #include "runtime/sample.h"
 
 #include "base/hash.h"
@@ -35,25 +35,54 @@ void sampler_see(Sampler *s, int32_t id)
         s->seen[id] = 1;
 }
 
-static void read_logits(Sampler *s, const float *logits, int64_t stride)
+/* The logits themselves where nothing is to be done to them. */
+static const float *read_logits(Sampler *s, const float *logits, int64_t stride)
 {
     const float penalty = (float)s->options.repeat_penalty;
+    if (stride == 1 && penalty == 1)
+        return logits;
     for (int64_t i = 0; i < s->vocab; i++) {
         float x = logits[i * stride];
         if (s->seen[i] && penalty != 1)
             x = x > 0 ? x / penalty : x * penalty;
         s->logits[i] = x;
     }
+    return s->logits;
 }
 
-/* Of equals the first; -1 when nothing is a number. */
-static int32_t largest(const Sampler *s)
+/* NaN is not above anything.  Lanes do not wait for one another, and compilers make vectors of them. */
+static float largest_of(const float *x, int64_t n)
 {
-    int32_t best = -1;
-    for (int64_t i = 0; i < s->vocab; i++)
-        if (!isnan(s->logits[i]) && (best < 0 || s->logits[i] > s->logits[best]))
-            best = (int32_t)i;
-    return best;
+    enum { LANES = 16 };
+    float best[LANES], top = -INFINITY;
+    int64_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        best[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            best[k] = x[i + k] > best[k] ? x[i + k] : best[k];
+    for (; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (int k = 0; k < LANES; k++)
+        top = best[k] > top ? best[k] : top;
+    return top;
+}
+
+/* The place of the largest, of equals the first; -1 when nothing is a number. */
+static int32_t largest(const float *x, int64_t n)
+{
+    enum { CHUNK = 1024 };
+    float top = -INFINITY;
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const float y = largest_of(x + i, n - i < CHUNK ? n - i : CHUNK);
+        at = y > top ? i : at;
+        top = y > top ? y : top;
+    }
+    for (; at < n; at++)
+        if (x[at] == top)
+            return (int32_t)at;
+    return -1;
 }
 
 static bool before(const Candidate *a, const Candidate *b)
@@ -68,12 +97,18 @@ static void swap(Candidate *a, Candidate *b)
     *b = t;
 }
 
-static void sift_down(Candidate *heap, int64_t n, int64_t i)
+/* Heaps have their likeliest on top, or, `last`, their least likely. */
+static bool above(const Candidate *a, const Candidate *b, bool last)
+{
+    return last ? before(b, a) : before(a, b);
+}
+
+static void sift_down(Candidate *heap, int64_t n, int64_t i, bool last)
 {
     for (;;) {
         int64_t top = i;
         for (int64_t child = 2 * i + 1; child <= 2 * i + 2 && child < n; child++)
-            if (before(&heap[child], &heap[top]))
+            if (above(&heap[child], &heap[top], last))
                 top = child;
         if (top == i)
             return;
@@ -82,17 +117,23 @@ static void sift_down(Candidate *heap, int64_t n, int64_t i)
     }
 }
 
-/* Takes the `count` likeliest from the heap of n to the array's end, the likeliest last; fewer when
- * their weights reach `enough` before. */
-static int64_t take(Candidate *heap, int64_t n, int64_t count, double enough)
+static void make_heap(Candidate *c, int64_t n, bool last)
+{
+    for (int64_t i = n / 2 - 1; i >= 0; i--)
+        sift_down(c, n, i, last);
+}
+
+/* Takes the likeliest of the heap to the array's end, the first of them last, until their weights reach
+ * `enough`; returns how many. */
+static int64_t take(Candidate *heap, int64_t n, double enough)
 {
     double sum = 0;
     int64_t taken = 0;
-    while (taken < count && (taken == 0 || sum < enough)) {
+    while (taken < n && (taken == 0 || sum < enough)) {
         taken++;
         sum += heap[0].weight;
         swap(&heap[0], &heap[n - taken]);
-        sift_down(heap, n - taken, 0);
+        sift_down(heap, n - taken, 0, false);
     }
     return taken;
 }
@@ -105,33 +146,46 @@ static double sum_of(const Candidate *c, int64_t n)
     return sum;
 }
 
-/* Keeps what the filters keep; returns how many, *kept the first of them. */
-static int64_t filter(Sampler *s, const Candidate **kept)
+/* The candidates, with logits for weights: the first top_k of what is not below `least`. */
+static int64_t gather(Sampler *s, const float *x, double least)
+{
+    const int64_t k = s->options.top_k, most = k > 0 && k < s->vocab ? k : s->vocab;
+    Candidate *c = s->candidates;
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->vocab; i++) {
+        if (!((double)x[i] >= least))
+            continue;
+        if (n < most) {
+            c[n++] = (Candidate){ (double)x[i], (int32_t)i };
+            if (n == most && n < s->vocab)
+                make_heap(c, n, true);
+        } else if ((double)x[i] > c[0].weight) {
+            c[0] = (Candidate){ (double)x[i], (int32_t)i };
+            sift_down(c, n, 0, true);
+        }
+    }
+    return n;
+}
+
+/* Of `n` candidates, the likeliest of which weighs 1, those that top_p and min_p keep; returns how many,
+ * *kept the first of them. */
+static int64_t filter(Sampler *s, int64_t n, const Candidate **kept)
 {
     const SampleOptions *o = &s->options;
     Candidate *c = s->candidates;
-    const int64_t n = s->vocab;
-    const bool top_k = o->top_k > 0 && o->top_k < n;
+    int64_t count = 0;
     *kept = c;
-    if (!top_k && o->top_p >= 1 && o->min_p <= 0)
-        return n;
-    for (int64_t i = n / 2 - 1; i >= 0; i--)
-        sift_down(c, n, i);
-    /* top_p is a share of what top_k keeps, which is known only when that was taken. */
-    double enough = o->top_p < 1 && !top_k ? o->top_p * sum_of(c, n) : INFINITY;
-    int64_t count = take(c, n, top_k ? o->top_k : n, enough);
-    const Candidate *last = c + n;
-    if (o->top_p < 1 && top_k) {
-        enough = o->top_p * sum_of(last - count, count);
-        double sum = last[-1].weight;
-        int64_t few = 1;
-        while (few < count && sum < enough)
-            sum += last[-++few].weight;
-        count = few;
+    if (o->top_p >= 1) {
+        for (int64_t i = 0; i < n; i++)
+            if (c[i].weight >= o->min_p)
+                c[count++] = c[i];
+        return count;
     }
-    while (count > 1 && last[-count].weight < o->min_p * last[-1].weight)
+    make_heap(c, n, false);
+    count = take(c, n, o->top_p * sum_of(c, n));
+    while (count > 1 && c[n - count].weight < o->min_p)
         count--;
-    *kept = last - count;
+    *kept = c + n - count;
     return count;
 }
 
@@ -139,15 +193,18 @@ int32_t sampler_pick(Sampler *s, const float *logits, int64_t stride, uint64_t i
 {
     const SampleOptions *o = &s->options;
     const Candidate *kept;
-    read_logits(s, logits, stride);
-    const int32_t best = largest(s);
-    if (best < 0 || o->temperature <= 0 || isinf(s->logits[best]))
+    const float *x = read_logits(s, logits, stride);
+    const int32_t best = largest(x, s->vocab);
+    if (best < 0 || o->temperature <= 0 || isinf(x[best]))
         return best;
-    for (int64_t i = 0; i < s->vocab; i++) {
-        const double x = ((double)s->logits[i] - (double)s->logits[best]) / o->temperature;
-        s->candidates[i] = (Candidate){ isnan(x) ? 0 : exp(x), (int32_t)i };
-    }
-    const int64_t n = filter(s, &kept);
+    /* What top_p keeps is a share of all.  A little lower than min_p says: the weights decide. */
+    const double top = (double)x[best];
+    const double least = o->top_p < 1 || o->min_p <= 0 ? -INFINITY
+                       : top + o->temperature * (log(o->min_p) - 1e-6);
+    int64_t n = gather(s, x, least);
+    for (int64_t i = 0; i < n; i++)
+        s->candidates[i].weight = exp((s->candidates[i].weight - top) / o->temperature);
+    n = filter(s, n, &kept);
     double left = random_uniform(o->seed, hash_bytes("$sample", 7), index) * sum_of(kept, n);
     for (int64_t i = 0; i < n; i++) {
         left -= kept[i].weight;

@@ -131,6 +131,90 @@ static void greedy_takes_the_first_of_equals(void **state)
     sampler_close(&s);
 }
 
+/* Of a vocabulary of `MANY`, id `place[r]` is the r-th likeliest, e^(-r/2) times as likely as the first. */
+enum { MANY = 5003, FEW = 5 };
+
+static void fill_many(float *logits, int32_t place[MANY])
+{
+    for (int32_t r = 0; r < MANY; r++) {
+        place[r] = (int32_t)((r * 1999LL + 1234) % MANY);
+        logits[place[r]] = -0.5F * (float)r;
+    }
+}
+
+/* All draws are of the first FEW, and each of them is drawn. */
+static void keeps_few(SampleOptions o)
+{
+    static float logits[MANY];
+    static int32_t place[MANY];
+    int count[FEW] = { 0 };
+    Sampler s;
+    Error err;
+    fill_many(logits, place);
+    o.temperature = 1;
+    o.repeat_penalty = 1;
+    assert_true(sampler_open(&s, &o, MANY, &err));
+    for (uint64_t i = 0; i < 2000; i++) {
+        const int32_t id = sampler_pick(&s, logits, 1, i);
+        int r = 0;
+        while (r < FEW && place[r] != id)
+            r++;
+        assert_in_range(r, 0, FEW - 1);
+        count[r]++;
+    }
+    for (int r = 0; r < FEW; r++)
+        assert_true(count[r] > 0);
+    sampler_close(&s);
+}
+
+static void keeps_few_of_many(void **state)
+{
+    (void)state;
+    const double fifth = exp(-0.5 * (FEW - 1));
+    keeps_few((SampleOptions){ .top_k = FEW, .top_p = 1 });
+    keeps_few((SampleOptions){ .top_p = 1, .min_p = fifth });
+    keeps_few((SampleOptions){ .top_p = 1 - exp(-0.5 * FEW) - 1e-9 });
+    keeps_few((SampleOptions){ .top_k = FEW + 1, .top_p = 1, .min_p = 0.99 * fifth });
+    keeps_few((SampleOptions){ .top_k = 40, .top_p = 0.9999, .min_p = 0.99 * fifth });
+}
+
+static void top_k_takes_the_first_of_equals(void **state)
+{
+    (void)state;
+    static float logits[MANY];
+    Sampler s;
+    Error err;
+    const SampleOptions o = { .temperature = 1, .top_k = FEW, .top_p = 1, .repeat_penalty = 1 };
+    for (int i = 0; i < MANY; i++)
+        logits[i] = i < 100 ? -1.0F : i < 200 ? 2.0F : 1.0F;
+    assert_true(sampler_open(&s, &o, MANY, &err));
+    for (uint64_t i = 0; i < 500; i++)
+        assert_in_range(sampler_pick(&s, logits, 1, i), 100, 100 + FEW - 1);
+    sampler_close(&s);
+}
+
+/* Wherever it stands, beside numbers and what is none. */
+static void greedy_finds_the_largest(void **state)
+{
+    (void)state;
+    static float logits[MANY];
+    Sampler s;
+    Error err;
+    const SampleOptions o = { .temperature = 0, .top_p = 1, .repeat_penalty = 1 };
+    assert_true(sampler_open(&s, &o, MANY, &err));
+    for (int at = 0; at < MANY; at += 37) {
+        for (int i = 0; i < MANY; i++)
+            logits[i] = i % 3 ? (float)(i % 7) - 20 : NAN;
+        logits[at] = -1;
+        logits[MANY - 1] = at % 2 ? -1 : -INFINITY;
+        assert_int_equal(sampler_pick(&s, logits, 1, 0), at);
+    }
+    for (int i = 0; i < MANY; i++)
+        logits[i] = i < 17 ? NAN : -INFINITY;
+    assert_int_equal(sampler_pick(&s, logits, 1, 0), 17);
+    sampler_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +223,9 @@ int main(void)
         cmocka_unit_test(filters_keep_the_likeliest),
         cmocka_unit_test(penalty_makes_repeats_rarer),
         cmocka_unit_test(greedy_takes_the_first_of_equals),
+        cmocka_unit_test(keeps_few_of_many),
+        cmocka_unit_test(top_k_takes_the_first_of_equals),
+        cmocka_unit_test(greedy_finds_the_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
