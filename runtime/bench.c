@@ -99,14 +99,15 @@ static bool bench_generation(const Plan *p, const BenchOptions *o, bool cache, B
     if (!generator_open(&g, p, &go, err))
         return false;
     out->to = g.context < LAST_POSITION ? g.context : LAST_POSITION;
-    out->barriers = o->n_threads > 1 ? plan_program(p, g.program)->n_barriers : 0;
     out->from = out->to < LAST_POSITION ? (out->to + 1) / 2 : FIRST_POSITION;
     for (int i = 0; i < LAST_POSITION; i++)
         text[i] = (int32_t)(random_u32(1, 2, (uint64_t)i) % (uint64_t)g.model.vocab);
     weights_init(g.session, 1);
     bool ok = sampler_open(&s, &greedy, g.model.vocab, err);
-    if (ok)
+    if (ok) {
         measure_generation(&g, &s, text, o->seconds, out);
+        out->barriers = session_barriers(g.session, g.program);
+    }
     sampler_close(&s);
     generator_close(&g);
     return ok;

@@ -21,11 +21,11 @@ static int generation_json(const GenerateResult *r)
     for (int64_t i = 0; i < r->n_generated; i++)
         json_array_append_new(ids, json_integer(r->ids[r->n_prompt + i]));
     return command_deliver_json(json_pack(
-        "{s:s%, s:o, s:o, s:s, s:I, s:f, s:f}", "text", r->text.data ? r->text.data : "",
+        "{s:s%, s:o, s:o, s:s, s:I, s:f, s:f, s:I}", "text", r->text.data ? r->text.data : "",
         r->text.len, "tokens", ids, "prompt_tokens", prompt, "end", generate_end_name(r->end),
         "context", (json_int_t)r->context, "prefill_tokens_per_s",
         rate(r->n_prompt, r->prefill_seconds), "decode_tokens_per_s",
-        rate(r->n_decoded, r->decode_seconds)));
+        rate(r->n_decoded, r->decode_seconds), "barriers_per_token", (json_int_t)r->barriers));
 }
 
 static int report_generation(const GenerateResult *r, bool json)
@@ -34,9 +34,9 @@ static int report_generation(const GenerateResult *r, bool json)
         return generation_json(r);
     putchar('\n');
     fflush(stdout);                     /* the text first, where both go to one place */
-    fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s\n",
-            r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
-            rate(r->n_decoded, r->decode_seconds));
+    fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s, %" PRIu32
+            " barriers a token\n", r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
+            rate(r->n_decoded, r->decode_seconds), r->barriers);
     if (r->end == GENERATE_CONTEXT)
         fprintf(stderr, "stopped: the model's context of %" PRId64 " positions is full\n",
                 r->context);

@@ -280,6 +280,7 @@ static bool decode(Generation *g, Error *err)
             break;
         generator_feed(&g->generator, &id, 1);
         r->n_decoded++;
+        r->barriers = session_barriers(g->generator.session, g->generator.program);
     }
     r->decode_seconds = clock_seconds() - began;
     if (ok && !stopped && g->tokenizer)

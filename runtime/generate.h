@@ -45,6 +45,7 @@ typedef struct GenerateResult {
     GenerateEnd end;
     double prefill_seconds, decode_seconds;
     int64_t n_decoded;                  /* ids that decode_seconds were spent on */
+    uint32_t barriers;                  /* that the threads met at for the last of them */
 } GenerateResult;
 
 /* The result is the caller's to free, on failure too. */

@@ -24,6 +24,10 @@ for options in "--temperature 0" "--temperature 1 --top-k 30 --top-p 0.95 --seed
 done
 expect "$(cat stderr)" "prefill 11 tokens at"
 expect "$(cat stderr)" "decode 20 tokens at"
+generate --prompt "$prompt" -n 9 --threads 1 >got
+expect "$(cat stderr)" "/s, 0 barriers a token"
+generate --prompt "$prompt" -n 9 --threads 2 --json >json
+grep -q '"barriers_per_token": [1-9]' json || fail "no count of barriers: $(cat json)"
 generate --prompt "$prompt" -n 21 --print-tokens --temperature 1 --seed 10 >got
 cmp -s expected got && fail "seeds 9 and 10 give the same ids"
 
@@ -36,8 +40,8 @@ generate --prompt-tokens "$ids" -n 15 --json >json2
 for key in tokens text end; do
     [ "$(tr -d '\n' <json | grep -o "\"$key\": [^]]*")" ] || fail "no $key in the JSON"
 done
-grep -v per_s json >a
-grep -v per_s json2 >b
+grep -v per_ json >a
+grep -v per_ json2 >b
 cmp a b || fail "prompt and prompt-tokens differ"
 
 # A stop text ends it and is not shown; the text before is the same.
