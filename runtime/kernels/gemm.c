@@ -27,6 +27,7 @@ enum {
     TILE_M = 64, TILE_N = 128,      /* a task, where the product is large */
     TASKS = 64,                     /* as many tasks are wanted, for even shares */
     MIN_TILE_N = 32,
+    ROW_TILE_N = 16,                /* of a single row, whose shares are small */
 };
 
 static int64_t round_up(int64_t x, int64_t unit)
@@ -189,8 +190,9 @@ static void choose_tiles(int64_t batch, int64_t m, int64_t n, int64_t *tile_m, i
     *tile_m = round_up(ceil_div(m, ceil_div(m, TILE_M)), GEMM16_NR);
     int64_t rows = batch * ceil_div(m, *tile_m);
     int64_t columns = max_i64(ceil_div(n, TILE_N), ceil_div(TASKS, rows));
-    columns = min_i64(columns, ceil_div(n, MIN_TILE_N));
-    *tile_n = round_up(ceil_div(n, columns), MIN_TILE_N);
+    const int64_t least = m == 1 ? ROW_TILE_N : MIN_TILE_N;
+    columns = min_i64(columns, ceil_div(n, least));
+    *tile_n = round_up(ceil_div(n, columns), least);
 }
 
 static bool finishes(const Call *call)
