@@ -173,6 +173,8 @@ typedef struct Checking {
 /* A product stands for the ops that it took in. */
 static bool plays(const Node *n, OpId op)
 {
+    if (n->op == OP_cache_write && op == OP_rope)
+        return n->n_inputs > 3;
     if (n->op == OP_assign_product)
         return op == n->op || op == OP_matmul || op == OP_add || op == OP_assign;
     if (n->op == op || n->op != OP_product)
@@ -201,7 +203,8 @@ static NodeId partner(const Checking *c, NodeId n, const Selector *s)
 {
     const Graph *g = c->g;
     const Selector *first = &c->e->selectors[0];
-    const bool product = g->nodes[n].op == OP_product || g->nodes[n].op == OP_assign_product;
+    const bool product = g->nodes[n].op == OP_product || g->nodes[n].op == OP_assign_product
+        || g->nodes[n].op == OP_cache_write;
     if (product && s->op != first->op && selects(s, &g->nodes[n]))
         return n;
     for (NodeId m = 0; m < g->n_nodes && g->nodes[n].group; m++)

@@ -116,6 +116,8 @@ static const char *product_text(const FusionText *t, const Node *n)
 {
     if (n->op == OP_assign_product)
         return "gemm that adds to what is there";
+    if (n->op == OP_cache_write)
+        return "cache_write that turns what it writes";
     const int64_t act = NODE_ATTR(n, product, activation).i;
     return arena_printf(t->arena, "gemm with%s%s%s%s%s", NODE_ATTR(n, product, bias).i ? " bias" : "",
                         NODE_ATTR(n, product, bias).i && act != OP_copy ? "," : "",
@@ -138,6 +140,10 @@ static void print_step(const FusionText *t, Table *table, const char *op, ValueI
 
 static void print_steps(const FusionText *t, const Node *n, Table *table)
 {
+    if (n->op == OP_cache_write) {
+        print_step(t, table, "cache_write", node_input(t->g, n, 0));
+        return;
+    }
     if (n->op == OP_assign_product) {
         print_step(t, table, "add", node_input(t->g, n, 0));
         print_step(t, table, "assign", NO_VALUE);
@@ -156,22 +162,25 @@ static void print_product(const FusionText *t, const FusionUnit *u, uint32_t n_l
 {
     const Node *n = &t->g->nodes[u->first];
     Table table = { .arena = t->arena, .columns = "lllll" };
-    buf_printf(t->out, "\nproduct %%%u", n->first_output);
+    const bool rope = n->op == OP_cache_write;
+    buf_printf(t->out, "\n%s %%%u", rope ? "write" : "product", n->first_output);
     if (n_like_it)
         buf_printf(t->out, ", and %u like it", n_like_it);
     buf_printf(t->out, "\n  became   %s\n  traffic  %s, %s each node for itself\n",
                product_text(t, n), show_bytes(t->arena, u->traffic.after),
                show_bytes(t->arena, u->traffic.before));
-    TABLE_ROW(&table, arena_printf(t->arena, "%%%u", n->first_output), "matmul",
-              show_type(t->arena, t->g, n->first_output), show_line(t->arena, t->g, n), n->path);
+    TABLE_ROW(&table, arena_printf(t->arena, "%%%u", n->first_output),
+              rope ? "rope" : "matmul",
+              show_type(t->arena, t->g, rope ? node_input(t->g, n, 1) : n->first_output), show_line(t->arena, t->g, n), n->path);
     print_steps(t, n, &table);
     table_print(t->out, &table, 4);
 }
 
 static bool is_fused(const FusionText *t, const FusionUnit *u)
 {
-    const OpId op = t->g->nodes[u->first].op;
-    return u->group || op == OP_product || op == OP_assign_product;
+    const Node *n = &t->g->nodes[u->first];
+    return u->group || n->op == OP_product || n->op == OP_assign_product
+        || (n->op == OP_cache_write && n->n_inputs > 3);
 }
 
 static void print_groups(const FusionText *t)

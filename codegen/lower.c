@@ -119,7 +119,8 @@ static void lower_kernel(Lower *l, NodeId n)
     const Node *node = &l->g->nodes[n];
     bool in_place = node->op == OP_embedding_grad || node->op == OP_cache_write;
     PlanInstr *in = lower_named(l, n, op_info(node->op)->name, in_place ? 1 : 0);
-    if (node->op == OP_rope) {
+    const bool turned = node->op == OP_cache_write && node->n_inputs > 3;
+    if (node->op == OP_rope || turned) {
         in->i[0] = NODE_ATTR(node, rope, style).i;
         in->i[1] = NODE_ATTR(node, rope, inverse).i;
         in->f[0] = NODE_ATTR(node, rope, base).f;

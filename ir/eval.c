@@ -170,7 +170,12 @@ void eval_cache_write(EvalNode *n)
         for (int64_t t = 0; t < from->dim[2]; t++)
             if (past + t >= 0 && past + t < room) {
                 double *to = cache->data + (bg * room + past + t) * row;
-                memcpy(to, from->data + (bg * from->dim[2] + t) * row, (size_t)row * sizeof *to);
+                const double *new = from->data + (bg * from->dim[2] + t) * row;
+                if (n->node->n_inputs > 3)
+                    eval_turn_row(n, n->in[3]->data[t], n->node->n_inputs > 4 ? n->in[4] : NULL, row,
+                                  new, to);
+                else
+                    memcpy(to, new, (size_t)row * sizeof *to);
                 round_row(type, to, row);
             }
     eval_write_storage(n);

@@ -154,26 +154,28 @@ void eval_masked_matmul(EvalNode *n)
 
 /* Pair j of D: angle = position * base^(-2j / D) / factors[j]; halves pair j with j + D/2,
  * interleaved 2j with 2j + 1 (Su et al., RoFormer, 2021, section 3.2). */
-void eval_rope(EvalNode *n)
+void eval_turn_row(const EvalNode *n, double position, const Tensor *factors, int64_t d,
+                   const double *from, double *to)
 {
-    const Tensor *x = n->in[0];
-    const int64_t d = x->dim[3], steps = x->dim[2];
     const bool half = EVAL_ATTR(n, rope, style).i == STYLE_half;
     const double sign = EVAL_ATTR(n, rope, inverse).i ? -1 : 1;
-    const Tensor *factors = n->node->n_inputs > 2 ? n->in[2] : NULL;
-    for (int64_t row = 0; row < x->count / (d ? d : 1); row++) {
-        const double position = n->in[1]->data[row % steps];
-        const double *from = x->data + row * d;
-        double *to = n->out[0].data + row * d;
-        for (int64_t j = 0; j < d / 2; j++) {
-            const double angle = sign * position
-                * pow(EVAL_ATTR(n, rope, base).f, -2.0 * (double)j / (double)d)
-                / (factors ? factors->data[j] : 1);
-            const int64_t a = half ? j : 2 * j, b = half ? j + d / 2 : 2 * j + 1;
-            to[a] = from[a] * cos(angle) - from[b] * sin(angle);
-            to[b] = from[a] * sin(angle) + from[b] * cos(angle);
-        }
+    for (int64_t j = 0; j < d / 2; j++) {
+        const double angle = sign * position
+            * pow(EVAL_ATTR(n, rope, base).f, -2.0 * (double)j / (double)d)
+            / (factors ? factors->data[j] : 1);
+        const int64_t a = half ? j : 2 * j, b = half ? j + d / 2 : 2 * j + 1;
+        to[a] = from[a] * cos(angle) - from[b] * sin(angle);
+        to[b] = from[a] * sin(angle) + from[b] * cos(angle);
     }
+}
+
+void eval_rope(EvalNode *n)
+{
+    const Tensor *x = n->in[0], *factors = n->node->n_inputs > 2 ? n->in[2] : NULL;
+    const int64_t d = x->dim[3], steps = x->dim[2];
+    for (int64_t row = 0; row < x->count / (d ? d : 1); row++)
+        eval_turn_row(n, n->in[1]->data[row % steps], factors, d, x->data + row * d,
+                      n->out[0].data + row * d);
 }
 
 /* ---- attention -------------------------------------------------------------------------------- */

@@ -64,6 +64,10 @@ void eval_write_storage(EvalNode *n);
 /* What an element-wise op of one input makes of x. */
 double eval_scalar(OpId op, double x);
 
+/* A row of `d` elements turned as rope does; attributes are those of the node. */
+void eval_turn_row(const EvalNode *n, double position, const Tensor *factors, int64_t d,
+                   const double *from, double *to);
+
 /* Same number of elements: the bytes as they are. */
 void eval_copy(const Tensor *from, Tensor *to);
 

@@ -190,16 +190,22 @@ bool infer_embedding_grad(Infer *in)
            need_equal(in, 0, 1, 2, input_shape(in, 1)->rank);
 }
 
-bool infer_rope(Infer *in)
+_Static_assert(ATTR_INDEX(rope, base) == ATTR_INDEX(cache_write, base), "base");
+_Static_assert(ATTR_INDEX(rope, style) == ATTR_INDEX(cache_write, style), "style");
+_Static_assert(ATTR_INDEX(rope, inverse) == ATTR_INDEX(cache_write, inverse), "inverse");
+
+bool need_turn(Infer *in, unsigned x, unsigned positions)
 {
+    const unsigned factors = positions + 1;
     AttrValue *style = &in->attr[ATTR_INDEX(rope, style)];
     AttrValue *inverse = &in->attr[ATTR_INDEX(rope, inverse)];
     CHECK(style->i >= 0 && style->i < N_STYLES, "style %lld", (long long)style->i);
     inverse->i = inverse->i != 0;
-    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 4, 4) ||
-        !need_dtype(in, 1, DTYPE_i32) || !need_rank(in, 1, 1, 1) || !need_equal(in, 0, 2, 1, 0))
+    if (!need_dtype(in, x, DTYPE_f32) || !need_rank(in, x, 4, 4) ||
+        !need_dtype(in, positions, DTYPE_i32) || !need_rank(in, positions, 1, 1) ||
+        !need_equal(in, x, 2, positions, 0))
         return false;
-    Dim pairs = input_dim(in, 0, 3);
+    Dim pairs = input_dim(in, x, 3);
     if (pairs.coef % 2 != 0) {
         mistake(in, DIAG_E0214, "the last axis of x holds pairs, so its size must be even");
         note_sizes(in, pairs, dim_const(0));
@@ -207,13 +213,19 @@ bool infer_rope(Infer *in)
     }
     Dim half = pairs;
     half.coef /= 2;
-    if (in->spec->n_inputs > 2 &&
-        !need_type(in, 2, (Type){ .dtype = DTYPE_f32, .shape = { .rank = 1, .dim = { half } } }))
+    if (in->spec->n_inputs > factors &&
+        !need_type(in, factors,
+                   (Type){ .dtype = DTYPE_f32, .shape = { .rank = 1, .dim = { half } } }))
         return false;
     double base = in->attr[ATTR_INDEX(rope, base)].f;
     if (!(base > 0) || isinf(base))
         return mistake(in, DIAG_E0206, "base must be a finite number above 0, not %g", base);
-    return set_out(in, DTYPE_f32, input_shape(in, 0));
+    return true;
+}
+
+bool infer_rope(Infer *in)
+{
+    return need_turn(in, 0, 1) && set_out(in, DTYPE_f32, input_shape(in, 0));
 }
 
 /* ---- attention ------------------------------------------------------------------------------- */

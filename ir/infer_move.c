@@ -181,7 +181,8 @@ bool infer_cache_write(Infer *in)
         return false;
     in->out[0] = *input_type(in, 0);
     return need_equal(in, 0, 0, 1, 0) && need_equal(in, 0, 1, 1, 1) &&
-           need_equal(in, 0, 3, 1, 3) && need_type(in, 2, type_scalar(DTYPE_i32));
+           need_equal(in, 0, 3, 1, 3) && need_type(in, 2, type_scalar(DTYPE_i32)) &&
+           (in->spec->n_inputs == 3 || need_turn(in, 1, 3));
 }
 
 bool infer_assign(Infer *in)

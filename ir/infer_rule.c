@@ -27,7 +27,7 @@ static const char *const input_names[N_OPS] = {
     [OP_cross_entropy_grad] = "logits lse targets g",
     [OP_linear_cross_entropy] = "x w targets",
     [OP_linear_cross_entropy_grad] = "x w targets g",
-    [OP_cache_write] = "cache new past",
+    [OP_cache_write] = "cache new past positions factors",
     [OP_assign] = "old new",
     [OP_assign_product] = "old x w",
 };

@@ -39,6 +39,8 @@ bool need_dtype(Infer *in, unsigned input, DType dtype);
 bool need_rank(Infer *in, unsigned input, int least, int most);
 /* "seed must be i32[2]": an exact type. */
 bool need_type(Infer *in, unsigned input, Type type);
+/* The attributes of rope, for rows like input x, positions, and factors behind them when there are any. */
+bool need_turn(Infer *in, unsigned x, unsigned positions);
 /* Equal sizes of axis `a` of input i and axis `b` of input j. */
 bool need_equal(Infer *in, unsigned i, int a, unsigned j, int b);
 bool need_same_shape(Infer *in, unsigned i, unsigned j);

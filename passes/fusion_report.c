@@ -2,6 +2,7 @@
 #include "passes/fusion_report.h"
 
 #include "passes/epilogue.h"
+#include "passes/rope_write.h"
 
 #include "base/check.h"
 
@@ -83,8 +84,10 @@ static int64_t node_traffic(Reporting *r, const Node *n)
         if (!overwritten && first_time(r, v))
             bytes = add(bytes, input_bytes(r, n, i));
     }
-    if (n->op == OP_cache_write)        /* writes as much as it reads, into a larger storage */
-        return add(bytes, bytes);
+    if (n->op == OP_cache_write) {      /* writes as much as it reads, into a larger storage */
+        const int64_t new = value_bytes(r, node_input(r->g, n, 1));
+        return add(new, new);
+    }
     for (unsigned i = 0; i < n->n_outputs; i++)
         bytes = add(bytes, value_bytes(r, n->first_output + i));
     return bytes;
@@ -125,6 +128,8 @@ static int64_t group_traffic(Reporting *r, NodeId first, NodeId last)
 static int64_t steps_traffic(const Reporting *r, const Node *n)
 {
     int64_t bytes = 0, steps = 0;
+    if (n->op == OP_cache_write)        /* rope, of what is written */
+        return n->n_inputs > 3 ? 2 * value_bytes(r, node_input(r->g, n, 1)) : 0;
     if (n->op == OP_assign_product)     /* add, assign */
         steps = 2;
     else if (n->op == OP_product)
@@ -175,6 +180,19 @@ static FusionReason explain_epilogue(const Reporting *r, NodeId product)
     return why == FUSION_none && saved <= 0 ? FUSION_saves_nothing : why;
 }
 
+/* Two kernels of which the reader may do the producer's work. */
+static bool is_rope_write(const Node *producer, const Node *reader)
+{
+    return producer->op == OP_rope && reader->op == OP_cache_write;
+}
+
+static FusionReason explain_rope_write(const Reporting *r, const Node *rope, const Node *write)
+{
+    const Fuse *f = &r->f;
+    const bool alone = f->n_readers[rope->first_output] == 1 && !f->is_output[rope->first_output];
+    return rope_write_refusal(r->g, rope, write, alone, f->fusions);
+}
+
 static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
 {
     Fuse *f = &r->f;
@@ -183,7 +201,9 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
     const uint32_t from = f->unit_of[e.producer], to = f->unit_of[reader];
     uint32_t through = UINT32_MAX;
     const bool product = op_info(value_def(r->g, v)->op)->class == CLASS_MATMUL;
-    if (viewed && (f->units[from].rows || product) && f->units[to].rows)
+    if (is_rope_write(value_def(r->g, v), &r->g->nodes[reader]))
+        e.reason = explain_rope_write(r, value_def(r->g, v), &r->g->nodes[reader]);
+    else if (viewed && (f->units[from].rows || product) && f->units[to].rows)
         e.reason = FUSION_view_between;
     else if (product && f->units[to].rows)
         e.reason = explain_epilogue(r, e.producer);
@@ -206,8 +226,9 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
     while (op_info(value_def(g, v)->op)->class == CLASS_VIEW)
         v = node_input(g, value_def(g, v), 0);
     const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
-    if (!does_something(value_def(g, v)) || (!f->units[from].rows && !f->units[to].rows)
-        || !first_time(r, v))
+    const bool candidate = f->units[from].rows || f->units[to].rows
+        || is_rope_write(value_def(g, v), &g->nodes[reader]);
+    if (!does_something(value_def(g, v)) || !candidate || !first_time(r, v))
         return;
     if (from == to) {
         r->out.n_fused++;

@@ -1,5 +1,6 @@
 /* The families copy, cache_write and positions: values moved, none computed. */
 #include "runtime/kernels/copy.h"
+#include "runtime/kernels/rope.h"
 
 static size_t scratch(const Call *call)
 {
@@ -72,8 +73,6 @@ const KernelFamily family_copy = { "copy", 2, 2, check, prepare, scratch, cost }
 
 static bool check_cache(const Call *call, Error *err)
 {
-    if (!operand_check_count(call, 3, err))
-        return false;
     const DType to = call->operand[0].dtype, t = dtype_is_cache(to) ? to : DTYPE_f32;
     if (!operand_check_rows(call, 0, t, 4, err) ||
         !operand_check_rows(call, 1, DTYPE_f32, 4, err) ||
@@ -83,13 +82,22 @@ static bool check_cache(const Call *call, Error *err)
     if (call->operand[0].dim[3] != call->operand[1].dim[3])
         return error_set(err, "a cache of heads of %lld and new ones of %lld",
                          (long long)call->operand[0].dim[3], (long long)call->operand[1].dim[3]);
-    return true;
+    return call->n_operands == 3 || rope_check_turn(call, 1, 3, err);
+}
+
+static size_t scratch_cache(const Call *call)
+{
+    return call->n_operands > 3 ? rope_scratch_turn(call) : 0;
 }
 
 /* CACHE_ROWS new positions of one head of one sequence; a task holds several where they are short. */
 static void prepare_cache(Call *call)
 {
     const Operand *new = &call->operand[1];
+    if (call->n_operands > 3) {
+        rope_prepare_turn(call);
+        return;
+    }
     const int64_t rows = min_i64(new->dim[2], CACHE_ROWS), blocks = ceil_div(new->dim[2], CACHE_ROWS);
     const int64_t items = new->dim[0] * new->dim[1] * blocks;
     call->derived[CACHE_BLOCKS] = blocks;
@@ -102,11 +110,12 @@ static KernelCost cost_cache(const Call *call)
 {
     const Operand *cache = &call->operand[0], *new = &call->operand[1];
     const double each = (double)dtype_block_bytes(cache->dtype) / (double)dtype_block(cache->dtype);
-    return (KernelCost){ .flops = 0, .bytes = (4 + each) * (double)count_elements(new) };
+    const double n = (double)count_elements(new);
+    return (KernelCost){ .flops = call->n_operands > 3 ? 3 * n : 0, .bytes = (4 + each) * n };
 }
 
 const KernelFamily family_cache_write = {
-    "cache_write", 3, 3, check_cache, prepare_cache, scratch, cost_cache,
+    "cache_write", 3, 5, check_cache, prepare_cache, scratch_cache, cost_cache,
 };
 
 static bool check_positions(const Call *call, Error *err)

@@ -79,10 +79,13 @@
  *  partial_sum         out[N_PARTIALS], in[..] any strides; out[i] = sum over elements
  *                      [i n/P, (i+1) n/P) of the row-major order         i0 = square them first
  *  copy                out, in (same shape) any strides, 4-byte lanes    none
- *  cache_write         cache[B, G, S, D] rows, new[B, G, T, D] rows, past i32[]; positions
- *                      past..past+T-1 of the cache; those beyond S are dropped.  A cache may be
- *                      bf16: rounded to nearest, ties to even; or q8_0: the bytes of blocks_encode
- *                      (base/blocks.h), NaN for a block that it refuses
+ *  cache_write         cache[B, G, S, D] rows, new[B, G, T, D] rows,     with positions, as rope: i0
+ *                      past i32[], [positions i32[T], [factors           = style, i1 = inverse; f0 =
+ *                      f32[D/2]]]; positions past..past+T-1 of the       base
+ *                      cache; those beyond S are dropped.  With positions the new rows are turned as
+ *                      rope turns them.  A cache may be bf16: rounded to nearest, ties to even; or
+ *                      q8_0: the bytes of blocks_encode (base/blocks.h), NaN for a block that it
+ *                      refuses
  *  positions           out i32[T], [past i32[]]; out[t] = past + t       none
  */
 #ifndef KERNELS_KERNEL_H

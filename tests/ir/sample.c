@@ -503,6 +503,16 @@ static void sample_cache_write(Sample *s, OpId op)
 {
     build3(&s->b, op, sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(8))),
            f32_in(s, DIMS(s->B, C(2), s->T, C(8))), scalar_in(s, DTYPE_i32));
+    ValueId in[] = {
+        sample_state(s, DTYPE_f32, DIMS(s->B, C(2), C(32), C(8))),
+        f32_in(s, DIMS(s->B, C(2), s->T, C(8))), scalar_in(s, DTYPE_i32),
+        sample_input(s, DTYPE_i32, DIMS(s->T)), f32_in(s, DIMS(C(4))),
+    };
+    NodeSpec n = spec(s, op, in, 5);
+    attr(&n, "base")->f = 500;
+    attr(&n, "style")->i = STYLE_interleaved;
+    attr(&n, "inverse")->i = 1;
+    add(s, &n);
 }
 
 static void sample_assign(Sample *s, OpId op)

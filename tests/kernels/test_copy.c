@@ -152,6 +152,143 @@ static void test_cache_types(void **state)
             }
 }
 
+/* With positions, cache_write leaves the bytes that rope and cache_write leave one after the other. */
+typedef struct Turned {
+    Case c;                                 /* cache, new, past, positions, factors */
+    float *rope;                            /* what rope makes of new */
+    uint8_t *want, *got;
+    size_t bytes;
+} Turned;
+
+enum { TURNED_ROOM = 40, TURNED_T = 9, TURNED_HEADS = 6 };
+
+static Turned turned_new(DType type, int64_t d, int32_t past, bool factors)
+{
+    const int64_t t = TURNED_T, half = d / 2;
+    int64_t bytes;
+    Turned u = { .c = case_new(KERNEL_cache_write) };
+    case_add(&u.c, DTYPE_f32, 0, NULL, ANY);
+    case_add(&u.c, DTYPE_f32, 4, (int64_t[]){ 2, 3, t, d }, ROWS);
+    case_scalar_i32(&u.c, past);
+    case_add(&u.c, DTYPE_i32, 1, &t, ANY);
+    for (int64_t i = 0; i < t; i++)
+        *element_i32(&u.c, 3, i) = (int32_t)draw(3000);
+    if (factors)
+        case_add(&u.c, DTYPE_f32, 1, &half, ANY);
+    for (int64_t j = 0; factors && j < half; j++)
+        *element(&u.c, 4, j) = 1 + (float)draw(64) / 8;
+    assert_true(dtype_offset(type, TURNED_HEADS * TURNED_ROOM * d, &bytes));
+    u.bytes = (size_t)bytes;
+    u.want = calloc(u.bytes, 1);
+    u.got = calloc(u.bytes, 1);
+    u.rope = calloc((size_t)(TURNED_HEADS * t * d), sizeof *u.rope);
+    assert_true(u.want && u.got && u.rope);
+    const int64_t head = TURNED_ROOM * d;
+    u.c.operand[0] = (Operand){ .dim = { 2, 3, TURNED_ROOM, d }, .rank = 4, .dtype = type,
+                                .stride = { 3 * head, head, d, 1 } };
+    return u;
+}
+
+static void run_whole(Call *call, const KernelTable *table)
+{
+    Error err = { "" };
+    assert_true(kernel_check(call, &err));
+    kernel_prepare(call);
+    void *scratch = malloc(kernel_scratch(call) + 1);
+    assert_non_null(scratch);
+    for (int64_t k = call->n_tasks; k-- > 0;)
+        table->run[call->kernel](call, k, k + 1, scratch);
+    free(scratch);
+}
+
+static void turned_check(Turned *u, const KernelTable *table)
+{
+    Operand rope[4], write[3], both[5];
+    const int64_t *dim = u->c.operand[1].dim;
+    const int n = u->c.call.n_operands;
+    memcpy(both, u->c.operand, sizeof both);
+    memset(u->got, 0, u->bytes);
+    memset(u->want, 0, u->bytes);
+    both[0].data = u->got;
+    rope[0] = (Operand){ .data = u->rope, .rank = 4, .dtype = DTYPE_f32,
+                         .dim = { dim[0], dim[1], dim[2], dim[3] },
+                         .stride = { dim[1] * dim[2] * dim[3], dim[2] * dim[3], dim[3], 1 } };
+    rope[1] = both[1];
+    rope[2] = both[3];
+    rope[3] = both[4];
+    write[0] = both[0];
+    write[0].data = u->want;
+    write[1] = rope[0];
+    write[2] = both[2];
+    Call turned = u->c.call, apart = u->c.call, plain = { .kernel = KERNEL_cache_write };
+    turned.operand = both;
+    apart.kernel = KERNEL_rope;
+    apart.operand = rope;
+    apart.n_operands = n - 1;
+    plain.operand = write;
+    plain.n_operands = 3;
+    run_whole(&apart, table);
+    run_whole(&plain, table);
+    run_whole(&turned, table);
+    assert_memory_equal(u->got, u->want, u->bytes);
+}
+
+static void test_cache_turned(void **state)
+{
+    (void)state;
+    static const struct { DType type; int64_t d; } types[] = {
+        { DTYPE_f32, 6 }, { DTYPE_f32, 64 }, { DTYPE_bf16, 34 }, { DTYPE_q8_0, 64 },
+    };
+    static const int32_t pasts[] = { 0, 7, 35, 40, -3, INT32_MIN };
+    for (size_t k = 0; k < COUNT_OF(types); k++)
+        for (size_t p = 0; p < COUNT_OF(pasts); p++)
+            for (int way = 0; way < 4; way++) {
+                Turned u = turned_new(types[k].type, types[k].d, pasts[p], way & 2);
+                u.c.call.i[0] = way & 1;
+                u.c.call.f[0] = 10000;
+                for (int isa = 0; isa < N_ISAS; isa++)
+                    if (isa_brings(isa, KERNEL_cache_write))
+                        turned_check(&u, kernels_table((Isa)isa));
+                free(u.want);
+                free(u.got);
+                free(u.rope);
+                case_free(&u.c);
+            }
+}
+
+static void expect_turn_refused(Case *c, int operand, int64_t dim, double base)
+{
+    Operand kept = c->operand[operand];
+    c->operand[operand].dim[operand == 1 ? 3 : 0] = dim;
+    c->call.f[0] = base;
+    case_expect_illegal(c);
+    c->operand[operand] = kept;
+    c->call.f[0] = 10000;
+}
+
+static void test_turned_check(void **state)
+{
+    (void)state;
+    Turned u = turned_new(DTYPE_f32, 6, 0, true);
+    u.c.operand[0].data = u.got;
+    u.c.call.operand = u.c.operand;
+    u.c.call.f[0] = 10000;
+    case_expect_legal(&u.c);
+    expect_turn_refused(&u.c, 3, TURNED_T - 1, 10000);
+    expect_turn_refused(&u.c, 4, 2, 10000);
+    expect_turn_refused(&u.c, 4, 3, 0);
+    expect_turn_refused(&u.c, 4, 3, NAN);
+    u.c.call.i[0] = 2;
+    case_expect_illegal(&u.c);
+    u.c.call.i[0] = 0;
+    u.c.operand[0].dim[3] = u.c.operand[1].dim[3] = 5;
+    case_expect_illegal(&u.c);
+    free(u.want);
+    free(u.got);
+    free(u.rope);
+    case_free(&u.c);
+}
+
 /* What q8_0 cannot hold makes its block NaN, and no other. */
 static void test_cache_strange(void **state)
 {
@@ -237,6 +374,8 @@ int main(void)
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_cache_write),
         cmocka_unit_test(test_cache_types),
+        cmocka_unit_test(test_cache_turned),
+        cmocka_unit_test(test_turned_check),
         cmocka_unit_test(test_cache_strange),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_check),
