@@ -1,6 +1,6 @@
 /* What each fusion is worth: programs of the shipped models with and without it.
  *
- *     bench_fusions [--json] [--seconds X] [--fusion NAME[,NAME...]] [--model NAME]
+ *     bench_fusions [--json | --table] [--seconds X] [--fusion NAME[,NAME...]] [--model NAME]
  *                   [--control]
  *
  * Two plans, the defaults with one fusion on and with it off (or with several, where a list is
@@ -9,7 +9,12 @@
  * fusion over that with it: above 1 it pays.  Processor time, because machines are shared; what two
  * threads gain from fewer barriers is not in it.  Programs whose instructions a fusion leaves as they
  * were are not in the table.  With --control both plans are the same, which shows how far from 1 a
- * figure may be and mean nothing. */
+ * figure may be and mean nothing.
+ *
+ * --table prints all of it for docs/fusion.md, with a verdict on each fusion.  A plan is measured against
+ * itself three times for each model and program; a figure is slower when it lies further below 1 than
+ * any of these from 1, and does so again when it is measured a second time.  The exit status is 1 when a
+ * fusion that is on by default makes a program slower. */
 #include "passes/specialize.h"
 #include "tests/e2e/compiled.h"
 
@@ -38,12 +43,15 @@ static const BenchCase cases[] = {
     { "llama", { "llama", { "context=256", "width=288", "depth=6", "heads=6", "kv_heads=6",
                             "hidden=768" } }, 4, 64, 64 },
     { "profile", { "profile", { NULL } }, 4, 128, 64 },
+    { "gemma", { "gemma", { "vocab=4096", "context=128", "width=256", "depth=2", "heads=4",
+                            "kv_heads=1", "head=64", "hidden=1024" } }, 4, 64, 64 },
+    { "mlp", { "mlp", { NULL } }, 256, 0, 0 },
 };
 static const PlanProgramKind programs[] = { PLAN_eval, PLAN_train, PLAN_accumulate, PLAN_apply,
                                             PLAN_generate };
 
 typedef struct Options {
-    bool json, control;
+    bool json, control, table;
     double seconds;
     const char *fusion, *model;
 } Options;
@@ -165,7 +173,18 @@ static bool measure(const BenchCase *c, PlanProgramKind kind, uint64_t fusions, 
     return differ;
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- one fusion after the other ----------------------------------------------------------------- */
+
+static bool is_asked(const Options *o, size_t model)
+{
+    return !o->model || strcmp(o->model, cases[model].name) == 0;
+}
+
+/* The multi-layer perceptron has no sequence to generate. */
+static bool has_program(size_t model, PlanProgramKind kind)
+{
+    return kind != PLAN_generate || cases[model].past > 0;
+}
 
 static void print_figure(const Options *o, const BenchCase *c, PlanProgramKind kind,
                          const char *name, const char *is, const Figure *x)
@@ -188,14 +207,111 @@ static void bench_set(const Options *o, uint64_t fusions, const char *name, cons
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         for (size_t k = 0; k < COUNT_OF(programs); k++) {
             Figure x;
-            if (o->model && strcmp(o->model, cases[i].name) != 0)
+            if (!is_asked(o, i) || !has_program(i, programs[k]))
                 continue;
             if (measure(&cases[i], programs[k], fusions, o, &x))
                 print_figure(o, &cases[i], programs[k], name, is, &x);
         }
 }
 
-static bool bench_all(const Options *o)
+/* ---- the table with verdicts -------------------------------------------------------------------- */
+
+enum { N_CASES = COUNT_OF(cases), N_KINDS = COUNT_OF(programs), CONTROLS = 3 };
+
+/* How far from 1 a plan against itself was, of each model and program; 0: there is none. */
+static double strayed[N_CASES][N_KINDS];
+
+static double distance(double ratio)
+{
+    return ratio > 1 ? ratio - 1 : 1 - ratio;
+}
+
+static void measure_controls(const Options *o)
+{
+    const Options control = { .control = true, .seconds = o->seconds };
+    for (size_t i = 0; i < N_CASES; i++)
+        for (size_t k = 0; k < N_KINDS; k++)
+            for (int n = 0; n < CONTROLS && is_asked(o, i) && has_program(i, programs[k]); n++) {
+                Figure x;
+                measure(&cases[i], programs[k], 0, &control, &x);
+                if (distance(x.ratio) > strayed[i][k])
+                    strayed[i][k] = distance(x.ratio);
+            }
+}
+
+static void print_cell(bool any, const char *sign, double x)
+{
+    if (any)
+        printf(" %s%.3f |", sign, x);
+    else
+        printf(" |");
+}
+
+static void print_head(const Options *o)
+{
+    printf("| fusion | by default | model |");
+    for (size_t k = 0; k < N_KINDS; k++)
+        printf(" %s |", plan_program_name(programs[k]));
+    printf(" verdict |\n|---|---|---|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < N_CASES; i++) {
+        if (!is_asked(o, i))
+            continue;
+        printf("| a plan against itself | | %s |", cases[i].name);
+        for (size_t k = 0; k < N_KINDS; k++)
+            print_cell(strayed[i][k] > 0, "+-", strayed[i][k]);
+        printf(" |\n");
+    }
+    fflush(stdout);
+}
+
+/* One line: a fusion in the programs of one model.  True when it makes one slower. */
+static bool table_row(const Options *o, Fusion f, size_t model)
+{
+    Figure x[N_KINDS] = { { 0 } };
+    bool touched[N_KINDS] = { false }, any = false, slower = false, faster = false;
+    for (size_t k = 0; k < N_KINDS; k++) {
+        const uint64_t bit = (uint64_t)1 << f;
+        if (!has_program(model, programs[k])
+            || !measure(&cases[model], programs[k], bit, o, &x[k]))
+            continue;
+        const double least = 1 - strayed[model][k];
+        bool below = x[k].ratio < least;
+        if (below)
+            below = measure(&cases[model], programs[k], bit, o, &x[k]) && x[k].ratio < least;
+        touched[k] = any = true;
+        slower = slower || below;
+        faster = faster || x[k].ratio > 1 + strayed[model][k];
+    }
+    if (!any)
+        return false;
+    printf("| `%s` | %s | %s |", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
+           cases[model].name);
+    for (size_t k = 0; k < N_KINDS; k++)
+        print_cell(touched[k], "", x[k].ratio);
+    printf(" %s |\n", slower ? "slower" : faster ? "pays" : "no difference");
+    fflush(stdout);
+    return slower;
+}
+
+/* False when a fusion that is on makes a program slower. */
+static bool print_table(const Options *o, uint64_t fusions)
+{
+    bool none_slower = true;
+    measure_controls(o);
+    print_head(o);
+    for (Fusion f = 0; f < N_FUSIONS; f++)
+        for (size_t i = 0; i < N_CASES; i++)
+            if ((fusions >> f & 1) && is_asked(o, i) && table_row(o, f, i) && fusion_table[f].on)
+                none_slower = false;
+    printf("\n%s\n", none_slower ? "None that is on by default makes a program slower."
+                                  : "Some that are on by default make programs slower.");
+    return none_slower;
+}
+
+/* ---- the command -------------------------------------------------------------------------------- */
+
+/* 0, 1 when the table holds a verdict of slower, 2 when the options make no sense. */
+static int bench_all(const Options *o)
 {
     FusionSet asked = { 0 };
     Error err;
@@ -203,9 +319,11 @@ static bool bench_all(const Options *o)
     for (Fusion f = 0; f < N_FUSIONS; f++)
         fusion_switch(&asked, f, false);
     if (o->fusion && !fusion_parse(o->fusion, &asked, &err))
-        return fprintf(stderr, "bench_fusions: %s\n", err.text), false;
+        return fprintf(stderr, "bench_fusions: %s\n", err.text), 2;
     for (Fusion f = 0; f < N_FUSIONS; f++)
         bits |= (uint64_t)fusion_on(asked, f) << f;
+    if (o->table)
+        return !print_table(o, o->fusion ? bits : ~(uint64_t)0);
     if (!o->json)
         printf("%-18s %-4s  %-8s %-10s  %6s  %13s  %s\n", "fusion", "is", "model", "program",
                "ratio", "with it", "pairs");
@@ -216,7 +334,7 @@ static bool bench_all(const Options *o)
             bench_set(o, (uint64_t)1 << f, fusion_table[f].name, fusion_table[f].on ? "on" : "off");
     if (o->json)
         puts("\n]");
-    return true;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -224,9 +342,9 @@ int main(int argc, char **argv)
     Options o = { .seconds = 2 };
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        const bool json = strcmp(argv[i], "--json") == 0;
-        if (json || strcmp(argv[i], "--control") == 0) {
-            *(json ? &o.json : &o.control) = true;
+        const bool json = strcmp(argv[i], "--json") == 0, table = strcmp(argv[i], "--table") == 0;
+        if (json || table || strcmp(argv[i], "--control") == 0) {
+            *(json ? &o.json : table ? &o.table : &o.control) = true;
             continue;
         }
         if (strcmp(argv[i], "--seconds") == 0)
@@ -236,9 +354,9 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--model") == 0)
             o.model = value;
         else
-            return fprintf(stderr, "usage: bench_fusions [--json] [--seconds X] [--fusion NAMES] "
+            return fprintf(stderr, "usage: bench_fusions [--json | --table] [--seconds X] [--fusion NAMES] "
                            "[--model NAME] [--control]\n"), 2;
         i++;
     }
-    return bench_all(&o) ? 0 : 2;
+    return bench_all(&o);
 }
