@@ -12,23 +12,23 @@
 /* The order of `names`. */
 typedef enum StageKind {
     DEC_SEQUENCE, DEC_BYTE_LEVEL, DEC_METASPACE, DEC_WORDPIECE, DEC_BPE, DEC_BYTE_FALLBACK, DEC_FUSE,
-    DEC_STRIP, DEC_REPLACE, DEC_WORDS,
+    DEC_STRIP, DEC_REPLACE, DEC_CTC, DEC_WORDS,
 } StageKind;
 
 static const char *const names[] = {
     "Sequence", "ByteLevel", "Metaspace", "WordPiece", "BPEDecoder", "ByteFallback", "Fuse", "Strip",
-    "Replace",
+    "Replace", "CTC",
 };
 
 enum { MAX_STAGES = 64 };
 
 typedef struct Stage {
     StageKind kind;
-    Pattern pattern;                    /* of a replacement */
-    char *text;                         /* content, prefix, suffix or sign; owned */
+    Pattern pattern;                    /* of a replacement; CTC's sign between words */
+    char *text;                         /* content, prefix, suffix, sign or padding; owned */
     size_t n;
     size_t start, stop;                 /* of a strip */
-    bool cleanup;                       /* of WordPiece */
+    bool cleanup;                       /* of WordPiece and CTC */
     bool keep_first;                    /* Metaspace: the first sign is a space too */
     bool flows;                         /* a joining stage that need not gather */
     bool joined;                        /* the tokens that come here are parts of one */
@@ -89,6 +89,22 @@ static bool read_metaspace(const json_t *o, Stage *s, Error *err)
     return true;
 }
 
+static bool read_ctc(const json_t *o, Stage *s, Error *err)
+{
+    const char *sign;
+    size_t n;
+    if (!read_text(o, "pad_token", "<pad>", s, err) ||
+        !field_string(o, "word_delimiter_token", &sign, &n, err) ||
+        !field_bool(o, "cleanup", true, &s->cleanup, err))
+        return false;
+    if (!sign) {
+        sign = "|";
+        n = 1;
+    }
+    return (n > 0 || error_set(err, "\"word_delimiter_token\" is empty")) &&
+           pattern_literal(sign, n, &s->pattern, err);
+}
+
 static bool read_list(const json_t *o, DecoderPlan *d, Error *err)
 {
     const json_t *list = json_object_get(o, "decoders");
@@ -118,6 +134,8 @@ static bool read_fields(const json_t *o, Stage *s, Error *err)
     case DEC_REPLACE:
         return pattern_read(json_object_get(o, "pattern"), &s->pattern, err) &&
                read_text(o, "content", NULL, s, err);
+    case DEC_CTC:
+        return read_ctc(o, s, err);
     case DEC_SEQUENCE: case DEC_BYTE_LEVEL: case DEC_BYTE_FALLBACK: case DEC_FUSE: case DEC_WORDS:
         break;
     }
@@ -382,6 +400,30 @@ static bool feed_bpe(DecoderStream *d, size_t i, const char *text, size_t n)
     return !state->held.failed || no_memory(d);
 }
 
+/* Speech: a token that goes on is one token, padding is none, a sign stands between words. */
+static bool feed_ctc(DecoderStream *d, size_t i, const char *text, size_t n)
+{
+    const Stage *s = &d->plan->stage[i];
+    StageState *state = &d->state[i];
+    const Pattern pad = { .literal = s->text, .n = s->n };
+    Buf bare = { 0 }, out = { 0 };
+    if (state->begun && state->held.len == n && (n == 0 || memcmp(state->held.data, text, n) == 0))
+        return true;
+    state->begun = true;
+    buf_clear(&state->held);
+    buf_add(&state->held, text, n);
+    bool ok = (!state->held.failed || no_memory(d)) &&
+              pattern_replace(&pad, &d->work, text, n, "", 0, &bare, d->err);
+    if (s->cleanup)
+        ok = ok && clean_up(d, &bare) &&
+             pattern_replace(&s->pattern, &d->work, bare.data, bare.len, " ", 1, &out, d->err);
+    const Buf *word = s->cleanup ? &out : &bare;
+    ok = ok && (word->len == 0 || feed(d, i + 1, word->data, word->len));
+    buf_free(&bare);
+    buf_free(&out);
+    return ok;
+}
+
 static bool feed_strip(DecoderStream *d, size_t i, const char *text, size_t n)
 {
     const Stage *s = &d->plan->stage[i];
@@ -424,6 +466,7 @@ static bool feed(DecoderStream *d, size_t i, const char *text, size_t n)
     case DEC_FUSE: return feed_fuse(d, i, text, n);
     case DEC_STRIP: return feed_strip(d, i, text, n);
     case DEC_REPLACE: return feed_replace(d, i, text, n);
+    case DEC_CTC: return feed_ctc(d, i, text, n);
     case DEC_WORDS: return (d->state[i].count++ == 0 || feed(d, i + 1, " ", 1)) &&
                            feed(d, i + 1, text, n);
     case DEC_SEQUENCE: break;
@@ -441,7 +484,7 @@ static bool end_stage(DecoderStream *d, size_t i)
     case DEC_BPE: return release_word(d, i, true);
     case DEC_FUSE: return s->flows || held->len == 0 || feed(d, i + 1, held->data, held->len);
     case DEC_SEQUENCE: case DEC_METASPACE: case DEC_WORDPIECE: case DEC_STRIP: case DEC_REPLACE:
-    case DEC_WORDS:
+    case DEC_CTC: case DEC_WORDS:
         break;
     }
     return true;

@@ -6,13 +6,13 @@
  * known is an error that names it; there is no fallback.
  *
  *   normalizers      NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, StripAccents,
- *                    BertNormalizer, ByteLevel, Sequence
+ *                    BertNormalizer, ByteLevel, Nmt, Precompiled, Sequence
  *   pre-tokenizers   ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit,
- *                    BertPreTokenizer, CharDelimiterSplit, Sequence
+ *                    BertPreTokenizer, CharDelimiterSplit, FixedLength, Sequence
  *   models           BPE, Unigram, WordPiece, WordLevel
  *   post-processors  TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence
  *   decoders         ByteLevel, Metaspace, WordPiece, BPEDecoder, ByteFallback, Fuse, Strip, Replace,
- *                    Sequence
+ *                    CTC, Sequence
  *
  * "truncation" and "padding" are for batches of training examples and are not carried out.
  *

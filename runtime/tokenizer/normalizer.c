@@ -1,6 +1,7 @@
 /* Normalizers: text to text, before it is cut. */
 #include "runtime/tokenizer/parts.h"
 
+#include "runtime/tokenizer/charsmap.h"
 #include "runtime/tokenizer/unicode.h"
 
 #include <stdlib.h>
@@ -10,11 +11,12 @@
 typedef enum NormalizerKind {
     NORM_SEQUENCE, NORM_NFC, NORM_NFD, NORM_NFKC, NORM_NFKD, NORM_LOWERCASE, NORM_PREPEND,
     NORM_REPLACE, NORM_STRIP, NORM_STRIP_ACCENTS, NORM_BERT, NORM_BYTE_LEVEL,
+    NORM_NMT, NORM_PRECOMPILED,
 } NormalizerKind;
 
 static const char *const names[] = {
     "Sequence", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Prepend", "Replace", "Strip",
-    "StripAccents", "BertNormalizer", "ByteLevel",
+    "StripAccents", "BertNormalizer", "ByteLevel", "Nmt", "Precompiled",
 };
 
 struct Normalizer {
@@ -24,6 +26,7 @@ struct Normalizer {
     Pattern pattern;                    /* of a replacement */
     char *content;                      /* what is prepended, or put in place */
     size_t content_n;
+    Charsmap *charsmap;                 /* of Precompiled */
     bool left, right;                   /* of a strip */
     bool clean, chinese, accents, lower;        /* of BERT's */
 };
@@ -61,6 +64,18 @@ static bool read_content(const json_t *o, const char *key, Normalizer *m, Error 
     return true;
 }
 
+static bool read_charsmap(const json_t *o, Normalizer *m, Error *err)
+{
+    const char *s;
+    size_t n;
+    if (!field_string(o, "precompiled_charsmap", &s, &n, err))
+        return false;
+    if (!s)
+        return error_set(err, "\"precompiled_charsmap\" is missing");
+    m->charsmap = charsmap_read(s, n, err);
+    return m->charsmap || error_prefix(err, "\"precompiled_charsmap\"");
+}
+
 static bool read_fields(const json_t *o, Normalizer *m, Error *err)
 {
     switch (m->kind) {
@@ -80,8 +95,10 @@ static bool read_fields(const json_t *o, Normalizer *m, Error *err)
                field_bool(o, "handle_chinese_chars", true, &m->chinese, err) &&
                field_bool(o, "lowercase", true, &m->lower, err) &&
                field_bool(o, "strip_accents", m->lower, &m->accents, err);
+    case NORM_PRECOMPILED:
+        return read_charsmap(o, m, err);
     case NORM_NFC: case NORM_NFD: case NORM_NFKC: case NORM_NFKD: case NORM_LOWERCASE:
-    case NORM_STRIP_ACCENTS: case NORM_BYTE_LEVEL:
+    case NORM_STRIP_ACCENTS: case NORM_BYTE_LEVEL: case NORM_NMT:
         break;
     }
     return true;
@@ -116,6 +133,7 @@ void normalizer_free(Normalizer *m)
         normalizer_free(m->child[i]);
     free(m->child);
     pattern_free(&m->pattern);
+    charsmap_free(m->charsmap);
     free(m->content);
     free(m);
 }
@@ -178,6 +196,32 @@ static void clean(Buf *out, const char *text, size_t n)
         if (space)
             buf_putc(out, ' ');
         else if (c != 0 && c != 0xfffd && !unicode_is_other(c))
+            buf_add(out, text + at, length);
+        at += length;
+    }
+}
+
+/* What machine translation leaves out: control characters go, spaces of every kind are one kind. */
+static bool is_nmt_removed(uint32_t c)
+{
+    return (c >= 1 && c <= 8) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f ||
+           c == 0x9f;
+}
+
+static bool is_nmt_space(uint32_t c)
+{
+    return c == '\t' || c == '\n' || c == '\f' || c == '\r' || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+           c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+}
+
+static void nmt(Buf *out, const char *text, size_t n)
+{
+    uint32_t c;
+    for (size_t at = 0; at < n;) {
+        const size_t length = utf8_next(text + at, &c);
+        if (is_nmt_space(c))
+            buf_putc(out, ' ');
+        else if (!is_nmt_removed(c))
             buf_add(out, text + at, length);
         at += length;
     }
@@ -279,6 +323,8 @@ bool normalizer_run(const Normalizer *m, Workspace *w, Error *err)
     case NORM_STRIP: strip(out, text, n, m->left, m->right); break;
     case NORM_STRIP_ACCENTS: drop(out, text, n, unicode_is_mark); break;
     case NORM_BYTE_LEVEL: byte_level_put(out, text, n); break;
+    case NORM_NMT: nmt(out, text, n); break;
+    case NORM_PRECOMPILED: charsmap_run(m->charsmap, out, text, n); break;
     }
     turn(w);
     return (ok && !w->normal.failed && !w->spare.failed) || error_set(err, "out of memory");

@@ -10,11 +10,12 @@
 typedef enum PreKind {
     PRE_SEQUENCE, PRE_BYTE_LEVEL, PRE_METASPACE, PRE_SPLIT, PRE_DIGITS, PRE_PUNCTUATION,
     PRE_WHITESPACE, PRE_WHITESPACE_SPLIT, PRE_BERT, PRE_CHAR_DELIMITER,
+    PRE_FIXED_LENGTH,
 } PreKind;
 
 static const char *const names[] = {
     "Sequence", "ByteLevel", "Metaspace", "Split", "Digits", "Punctuation", "Whitespace",
-    "WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit",
+    "WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit", "FixedLength",
 };
 
 /* What becomes of the matches of a pattern: the order of `behaviors`. */
@@ -40,6 +41,7 @@ struct PreTokenizer {
     bool prefix_space, use_regex;       /* of ByteLevel */
     Scheme scheme;                      /* of Metaspace */
     bool split;
+    size_t length;                      /* of FixedLength, in characters */
 };
 
 /* ByteLevel's own pattern; Whitespace's, whose \w is that of Rust's regex and has the joiners. */
@@ -152,6 +154,9 @@ static bool read_fields(const json_t *o, PreTokenizer *p, Error *err)
         return own_pattern(p, word_pattern, err);
     case PRE_CHAR_DELIMITER:
         return read_char(o, "delimiter", NULL, p, err);
+    case PRE_FIXED_LENGTH:
+        return field_size(o, "length", 5, &p->length, err) &&
+               (p->length > 0 || error_set(err, "\"length\" is 0"));
     case PRE_WHITESPACE_SPLIT: case PRE_BERT:
         break;
     }
@@ -293,6 +298,18 @@ static bool split_chars(Splitter *s, bool (*is)(uint32_t), const char *text, Spa
     return done == in.end || part(s, done, in.end, false);
 }
 
+static bool split_length(Splitter *s, size_t length, const char *text, Span in)
+{
+    for (size_t at = in.begin; at < in.end;) {
+        const size_t begin = at;
+        for (size_t k = 0; k < length && at < in.end; k++)
+            at += utf8_length(text[at]);
+        if (!pieces_push(s->out, begin, at, s->err))
+            return false;
+    }
+    return true;
+}
+
 /* What a pre-tokenizer that only cuts does with one piece. */
 static bool split_piece(Splitter *s, const PreTokenizer *p, Workspace *w, const char *text, Span in)
 {
@@ -313,6 +330,7 @@ static bool split_piece(Splitter *s, const PreTokenizer *p, Workspace *w, const 
     case PRE_CHAR_DELIMITER:
         s->behavior = SPLIT_REMOVED;
         return split_literal(s, &p->pattern, false, text, in);
+    case PRE_FIXED_LENGTH: return split_length(s, p->length, text, in);
     case PRE_SEQUENCE: case PRE_BYTE_LEVEL: case PRE_METASPACE: case PRE_BERT:
         break;
     }
@@ -445,6 +463,7 @@ bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, 
     case PRE_METASPACE: return run_metaspace(p, w, first, at, err);
     case PRE_SPLIT: case PRE_DIGITS: case PRE_PUNCTUATION: case PRE_WHITESPACE:
     case PRE_WHITESPACE_SPLIT: case PRE_CHAR_DELIMITER:
+    case PRE_FIXED_LENGTH:
         break;
     }
     return run_split(p, w, at, err);

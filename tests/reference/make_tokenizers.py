@@ -1,6 +1,6 @@
 """Records what Hugging Face's `tokenizers` makes of 1,000 strings, for each kind of tokenizer.
 
-    python tests/reference/make_tokenizers.py        (needs tokenizers and gguf)
+    python tests/reference/make_tokenizers.py [KIND...]      (needs tokenizers, gguf and sentencepiece)
 
 Writes into tests/reference/tokenizers/: KIND.json, a small trained tokenizer; strings.hex, the strings
 as bytes, a line each; KIND.txt, for each string the number of ids, and the FNV-1a hashes of the ids
@@ -10,6 +10,8 @@ Bytes that are not UTF-8 go in as U+FFFD, as errors="replace" decodes them.
 
 import pathlib
 import random
+import sys
+import tempfile
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers as pre
@@ -193,6 +195,80 @@ def unigram_bytes():
     return tok
 
 
+# What SentencePiece compiles into a charsmap: code points, and what they become.
+RULES = [("FF21", "0041"), ("FF22", "0042"), ("FF23", "0043"), ("FF11", "0031"), ("FF12", "0032"), ("2460", "0031"),
+         ("24B6", "0041"), ("FB01", "0066 0069"), ("FB02", "0066 006C"), ("212B", "00C5"), ("0041 030A", "00C5"),
+         ("0065 0301", "00E9"), ("0061 0301", "00E1"), ("0061 0323", "1EA1"), ("006F 0308", "00F6"),
+         ("2026", "002E 002E 002E"), ("2014", "002D"), ("00DF", "0073 0073"), ("017F", "0073"), ("4E2D", "4E2D 6587"),
+         ("1F999", "006C 006C 0061 006D 0061"), ("00BD", "0031 2044 0032"), ("0915 093F", "0915"), ("2581", "005F"),
+         ("01C5", "0044 017E"), ("2167", "0056 0049 0049 0049"), ("200B", ""), ("FEFF", ""), ("0007", "")]
+RULES += [(f"{c:04X}", "0020") for c in [*range(9, 14), 0x85, 0xa0, 0x1680, *range(0x2000, 0x200b), 0x2028, 0x2029,
+                                         0x202f, 0x205f, 0x3000]]
+
+
+def fields(message):
+    """Number and value of each field of a message in protobuf's wire format."""
+    at = 0
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        tag = number()
+        size = {1: 8, 5: 4}.get(tag & 7) or number()
+        if tag & 7:
+            at += size
+        yield tag >> 3, message[at - size:at] if tag & 7 else size
+
+
+def charsmap():
+    import sentencepiece
+    with tempfile.TemporaryDirectory() as folder:
+        text, rules, model = (pathlib.Path(folder) / name for name in ("text", "rules", "m.model"))
+        text.write_text("a b c d e f g\n" * 50)
+        rules.write_text("".join(f"{a}\t{b}\n" for a, b in RULES))
+        sentencepiece.SentencePieceTrainer.train(input=str(text), model_prefix=str(model.with_suffix("")), vocab_size=20,
+                                                 hard_vocab_limit=False, normalization_rule_tsv=str(rules), minloglevel=2)
+        spec = next(value for field, value in fields(model.read_bytes()) if field == 3)
+        return next(value for field, value in fields(spec) if field == 2)
+
+
+def t5_charsmap():
+    """T5 as it is published: SentencePiece's own rules, words apart."""
+    tok = Tokenizer(models.Unigram())
+    tok.normalizer = normalizers.Precompiled(charsmap())
+    tok.pre_tokenizer = pre.Sequence([pre.WhitespaceSplit(), pre.Metaspace()])
+    tok.decoder = decoders.Metaspace()
+    tok.train_from_iterator(corpus(), trainers.UnigramTrainer(vocab_size=400, unk_token="<unk>", show_progress=False,
+                            special_tokens=["<pad>", "</s>", "<unk>"]))
+    tok.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+    return tok
+
+
+def speech():
+    """Tokens as a speech model gives them: repeated, padded, a sign between words."""
+    tok = Tokenizer(models.BPE(unk_token="<unk>"))
+    tok.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Replace(" ", "|"),
+                                           normalizers.Replace("0", "<pad>")])
+    tok.pre_tokenizer = pre.FixedLength(4)
+    bpe(tok, 300, ["<unk>"], limit_alphabet=80)
+    tok.decoder = decoders.CTC(pad_token="pad")
+    return tok
+
+
+def roberta():
+    """RobertaProcessing around a byte-level model."""
+    tok = gpt2()
+    tok.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    return tok
+
+
 def bert():
     tok = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tok.normalizer, tok.pre_tokenizer = normalizers.BertNormalizer(), pre.BertPreTokenizer()
@@ -265,7 +341,7 @@ def splits():
 
 
 KINDS = [gpt2, llama3, llama3_unmerged, o200k, llama2, mistral, t5, unigram_bytes, bert, bert_cased, words, added, clip,
-         prefixed, splits]
+         prefixed, splits, t5_charsmap, speech, roberta]
 
 
 def fnv(data):
@@ -313,9 +389,12 @@ def main():
     OUT.mkdir(exist_ok=True)
     strings = make_strings()
     (OUT / "strings.hex").write_text("".join(s.hex() + "\n" for s in strings))
+    wanted = sys.argv[1:]
     for make in KINDS:
-        record(make, strings)
-    write_gguf()
+        if not wanted or make.__name__ in wanted:
+            record(make, strings)
+    if not wanted:
+        write_gguf()
 
 
 main()

@@ -74,14 +74,23 @@ static void bad_files(void **state)
     refuse("{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0]], \"unk_id\": 1}}", "\"unk_id\" is 1 of 1");
     refuse("{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\"]]}}", "number 0 is no token");
     refuse("{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", "empty");
-    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\"}"), "the normalizer \"Precompiled\" is not supported");
+    refuse(WITH("\"normalizer\": {\"type\": \"Magic\"}"), "the normalizer \"Magic\" is not supported");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\"}"), "\"precompiled_charsmap\" is missing");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AA*A\"}"), "byte 2 is no digit");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAAAA\"}"), "ends within a byte");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAA=\"}"), "it has 2 bytes");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"BAAAAAAA\"}"), "4 bytes of 2");
+    refuse(WITH("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"BAAAAAAAAAD/\"}"), "not UTF-8");
     refuse(WITH("\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{}]}"), "\"type\" is missing");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Magic\"}"), "the pre-tokenizer \"Magic\"");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\"}}"), "the pattern is wrong");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a&&b]\"}}"), "intersection");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"X\"}"),
            "the behavior \"X\"");
-    refuse(WITH("\"decoder\": {\"type\": \"CTC\"}"), "the decoder \"CTC\"");
+    refuse(WITH("\"decoder\": {\"type\": \"Magic\"}"), "the decoder \"Magic\"");
+    refuse(WITH("\"decoder\": {\"type\": \"CTC\", \"word_delimiter_token\": \"\"}"), "is empty");
+    refuse(WITH("\"pre_tokenizer\": {\"type\": \"UnicodeScripts\"}"), "the pre-tokenizer \"UnicodeScripts\"");
+    refuse(WITH("\"pre_tokenizer\": {\"type\": \"FixedLength\", \"length\": 0}"), "\"length\" is 0");
     refuse(WITH("\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}"), "no sequence");
     refuse(WITH("\"added_tokens\": [{\"content\": \"x\"}]"), "\"id\" is missing");
     refuse(WITH("\"added_tokens\": [{\"id\": 99999999, \"content\": \"x\"}]"), "too large");

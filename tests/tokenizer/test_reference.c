@@ -136,7 +136,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KIND(gpt2), KIND(llama3), KIND(llama3_unmerged), KIND(o200k), KIND(llama2), KIND(mistral),
         KIND(t5), KIND(unigram_bytes), KIND(bert), KIND(bert_cased), KIND(words), KIND(added),
-        KIND(clip), KIND(prefixed), KIND(splits),
+        KIND(clip), KIND(prefixed), KIND(splits), KIND(t5_charsmap), KIND(speech),
+        KIND(roberta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
