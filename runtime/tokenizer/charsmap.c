@@ -26,9 +26,22 @@ struct Charsmap {
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void charsmap_base64(Buf *out, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        const size_t left = n - i < 3 ? n - i : 3;
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 3; k++)
+            bits = bits << 8 | (k < left ? bytes[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            buf_putc(out, k <= left ? digits[bits >> (18 - 6 * k) & 63] : '=');
+    }
+}
+
 static int digit_of(char c)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c ? strchr(digits, c) : NULL;
     return at ? (int)(at - digits) : -1;
 }

@@ -12,7 +12,12 @@
 #include "base/buf.h"
 #include "base/status.h"
 
+#include <stdint.h>
+
 typedef struct Charsmap Charsmap;
+
+/* As a tokenizer.json writes bytes. */
+void charsmap_base64(Buf *out, const uint8_t *bytes, size_t n);
 
 Charsmap *charsmap_read(const char *base64, size_t n, Error *err);      /* NULL with a message */
 void charsmap_free(Charsmap *m);

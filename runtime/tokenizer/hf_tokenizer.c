@@ -111,6 +111,14 @@ bool assemble_end(HfTokenizer *t, Error *err)
     const bool ok = added_index(t->added, t->normalizer, &w, err) ||
                     error_prefix(err, "\"added_tokens\"");
     workspace_free(&w);
+    for (size_t i = 0; t->unigram && i < added_count(t->added); i++) {
+        size_t n;
+        int32_t id;
+        unsigned flags;
+        added_get(t->added, i, &n, &id, &flags);
+        if (flags & ADDED_SPECIAL)
+            unigram_mark(t->unigram, id);
+    }
     const int32_t added = added_ids(t->added);
     t->size = added > (int32_t)t->vocab.n ? added : (int32_t)t->vocab.n;
     return ok;
@@ -302,7 +310,10 @@ static bool push_all(TokenIds *out, const TokenIds *ids, Error *err)
 bool hf_encode(HfEncoder *e, const char *text, size_t n, int flags, TokenIds *out, Error *err)
 {
     const size_t before = out->n;
-    const bool special = flags & HF_ADD_SPECIAL;
+    const bool special = flags & HF_ADD_SPECIAL, plain = flags & HF_PLAIN;
+    if (plain != e->work.plain)
+        cache_clear(e->work.cache);             /* the same words may have other ids now */
+    e->work.plain = plain;
     /* From here on the array is never NULL, even where a text gives no id. */
     bool ok = ids_push(out, 0, err);
     out->n = before;

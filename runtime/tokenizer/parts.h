@@ -63,6 +63,7 @@ typedef struct Workspace {
     Pieces pieces[2];
     struct BpeScratch *bpe;
     Buf paths;                          /* of the Unigram model */
+    bool plain;                         /* special tokens in the text are text */
     uint64_t steps;                     /* of the Unigram model: bytes tried at its places */
     struct WordCache *cache;
 } Workspace;
@@ -136,6 +137,8 @@ uint64_t bpe_scratch_steps(const struct BpeScratch *s);
 /* Takes `score` over, from malloc; on failure too. */
 Unigram *unigram_new(const Vocab *v, double *score, int64_t unk, bool byte_fallback, Error *err);
 void unigram_free(Unigram *m);
+/* The token is special: where w->plain is set, no text becomes it. */
+void unigram_mark(Unigram *m, int32_t id);
 bool unigram_encode(const Unigram *m, Workspace *w, const char *text, size_t n, TokenIds *out,
                     Error *err);
 const double *unigram_scores(const Unigram *m);

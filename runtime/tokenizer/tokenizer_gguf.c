@@ -10,6 +10,7 @@
 #include "runtime/tokenizer/assemble.h"
 
 #include "base/check.h"
+#include "runtime/tokenizer/charsmap.h"
 #include "runtime/tokenizer/unicode.h"
 
 #include <inttypes.h>
@@ -421,6 +422,88 @@ static bool read_wordpiece(HfTokenizer *t, const Gguf *g, const GgufValue *types
     return t->wordpiece != NULL;
 }
 
+/* SentencePiece's rules, where the file has them. */
+static bool charsmap_normalizer(const Gguf *g, json_t *steps, Error *err)
+{
+    const GgufValue *map = gguf_find(g, "tokenizer.ggml.precompiled_charsmap");
+    Buf text = { 0 };
+    if (!map || map->n == 0)
+        return true;
+    if (!map->is_array || (map->type != GGUF_u8 && map->type != GGUF_i8))
+        return error_set(err, "tokenizer.ggml.precompiled_charsmap is no array of bytes");
+    charsmap_base64(&text, map->data, (size_t)map->n);
+    json_array_append_new(steps, text.failed ? NULL
+                                             : json_pack("{s:s, s:s}", "type", "Precompiled",
+                                                         "precompiled_charsmap", text.data));
+    const bool ok = !text.failed || error_set(err, "out of memory");
+    buf_free(&text);
+    return ok;
+}
+
+/* Spaces become signs: with `merged`, one before each word and none else; or each, and one in front. */
+static json_t *t5_spaces(bool merged, bool prefix, json_t *steps)
+{
+    if (!merged) {
+        if (prefix)
+            json_array_append_new(steps, json_pack("{s:s, s:s}", "type", "Prepend", "prepend", SIGN));
+        json_array_append_new(steps, replacing(" ", SIGN));
+        return json_null();
+    }
+    json_t *words = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", " ",
+                              "behavior", "Removed", "invert", 0);
+    json_t *signs = json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", SIGN,
+                              "prepend_scheme", "always", "split", 1);
+    return json_pack("{s:s, s:[o, o]}", "type", "Sequence", "pretokenizers", words, signs);
+}
+
+static double *read_scores(const Gguf *g, const Vocab *v, Error *err)
+{
+    const GgufValue *scores;
+    if (!find_array(g, "tokenizer.ggml.scores", v->n, &scores, err))
+        return NULL;
+    double *out = malloc((v->n + 1) * sizeof *out);
+    bool ok = out != NULL || error_set(err, "out of memory");
+    for (size_t id = 0; ok && id < v->n; id++)
+        ok = (scores && gguf_array_f64(scores, id, &out[id]) && isfinite(out[id]))
+            || error_set(err, "tokenizer.ggml.scores: number %zu is no number", id);
+    if (ok)
+        return out;
+    free(out);
+    return NULL;
+}
+
+/* T5's: Unigram, as SentencePiece trains it. */
+static bool read_unigram(HfTokenizer *t, const Gguf *g, const GgufValue *types, Error *err)
+{
+    static const struct { HfRole role; int32_t id; } usual[] = { { HF_PAD, 0 }, { HF_EOS, 1 }, { HF_UNK, 2 } };
+    bool prefix = false, merged = false, bos = false, eos = true;
+    gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &prefix);
+    gguf_get_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &merged);
+    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &bos);
+    gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &eos);
+    for (size_t i = 0; i < COUNT_OF(usual); i++)
+        if (t->role[usual[i].role] < 0 && (size_t)usual[i].id < t->vocab.n)
+            t->role[usual[i].role] = usual[i].id;
+    json_t *steps = json_array();
+    if (!charsmap_normalizer(g, steps, err)) {
+        json_decref(steps);
+        return false;
+    }
+    json_t *pre = t5_spaces(merged, prefix, steps);
+    json_t *decoder = json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", SIGN,
+                                "prepend_scheme", merged || prefix ? "always" : "never", "split", 1);
+    const int32_t unk = t->role[HF_UNK];
+    json_t *model = json_pack("{s:s, s:o, s:b}", "type", "Unigram", "unk_id",
+                              unk < 0 ? json_null() : json_integer(unk), "byte_fallback", 0);
+    t->kind = MODEL_UNIGRAM;
+    if (!make_parts(t, types, json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", steps), pre,
+                    make_post(t, bos, eos), decoder, model, err))
+        return false;
+    double *score = read_scores(g, &t->vocab, err);
+    t->unigram = score ? unigram_new(&t->vocab, score, unk, false, err) : NULL;
+    return t->unigram != NULL;
+}
+
 static bool read_roles(const Gguf *g, bool words, HfTokenizer *t, Error *err)
 {
     static const char *const keys[N_HF_ROLES] = {
@@ -464,8 +547,10 @@ static bool read_tokenizer(HfTokenizer *t, const Gguf *g, Error *err)
         return read_spm(t, g, types, err);
     if (is_text(model, "gpt2"))
         return read_byte_level(t, g, types, err);
-    return error_set(err, "tokenizer.ggml.model is \"%.*s\"; \"llama\", \"gpt2\" and \"bert\" are "
-                     "supported", model.n > 60 ? 60 : (int)model.n, model.text);
+    if (is_text(model, "t5"))
+        return read_unigram(t, g, types, err);
+    return error_set(err, "tokenizer.ggml.model is \"%.*s\"; \"llama\", \"gpt2\", \"bert\" and \"t5\" "
+                     "are supported", model.n > 60 ? 60 : (int)model.n, model.text);
 }
 
 HfTokenizer *hf_tokenizer_of_gguf(const Gguf *g, Error *err)

@@ -19,6 +19,7 @@ struct Unigram {
     const Vocab *vocab;
     Trie trie;
     double *score;                      /* by id; owned */
+    bool *special;                      /* by id; owned */
     double unk_score;
     int32_t unk;                        /* -1: none */
     int32_t byte[256];
@@ -28,6 +29,7 @@ struct Unigram {
 /* The best ways to the places of a piece: of each only its last token, whose length leads back.  The
  * scores of the last few places lie in a ring as long as the longest token. */
 typedef struct Ways {
+    bool plain;
     int32_t *last;                      /* by place: the last token, UNKNOWN, or NO_WAY */
     double *score;                      /* by place & mask */
     size_t mask;
@@ -64,6 +66,10 @@ Unigram *unigram_new(const Vocab *v, double *score, int64_t unk, bool byte_fallb
     m->vocab = v;
     m->score = score;
     bool ok = check_scores(m, unk, err);
+    if (ok) {
+        m->special = calloc(v->n, sizeof *m->special);
+        ok = m->special != NULL || error_set(err, "out of memory");
+    }
     for (size_t id = 0; ok && id < v->n; id++) {
         size_t n;
         const char *text = vocab_text(v, (int32_t)id, &n);
@@ -83,7 +89,14 @@ void unigram_free(Unigram *m)
         return;
     trie_free(&m->trie);
     free(m->score);
+    free(m->special);
     free(m);
+}
+
+void unigram_mark(Unigram *m, int32_t id)
+{
+    if ((size_t)id < m->vocab->n)
+        m->special[id] = true;
 }
 
 const double *unigram_scores(const Unigram *m)
@@ -116,7 +129,7 @@ static size_t extend(const Unigram *m, Ways *w, const char *text, size_t n, size
         if (state == 0)
             break;
         const int32_t id = m->trie.value[state];
-        if (id < 0)
+        if (id < 0 || (w->plain && m->special[id]))
             continue;
         offer(w, end, m->score[id] + so_far, id);
         single = single || end == at + length;
@@ -220,7 +233,7 @@ bool unigram_encode(const Unigram *m, Workspace *w, const char *text, size_t n, 
                     Error *err)
 {
     const size_t before = out->n;
-    Ways ways = { 0 };
+    Ways ways = { .plain = w->plain };
     if (cache_get(w->cache, text, n, out))
         return true;
     if (!make_ways(m, w, n, &ways, err))

@@ -12,6 +12,7 @@
 #include "runtime/tokenizer/hf_tokenizer.h"
 #include "runtime/tokenizer/regex.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,75 @@ static void bert(void **state)
     hf_tokenizer_free(got);
 }
 
+/* The bytes that four digits of base64 stand for, and so on. */
+static Buf bytes_of(const char *base64, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    Buf out = { 0 };
+    uint32_t bits = 0;
+    for (size_t i = 0; i < n && base64[i] != '='; i++) {
+        bits = bits << 6 | (uint32_t)(strchr(digits, base64[i]) - digits);
+        if (i % 4 > 0)
+            buf_putc(&out, (char)(bits >> (6 - 2 * (i % 4)) & 0xff));
+    }
+    return out;
+}
+
+/* As T5's files hold it; scores are in the reference's JSON. */
+static void t5(void **state)
+{
+    (void)state;
+    Error err = { "" };
+    Buf file = { 0 };
+    assert_true(file_read(FOLDER "t5_charsmap.json", 1 << 20, &file, &err));
+    json_t *json = json_loadb(file.data, file.len, 0, NULL);
+    const json_t *vocab = json_object_get(json_object_get(json, "model"), "vocab");
+    const json_t *map = json_object_get(json_object_get(json, "normalizer"), "precompiled_charsmap");
+    HfTokenizer *want = open_reference("t5_charsmap");
+    Tokens tokens = tokens_of(want, false);
+    Buf charsmap = bytes_of(json_string_value(map), json_string_length(map));
+    double *score = calloc(tokens.n, sizeof *score);
+    assert_true(score && json_array_size(vocab) == tokens.n);
+    for (size_t i = 0; i < tokens.n; i++)
+        score[i] = json_number_value(json_array_get(json_array_get(vocab, i), 1));
+    GgufWriter w = { .alignment = 32 };
+    gguf_add_string(&w, "tokenizer.ggml.model", "t5");
+    gguf_add_bool(&w, "tokenizer.ggml.add_space_prefix", true);
+    gguf_add_bool(&w, "tokenizer.ggml.remove_extra_whitespaces", true);
+    gguf_add_array(&w, "tokenizer.ggml.scores", GGUF_f64, score, tokens.n);
+    gguf_add_array(&w, "tokenizer.ggml.precompiled_charsmap", GGUF_u8, charsmap.data, charsmap.len);
+    HfTokenizer *got = write_and_open(&w, &tokens);
+    same_ids(want, got, NULL);
+    assert_int_equal(hf_tokenizer_role(got, HF_EOS), 1);
+    free(score);
+    buf_free(&charsmap);
+    buf_free(&file);
+    json_decref(json);
+    hf_tokenizer_free(want);
+    hf_tokenizer_free(got);
+}
+
+/* What a user types is text, also to a model that has the special token among its words. */
+static void plain_text(void **state)
+{
+    (void)state;
+    Error err = { "" };
+    HfTokenizer *t = open_reference("t5_charsmap");
+    HfEncoder *e = hf_encoder_new(t, &err);
+    assert_non_null(e);
+    for (int plain = 0; plain < 2; plain++) {
+        TokenIds ids = { 0 };
+        bool ended = false;
+        assert_true(hf_encode(e, "a </s> b</s>", 12, plain ? HF_PLAIN : 0, &ids, &err));
+        for (size_t i = 0; i < ids.n; i++)
+            ended = ended || ids.id[i] == 1;
+        assert_int_equal(ended, !plain);
+        free(ids.id);
+    }
+    hf_encoder_free(e);
+    hf_tokenizer_free(t);
+}
+
 /* ---- the table of patterns -------------------------------------------------------------------- */
 
 enum { MOST_PATTERNS = 8, MOST_NAMES = 32 };
@@ -189,7 +259,7 @@ static void patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bert),
+        cmocka_unit_test(bert), cmocka_unit_test(t5), cmocka_unit_test(plain_text),
         cmocka_unit_test(patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
