@@ -54,12 +54,14 @@ bool stop_ids_parse(const char *text, size_t n, StopIds *out, Error *err)
 
 static bool read_config(const char *path, StopIds *out, Error *err)
 {
-    Buf text = { 0 };
-    bool ok = file_read(path, MAX_CONFIG, &text, err);
-    if (ok && !stop_ids_parse(text.len ? text.data : "", text.len, out, err))
-        ok = error_prefix(err, "%s", path);
-    buf_free(&text);
-    return ok;
+    FileMap map;
+    if (!file_map(path, &map, err))
+        return false;
+    bool ok = map.size <= MAX_CONFIG
+        || error_set(err, "%zu bytes; at most %d are read", map.size, MAX_CONFIG);
+    ok = ok && stop_ids_parse(map.data ? (const char *)map.data : "", map.size, out, err);
+    file_unmap(&map);
+    return ok || error_prefix(err, "%s", path);
 }
 
 bool stop_ids_open(const char *weights, const HfTokenizer *t, StopIds *out, Error *err)
