@@ -2,7 +2,9 @@
  *
  * Tolerance: a float sum of K products in any order, then scaled and added to C, is off by at most
  * gamma = (K + 3) u / (1 - (K + 3) u) of the sum of magnitudes, u = 2^-24 (Higham, "Accuracy and
- * Stability of Numerical Algorithms", 3.1); products rounded apart from sums cost one u more.  At
+ * Stability of Numerical Algorithms", 3.1); products rounded apart from sums, or made of three parts each,
+ * cost one u more.  No sum is longer than a block of K, at most 256, and blocks are added to C, of
+ * which there are at most K / 128 + 1: so a term goes through no more roundings than these together.  At
  * precision 1 the same holds of operands rounded to bf16, and each of K steps may flush what is below
  * the smallest normal number.
  *
@@ -174,7 +176,8 @@ static void assert_close(const Product *p, const char *isa, int64_t index, doubl
                          double magnitude)
 {
     const Operand *a = &p->operand[1];
-    double u = 0x1p-24, k = (double)a->dim[a->rank - 1], ku = (k + 4) * u;
+    double u = 0x1p-24, k = (double)a->dim[a->rank - 1];
+    double ku = (fmin(k, 256 + k / 128 + 1) + 4) * u;
     double bound = ku / (1 - ku) * magnitude + (k + 1) * (double)FLT_MIN;
     bool same = isnan(want) ? isnan(got) : isinf(want) ? got == want : fabs(got - want) <= bound;
     if (!same)
