@@ -40,19 +40,37 @@ static bool check(const Call *call, Error *err)
     return true;
 }
 
-/* derived: 0 rows, 1 panels. */
+static int64_t groups(int64_t rows)
+{
+    return max_i64(1, ceil_div(rows, GEMM_Q_GROUP)) * GEMM_Q_GROUP;
+}
+
+/* The most rows that a tile has, whole groups. */
+static int64_t most_rows(int64_t k)
+{
+    int64_t fit = (int64_t)(GEMM_Q_TILE_BYTES / gemm_q_rounded_bytes(GEMM_Q_GROUP, max_i64(k, 32)));
+    return min_i64(GEMM_Q_TILE, max_i64(fit, 1) * GEMM_Q_GROUP);
+}
+
+/* derived: 0 rows, 1 panels, 2 rows of a tile: tiles are of one size, as threads have shares of them. */
 static void prepare(Call *call)
 {
     const Operand *c = &call->operand[C];
-    call->derived[0] = count_leading(c, c->rank - 1);
+    int64_t rows = count_leading(c, c->rank - 1), tiles = ceil_div(rows, most_rows(call->operand[B].dim[1]));
+    call->derived[0] = rows;
     call->derived[1] = ceil_div(c->dim[c->rank - 1], PANEL_ROWS);
-    call->n_tasks = call->derived[1] * ceil_div(call->derived[0], GEMM_Q_TILE);
+    call->derived[2] = groups(ceil_div(rows, max_i64(tiles, 1)));
+    call->n_tasks = call->derived[1] * ceil_div(rows, call->derived[2]);
 }
 
+/* For the largest tile that so many rows, or fewer, have. */
 static size_t scratch(const Call *call)
 {
+    const Operand *c = &call->operand[C];
     int64_t k = call->operand[B].dim[1];
-    return gemm_q_rounded_bytes(k) + (size_t)(k / 32) * GEMM_Q_OPENED_BYTES;
+    int64_t tile = min_i64(most_rows(k), groups(count_leading(c, c->rank - 1)));
+    return gemm_q_rounded_bytes(tile, k) + gemm_q_opened_bytes(k)
+           + (size_t)tile * (PANEL_ROWS * sizeof(float) + sizeof(float *));
 }
 
 static KernelCost cost(const Call *call)
@@ -85,8 +103,9 @@ static void prepare_shared(Call *call)
         prepare(&part);
         call->derived[0] = part.derived[0];
         call->derived[1] += part.derived[1];
+        call->derived[2] = part.derived[2];
     }
-    call->n_tasks = call->derived[1] * ceil_div(call->derived[0], GEMM_Q_TILE);
+    call->n_tasks = call->derived[1] * ceil_div(call->derived[0], call->derived[2]);
 }
 
 static size_t scratch_shared(const Call *call)

@@ -90,4 +90,11 @@ static inline vi q_from_i8(const uint8_t *p)
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+static inline void q_store_bytes(int8_t *p, vi x)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(x));
+}
+
+static inline int32_t q_sum(vi x) { return _mm512_reduce_add_epi32(x); }
+
 #endif

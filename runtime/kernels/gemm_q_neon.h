@@ -82,4 +82,14 @@ static inline vi q_from_i8(const uint8_t *p)
     return vmovl_s16(vget_low_s16(wide));
 }
 
+static inline void q_store_bytes(int8_t *p, vi x)
+{
+    const int16x4_t pairs = vmovn_s32(x);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(pairs, pairs));
+    const int32_t four = vget_lane_s32(vreinterpret_s32_s8(bytes), 0);
+    memcpy(p, &four, sizeof four);
+}
+
+static inline int32_t q_sum(vi x) { return vaddvq_s32(x); }
+
 #endif

@@ -10,7 +10,9 @@
  *  q_dot_8              the same with any w, from which Q_BIAS_8 remains to be taken (and 128 - Q_BIAS_8
  *                       is taken already)
  *  q_from_f16(p) -> vf, q_from_u8(p), q_from_i8(p) -> vi    VL numbers, any alignment
- *  q_scale(p) -> vf     the f16 at p in every lane */
+ *  q_scale(p) -> vf     the f16 at p in every lane
+ *  q_store_bytes(p, x)  VL whole numbers, -127 .. 127, as bytes
+ *  q_sum(x)             of VL whole numbers */
 #ifndef KERNELS_GEMM_Q_ISA_H
 #define KERNELS_GEMM_Q_ISA_H
 
@@ -70,5 +72,13 @@ static inline vi q_from_i8(const uint8_t *p)
 {
     return (vi){ (int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3] };
 }
+
+static inline void q_store_bytes(int8_t *p, vi x)
+{
+    for (int i = 0; i < VL; i++)
+        p[i] = (int8_t)x[i];
+}
+
+static inline int32_t q_sum(vi x) { return x[0] + x[1] + x[2] + x[3]; }
 
 #endif

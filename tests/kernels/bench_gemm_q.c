@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     a = calloc(512 * 8192, sizeof *a);
     c = calloc((size_t)512 * 49152, sizeof *c);
     for (int i = 0; i < MAX_THREADS; i++)
-        scratch[i] = aligned_alloc(64, (size_t)1 << 20);
+        scratch[i] = aligned_alloc(64, (size_t)2 << 20);
     if (!ring || !a || !c || !scratch[0] || !scratch[1])
         return 1;
     for (size_t i = 0; i < ring_bytes; i++)

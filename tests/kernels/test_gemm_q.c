@@ -9,7 +9,7 @@
 
 #include "base/blocks.h"
 #include "base/half.h"
-#include "runtime/kernels/panel.h"
+#include "runtime/kernels/gemm_q.h"
 
 enum { MOST = 64 * 1024 };
 
@@ -137,6 +137,7 @@ static void check_case(DType t, const int64_t shape[4], bool odd, bool hostile)
 static const int64_t shapes[][4] = {
     { 1, 1, 16, 1 }, { 1, 1, 1, 1 }, { 1, 1, 17, 2 }, { 1, 2, 31, 3 }, { 2, 2, 33, 1 }, { 1, 3, 48, 2 },
     { 1, 5, 15, 1 }, { 3, 4, 20, 1 }, { 1, 13, 16, 3 }, { 1, 49, 18, 1 }, { 2, 50, 5, 1 }, { 1, 97, 34, 1 },
+    { 1, 21, 18, 9 },
     { 0, 3, 16, 1 }, { 1, 2, 0, 1 }, { 1, 3, 19, 0 },
 };
 
@@ -159,18 +160,19 @@ static void test_hostile(void **state)
 }
 
 /* Whole numbers are exact and scales meet them in one order: groups of every size, tiles and vectors of
- * every width leave the same bits. */
+ * every width leave the same bits.  The rows are more than a tile, blocks more than are opened at a time. */
 static void test_bits(void **state)
 {
     (void)state;
     static uint8_t rows[MOST];
-    static float first[53 * 35];
+    enum { M = GEMM_Q_TILE + 5, N = 19 };
+    static float first[M * N];
     for (size_t t = 0; t < COUNT_OF(types); t++) {
-        const int64_t k = 3 * dtype_block(types[t]);
+        const int64_t k = dtype_block(types[t]) == 32 ? 32 * (GEMM_Q_OPENED + 7) : 9 * 256;
         Case c = case_new(KERNEL_gemm_q);
-        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 53, 35 }, ROWS);
-        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 53, k }, ROWS);
-        add_blocks(&c, types[t], 35, k, false, rows);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ M, N }, ROWS);
+        case_add(&c, DTYPE_f32, 2, (int64_t[]){ M, k }, ROWS);
+        add_blocks(&c, types[t], N, k, false, rows);
         c.call.f[0] = 1;
         int n_runs = 0;
         CASE_EACH_ISA(&c, 1, table) {
