@@ -1,5 +1,6 @@
 /* Sampling.  Of a large vocabulary few ids matter: what top_k or min_p drop is dropped by its logit, before
- * anything is computed of it, and candidates are sorted only as far as top_p keeps them. */
+ * anything is computed of it, and candidates are sorted only as far as top_p keeps them.  Where every id
+ * may be drawn nothing is kept of them but sums. */
 #include "runtime/sample.h"
 
 #include "base/hash.h"
@@ -50,10 +51,12 @@ static const float *read_logits(Sampler *s, const float *logits, int64_t stride)
     return s->logits;
 }
 
-/* NaN is not above anything.  Lanes do not wait for one another, and compilers make vectors of them. */
+/* Lanes do not wait for one another, and compilers make vectors of them. */
+enum { LANES = 16 };
+
+/* NaN is not above anything. */
 static float largest_of(const float *x, int64_t n)
 {
-    enum { LANES = 16 };
     float best[LANES], top = -INFINITY;
     int64_t i = 0;
     for (int k = 0; k < LANES; k++)
@@ -189,6 +192,66 @@ static int64_t filter(Sampler *s, int64_t n, const Candidate **kept)
     return count;
 }
 
+/* e^x in place, to 2^-22 of it; below -87, and for NaN, e^-87, which is next to nothing.
+ * e^x = 2^n e^r, |r| <= ln 2 / 2, of which the Taylor polynomial leaves less than 2^-27; ln 2 in two
+ * parts, the first times n being exact. */
+#define LEAST_EXPONENT (-87.0F)
+static void exp_lanes(float x[LANES])
+{
+    for (int k = 0; k < LANES; k++)
+        x[k] = x[k] > LEAST_EXPONENT ? x[k] : LEAST_EXPONENT;
+    for (int k = 0; k < LANES; k++) {
+        const int32_t n = (int32_t)(x[k] * 1.44269504F - 0.5F);     /* x <= 0 */
+        const float r = (x[k] - (float)n * 0.693359375F) + (float)n * 2.12194440e-4F;
+        const float p = 1 + r * (1 + r * (1.0F / 2 + r * (1.0F / 6 + r * (1.0F / 24 + r * (1.0F / 120
+                      + r * (1.0F / 720 + r * (1.0F / 5040)))))));
+        const uint32_t bits = (uint32_t)(n + 127) << 23;
+        float power;
+        memcpy(&power, &bits, sizeof power);
+        x[k] = p * power;
+    }
+}
+
+/* Weights of ids [from, from + LANES) go to w; past the vocabulary they are 0. */
+static void weigh_lanes(const Sampler *s, const float *x, int64_t from, float top, float w[LANES])
+{
+    const float scale = (float)(1 / s->options.temperature);
+    const int64_t n = s->vocab - from < LANES ? s->vocab - from : LANES;
+    for (int64_t k = 0; k < LANES; k++)
+        w[k] = -INFINITY;
+    memcpy(w, x + from, (size_t)n * sizeof *w);
+    for (int k = 0; k < LANES; k++)
+        w[k] = (w[k] - top) * scale;
+    exp_lanes(w);
+}
+
+/* Draws from all ids: the sums of LANES weights find the lanes, their weights the id. */
+static int32_t draw_any(Sampler *s, const float *x, int32_t best, double u)
+{
+    const float top = x[best];
+    float w[LANES];
+    double total = 0;
+    for (int64_t i = 0; i < s->vocab; i += LANES) {
+        weigh_lanes(s, x, i, top, w);
+        for (int half = LANES / 2; half > 0; half /= 2)
+            for (int k = 0; k < half; k++)
+                w[k] += w[k + half];
+        s->candidates[i / LANES].weight = (double)w[0];
+        total += (double)w[0];
+    }
+    double left = u * total;
+    int64_t i = 0;
+    for (; i < s->vocab && left >= s->candidates[i / LANES].weight; i += LANES)
+        left -= s->candidates[i / LANES].weight;
+    if (i >= s->vocab)
+        return best;
+    weigh_lanes(s, x, i, top, w);
+    for (int k = 0; k < LANES; k++)
+        if (w[k] > 2e-38F && (left -= (double)w[k]) < 0)        /* more than e^-87 */
+            return (int32_t)i + k;
+    return best;                        /* rounding left a little over */
+}
+
 int32_t sampler_pick(Sampler *s, const float *logits, int64_t stride, uint64_t index)
 {
     const SampleOptions *o = &s->options;
@@ -197,6 +260,9 @@ int32_t sampler_pick(Sampler *s, const float *logits, int64_t stride, uint64_t i
     const int32_t best = largest(x, s->vocab);
     if (best < 0 || o->temperature <= 0 || isinf(x[best]))
         return best;
+    const double u = random_uniform(o->seed, hash_bytes("$sample", 7), index);
+    if ((o->top_k <= 0 || o->top_k >= s->vocab) && o->top_p >= 1 && o->min_p <= 0)
+        return draw_any(s, x, best, u);
     /* What top_p keeps is a share of all.  A little lower than min_p says: the weights decide. */
     const double top = (double)x[best];
     const double least = o->top_p < 1 || o->min_p <= 0 ? -INFINITY
@@ -205,7 +271,7 @@ int32_t sampler_pick(Sampler *s, const float *logits, int64_t stride, uint64_t i
     for (int64_t i = 0; i < n; i++)
         s->candidates[i].weight = exp((s->candidates[i].weight - top) / o->temperature);
     n = filter(s, n, &kept);
-    double left = random_uniform(o->seed, hash_bytes("$sample", 7), index) * sum_of(kept, n);
+    double left = u * sum_of(kept, n);
     for (int64_t i = 0; i < n; i++) {
         left -= kept[i].weight;
         if (left < 0)

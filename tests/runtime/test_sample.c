@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "base/random.h"
 #include "runtime/sample.h"
 
 #include <math.h>
@@ -178,6 +180,47 @@ static void keeps_few_of_many(void **state)
     keeps_few((SampleOptions){ .top_k = 40, .top_p = 0.9999, .min_p = 0.99 * fifth });
 }
 
+/* The id that the draw falls on in exact weights; -1 where it falls so near to the end of one that
+ * rounding decides. */
+static int32_t exact_draw(const float *logits, double temperature, double u)
+{
+    double sum = 0, at = 0, top = -INFINITY;
+    for (int i = 0; i < MANY; i++)
+        top = logits[i] > top ? (double)logits[i] : top;
+    for (int i = 0; i < MANY; i++)
+        sum += isnan(logits[i]) ? 0 : exp(((double)logits[i] - top) / temperature);
+    for (int i = 0; i < MANY; i++) {
+        const double w = isnan(logits[i]) ? 0 : exp(((double)logits[i] - top) / temperature) / sum;
+        if (u < at + w)
+            return u - at < 2e-6 || at + w - u < 2e-6 ? -1 : i;
+        at += w;
+    }
+    return -1;
+}
+
+/* Logits spread over 60, some that are none, some that are never drawn. */
+static void draws_of_many_are_exact(void **state)
+{
+    (void)state;
+    static float logits[MANY];
+    const SampleOptions o = { .temperature = 0.7, .top_p = 1, .repeat_penalty = 1, .seed = 11 };
+    Sampler s;
+    Error err;
+    int n_told = 0;
+    for (int i = 0; i < MANY; i++)
+        logits[i] = i % 97 == 5 ? NAN : i % 101 == 7 ? -INFINITY : (float)(i * 7919 % 6007) * 0.01F - 40;
+    assert_true(sampler_open(&s, &o, MANY, &err));
+    for (uint64_t i = 0; i < 400; i++) {
+        const double u = random_uniform(o.seed, hash_bytes("$sample", 7), i);
+        const int32_t want = exact_draw(logits, o.temperature, u), got = sampler_pick(&s, logits, 1, i);
+        assert_true(want < 0 || got == want);
+        assert_true(isfinite(logits[got]));
+        n_told += want >= 0;
+    }
+    assert_true(n_told > 300);
+    sampler_close(&s);
+}
+
 static void top_k_takes_the_first_of_equals(void **state)
 {
     (void)state;
@@ -224,6 +267,7 @@ int main(void)
         cmocka_unit_test(penalty_makes_repeats_rarer),
         cmocka_unit_test(greedy_takes_the_first_of_equals),
         cmocka_unit_test(keeps_few_of_many),
+        cmocka_unit_test(draws_of_many_are_exact),
         cmocka_unit_test(top_k_takes_the_first_of_equals),
         cmocka_unit_test(greedy_finds_the_largest),
     };
