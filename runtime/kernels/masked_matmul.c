@@ -45,7 +45,7 @@ static void swap_axes(Operand *o)
     }
 }
 
-Call masked_product(const Call *call, const MaskedPart *part, Operand operand[3])
+static Call product_of(const Call *call, const MaskedPart *part, Operand operand[3])
 {
     const Operand *w = &call->operand[W];
     const bool blocks = dtype_block(w->dtype) > 1;
@@ -54,10 +54,25 @@ Call masked_product(const Call *call, const MaskedPart *part, Operand operand[3]
     operand[2] = weights_of(w, part->n0, part->n1);
     if (!blocks)
         swap_axes(&operand[2]);
-    Call product = { .kernel = blocks ? KERNEL_gemm_q : KERNEL_gemm, .n_operands = 3, .operand = operand,
-                     .i = { [3] = ROW_copy }, .f = { 1 } };
+    return (Call){ .kernel = blocks ? KERNEL_gemm_q : KERNEL_gemm, .n_operands = 3, .operand = operand,
+                   .i = { [3] = ROW_copy }, .f = { 1 } };
+}
+
+Call masked_product(const Call *call, const MaskedPart *part, Operand operand[3])
+{
+    Call product = product_of(call, part, operand);
     kernel_prepare(&product);
     return product;
+}
+
+/* The weights must be what the product takes. */
+static bool check_product(const Call *call, Error *err)
+{
+    const Operand *w = &call->operand[W];
+    const MaskedPart one = { .rows = 1, .n1 = w->dim[0], .stride_c = w->dim[0], .stride_a = w->dim[1] };
+    Operand operand[3];
+    const Call product = product_of(call, &one, operand);
+    return kernel_check(&product, err);
 }
 
 static bool check(const Call *call, Error *err)
@@ -78,7 +93,7 @@ static bool check(const Call *call, Error *err)
         return error_set(err, "rows of %lld by weights [%lld, %lld] give no rows of %lld",
                          (long long)x->dim[last], (long long)w->dim[0], (long long)w->dim[1],
                          (long long)out->dim[last]);
-    return true;
+    return check_product(call, err);
 }
 
 static size_t aligned(size_t bytes)

@@ -24,6 +24,8 @@
 #include "base/blocks.h"
 #include "base/check.h"
 #include "base/random.h"
+#include "runtime/kernels/operand.h"
+#include "runtime/kernels/panel.h"
 #include "runtime/kernels/select.h"
 
 #include <float.h>
@@ -180,6 +182,22 @@ static inline void case_store(Case *c, int i, DType t, double *numbers)
     o->dtype = t;
     for (int a = o->rank; a-- > 0; step *= o->dim[a])
         o->stride[a] = step;
+}
+
+/* Operand i, a matrix of blocks in rows, is laid in panels, as kernels read parameters. */
+static inline void case_pack(Case *c, int i)
+{
+    Operand *o = &c->operand[i];
+    int64_t bytes = 0;
+    assert_true(panel_bytes(o->dtype, count_leading(o, o->rank - 1), o->dim[o->rank - 1], &bytes));
+    Guarded packed = guarded((size_t)bytes), temp = guarded((size_t)bytes);
+    memset(packed.p, 0, packed.bytes);
+    memcpy(packed.p, c->memory[i].p, c->memory[i].bytes);
+    panel_pack(o->dtype, count_leading(o, o->rank - 1), o->dim[o->rank - 1], packed.p, temp.p);
+    release(&temp);
+    release(&c->memory[i]);
+    c->memory[i] = packed;
+    o->data = packed.p;
 }
 
 static inline void case_scalar_i32(Case *c, int32_t value)

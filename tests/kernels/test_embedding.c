@@ -1,5 +1,6 @@
-/* embedding and embedding_grad: rows picked bit for bit; sums in the order of the tokens, which are
- * bit for bit those of a plain loop, with ids outside the table among them. */
+/* embedding, decode and embedding_grad: rows picked bit for bit, from tables of every type the numbers that
+ * their bits stand for; sums in the order of the tokens, which are bit for bit those of a plain loop, with
+ * ids outside the table among them. */
 #include "harness.h"
 
 static const int64_t shapes[][4] = {
@@ -39,6 +40,96 @@ static void test_embedding(void **state)
             }
             case_free(&c);
         }
+}
+
+/* ---- types of storage ------------------------------------------------------------------------- */
+
+static const DType types[] = { DTYPE_f16, DTYPE_bf16, DTYPE_q8_0, DTYPE_q4_0, DTYPE_q4_1, DTYPE_q5_0,
+                               DTYPE_q5_1, DTYPE_q4_k, DTYPE_q5_k, DTYPE_q6_k };
+static double numbers[48 * 768];
+
+/* Operand i becomes of the type, in panels where those are blocks. */
+static void store(Case *c, int i, DType t)
+{
+    case_store(c, i, t, numbers);
+    if (dtype_block(t) > 1)
+        case_pack(c, i);
+}
+
+static void expect_number(const char *kernel, const KernelTable *table, DType t, float got, double want)
+{
+    const float expected = (float)want;
+    if (memcmp(&got, &expected, sizeof got) != 0)
+        fail_msg("%s of %s on %s: got %.9g, want %.9g", kernel, dtype_name(t), isa_name(table->isa), (double)got,
+                 want);
+}
+
+/* Tables of less than a panel, of whole ones, and of one and a part. */
+static void test_stored_table(void **state)
+{
+    static const int64_t rows[] = { 1, 16, 40 };
+    (void)state;
+    for (size_t t = 0; t < COUNT_OF(types); t++)
+        for (size_t s = 0; s < COUNT_OF(rows); s++) {
+            const int64_t v = rows[s], n = max_i64(dtype_block(types[t]), 19) * (1 + (int64_t)s);
+            Case c = case_new(KERNEL_embedding);
+            case_add(&c, DTYPE_f32, 3, (int64_t[]){ 3, 11, n }, ROWS);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ v, n }, ROWS);
+            case_add(&c, DTYPE_i32, 2, (int64_t[]){ 3, 11 }, ANY);
+            store(&c, 1, types[t]);
+            draw_ids(&c, 2, v);
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < elements(&c.operand[0]); i++) {
+                    const int64_t id = *element_i32(&c, 2, i / n);
+                    const float got = *element(&c, 0, i);
+                    if (id < 0 || id >= v)
+                        assert_true(isnan(got));
+                    else
+                        expect_number("embedding", table, types[t], got, numbers[id * n + i % n]);
+                }
+            }
+            case_free(&c);
+        }
+}
+
+static void test_decode(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < COUNT_OF(types); t++)
+        for (int64_t rows = 1; rows <= 37; rows += 12) {
+            const int64_t block = dtype_block(types[t]), n = (block > 1 ? block : 45) * (1 + draw(3));
+            Case c = case_new(KERNEL_decode);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, n }, ROWS);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, n }, ROWS);
+            store(&c, 1, types[t]);
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < rows * n; i++)
+                    expect_number("decode", table, types[t], *element(&c, 0, i), numbers[i]);
+            }
+            case_free(&c);
+        }
+}
+
+static void test_check_stored(void **state)
+{
+    (void)state;
+    Case c = case_new(KERNEL_decode);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 4, 64 }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 4, 64 }, ROWS);
+    case_store(&c, 1, DTYPE_q8_0, numbers);
+    case_keep(&c);
+    case_expect_legal(&c);
+    c.operand[1].dtype = DTYPE_f32;             /* nothing to decode */
+    case_expect_illegal(&c);
+    c.operand[1].dtype = DTYPE_q4_k;            /* rows of 64 are no blocks of 256 */
+    case_expect_illegal(&c);
+    c.operand[1].dtype = DTYPE_q8_0;
+    c.operand[1].stride[0] = 96;                /* rows that do not begin where rows lie */
+    case_expect_illegal(&c);
+    c.operand[1].stride[0] = 64;
+    c.operand[1].dim[0] = 5;
+    case_expect_illegal(&c);
+    case_free(&c);
 }
 
 static void test_embedding_grad(void **state)
@@ -106,6 +197,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_stored_table),
+        cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_check_stored),
         cmocka_unit_test(test_embedding_grad),
         cmocka_unit_test(test_check),
     };

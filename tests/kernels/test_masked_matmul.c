@@ -4,8 +4,6 @@
  * that are not asked for are zeros whatever stands in x and w. */
 #include "harness.h"
 
-#include "runtime/kernels/panel.h"
-
 static const int64_t shapes[][4] = {
     /* rows by two axes, K, N */
     { 1, 1, 1, 1 }, { 1, 1, 64, 33 }, { 2, 5, 7, 3 }, { 1, 4, 131, 40 }, { 3, 2, 300, 17 },
@@ -73,23 +71,6 @@ static Case new_case(const int64_t d[3])
     return c;
 }
 
-/* Blocks are read in panels. */
-static void pack(Case *c, int i)
-{
-    Operand *o = &c->operand[i];
-    const size_t had = c->memory[i].bytes;
-    int64_t bytes = 0;
-    assert_true(panel_bytes(o->dtype, o->dim[0], o->dim[1], &bytes));
-    Guarded packed = guarded((size_t)bytes), temp = guarded((size_t)bytes);
-    memset(packed.p, 0, packed.bytes);
-    memcpy(packed.p, c->memory[i].p, had);
-    panel_pack(o->dtype, o->dim[0], o->dim[1], packed.p, temp.p);
-    release(&temp);
-    release(&c->memory[i]);
-    c->memory[i] = packed;
-    o->data = packed.p;
-}
-
 /* Every row's product on this instruction set, by gemm_q. */
 static float *whole_product(const Case *c, const KernelTable *table)
 {
@@ -144,7 +125,7 @@ static void test_stored(void **state)
             Case c = new_case(stored_shapes[s]);
             case_store(&c, 2, types[t], numbers);
             if (types[t] != DTYPE_bf16)
-                pack(&c, 2);
+                case_pack(&c, 2);
             CASE_EACH_ISA(&c, 1, table) {
                 if (types[t] == DTYPE_bf16)
                     expect_numbers(&c, numbers);
@@ -165,7 +146,7 @@ static void test_unread(void **state)
             *element(&c, 3, r) = 0;
         if (round) {
             case_store(&c, 2, DTYPE_q8_0, numbers);
-            pack(&c, 2);
+            case_pack(&c, 2);
         }
         case_keep(&c);
         Guarded none = guarded(0);
