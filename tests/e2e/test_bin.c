@@ -1,5 +1,5 @@
 /* llama2.c's and llm.c's .bin files: written here, number by number, imported, and compared with the
- * same weights as the hub publishes them.
+ * same weights as the hub publishes them, and with what those programs make of the files.
  *
  * The two programs differ in nothing but where the pairs of a head lie and whether a matrix is read
  * along its rows, so their logits differ by the order of some sums of floats at most. */
@@ -332,6 +332,52 @@ static void gpt2_files(void **state)
     free_model(&m);
 }
 
+/* ---- the programs that the files are of ---------------------------------------------------------- */
+
+/* Their own logits of the same files, by tests/reference/make_bin.py. */
+static void check_program(const json_t *reference, const char *name, double bound)
+{
+    static float got[CONTEXT * VOCAB];
+    char bin[64];
+    const json_t *rows = json_object_get(reference, "rows"), *logits = json_object_get(reference, name);
+    double largest = 0, worst = 0;
+    snprintf(bin, sizeof bin, "%s.bin", name);
+    logits_of(bin, got);
+    for (size_t r = 0; r < json_array_size(rows); r++)
+        for (size_t v = 0; v < VOCAB; v++) {
+            const json_int_t t = json_integer_value(json_array_get(rows, r));
+            const double want = json_number_value(json_array_get(json_array_get(logits, r), v));
+            largest = fmax(largest, fabs(want));
+            worst = fmax(worst, fabs(want - (double)got[t * VOCAB + (json_int_t)v]));
+        }
+    if (!(worst <= bound * largest) || !(largest > 0.1))
+        fail_msg("%s: logits are off by %.3g, largest %.3g", bin, worst, largest);
+    print_message("%s: off by %.2g of the largest\n", bin, worst / largest);
+}
+
+/* Where weights are bytes llama2.c rounds what meets them to seven bits and a sign as well; here the weights
+ * become floats. */
+static void own_programs(void **state)
+{
+    static const char *const llamas[] = { "llama00", "llama01", "llama20", "llama21" };
+    json_t *reference = json_load_file(SOURCE_DIR "/tests/reference/bin.json", 0, NULL);
+    Model m;
+    (void)state;
+    assert_non_null(reference);
+    for (size_t i = 0; i < sizeof llamas / sizeof *llamas; i++) {
+        char bin[64];
+        const int version = llamas[i][5] - '0';
+        snprintf(bin, sizeof bin, "%s.bin", llamas[i]);
+        make_llama(&m, version, llamas[i][6] == '1', llamas[i], bin);
+        check_program(reference, llamas[i], version == 0 ? tolerance : 0x1p-5);
+        free_model(&m);
+    }
+    make_gpt2(&m, false, "gpt2", "gpt2.bin");
+    check_program(reference, "gpt2", tolerance);
+    free_model(&m);
+    json_decref(reference);
+}
+
 /* ---- what is refused --------------------------------------------------------------------------- */
 
 static void refuse(const Model *m, size_t n, const char *why)
@@ -429,8 +475,9 @@ static void kinds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_files), cmocka_unit_test(gpt2_files), cmocka_unit_test(bad_files),
-        cmocka_unit_test(rejecting_is_cheap), cmocka_unit_test(kinds),
+        cmocka_unit_test(llama_files), cmocka_unit_test(gpt2_files),
+        cmocka_unit_test(own_programs), cmocka_unit_test(bad_files), cmocka_unit_test(rejecting_is_cheap),
+        cmocka_unit_test(kinds),
     };
     return cmocka_run_group_tests(tests, family_begin, family_end);
 }
