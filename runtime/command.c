@@ -117,8 +117,8 @@ bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error 
 bool command_plan_of(const char *folder, const char *path, Plan *plan, Error *err)
 {
     char inside[MAX_MODEL_FOLDER];
-    if (!*folder)
-        return plan_open(path, plan, err);
+    if (!*folder)                       /* a better message, where there is one */
+        return plan_open(path, plan, err) || (source_mistaken(path, err) && false);
     return path_join(inside, sizeof inside, folder, "model.smp", err) && plan_open(inside, plan, err);
 }
 

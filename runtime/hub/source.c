@@ -218,6 +218,39 @@ static bool open_bin(Source *s, Error *err)
                                                   err);
 }
 
+static int is_gguf_name(const struct dirent *d)
+{
+    return fnmatch("*.gguf", d->d_name, 0) == 0;
+}
+
+static bool has_gguf(const char *folder)
+{
+    struct dirent **entry;
+    const int n = scandir(folder, &entry, is_gguf_name, NULL);
+    for (int i = 0; i < n; i++)
+        free(entry[i]);
+    if (n >= 0)
+        free(entry);
+    return n > 0;
+}
+
+bool source_mistaken(const char *path, Error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    if (S_ISDIR(st.st_mode))
+        error_set(err, "%s: there is no config.json in this folder%s", path,
+                  has_gguf(path) ? "; of its .gguf files, name the one that is meant" : "");
+    else if (S_ISREG(st.st_mode) && st.st_size == 0)
+        error_set(err, "%s: the file is empty; is the download complete?", path);
+    else if (fnmatch("*.safetensors", path, 0) == 0 || fnmatch("*.json", path, 0) == 0)
+        error_set(err, "%s: a file of a published model; name its folder, which has the config.json", path);
+    else
+        return false;
+    return true;
+}
+
 bool source_open(Source *out, const char *path, Error *err)
 {
     *out = (Source){ 0 };
@@ -231,10 +264,9 @@ bool source_open(Source *out, const char *path, Error *err)
     strcpy(out->where, real);
     const bool folder = is_directory(out->where);
     if (!source_is_there(out->where))
-        return error_set(err, "%s: %s", path, folder
-                         ? "there is no config.json in this folder"
-                         : "it is no GGUF file, no .bin of llama2.c or llm.c, and no folder with a published "
-                           "model");
+        return !source_mistaken(path, err)
+            && error_set(err, "%s: it is no GGUF file, no .bin of llama2.c or llm.c, and no folder with a "
+                         "published model", path);
     out->is_gguf = !folder && tensor_format(out->where) == FORMAT_GGUF;
     out->is_bin = !folder && !out->is_gguf;
     return out->is_gguf ? open_gguf(out, err) : out->is_bin ? open_bin(out, err) : open_folder(out, err);

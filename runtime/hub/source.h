@@ -31,6 +31,10 @@ typedef struct Source {
  * a .bin? */
 bool source_is_there(const char *path);
 
+/* Is it plain what somebody meant who named `path`, which is no model: a folder without config.json, one of a
+ * folder's files, an empty file?  Then err says so. */
+bool source_mistaken(const char *path, Error *err);
+
 /* Close it in every case. */
 bool source_open(Source *out, const char *path, Error *err);
 void source_close(Source *s);

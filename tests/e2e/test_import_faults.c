@@ -170,9 +170,9 @@ static void test_changed_bytes(void **state)
 
 /* ---- tensors ----------------------------------------------------------------------------------- */
 
-/* Tensors of the folder's file but the one called `less`; `more` of this shape besides. */
-static void rewrite(const char *folder, const char *less, const char *more, int64_t rows,
-                    int64_t columns)
+/* Tensors of one of the folder's files but the one called `less`; `more` of this shape besides. */
+static void rewrite_file(const char *folder, const char *file, const char *less, const char *more, int64_t rows,
+                         int64_t columns)
 {
     char path[FAMILY_PATH];
     SafeTensors old;
@@ -180,7 +180,7 @@ static void rewrite(const char *folder, const char *less, const char *more, int6
     size_t n = 0;
     Error err;
     float *zeros = calloc((size_t)(rows * columns), sizeof *zeros);
-    family_path(path, folder, "model.safetensors");
+    family_path(path, folder, file);
     assert_true(zeros && safetensors_open(path, &old, &err));
     for (size_t i = 0; i < old.n && n < 199; i++) {
         const SafeTensor *t = &old.tensors[i];
@@ -195,6 +195,11 @@ static void rewrite(const char *folder, const char *less, const char *more, int6
         fail_msg("%s", err.text);
     safetensors_close(&old);
     free(zeros);
+}
+
+static void rewrite(const char *folder, const char *less, const char *more, int64_t rows, int64_t columns)
+{
+    rewrite_file(folder, "model.safetensors", less, more, rows, columns);
 }
 
 /* All three kinds of fault in one message. */
@@ -214,6 +219,59 @@ static void test_tensors(void **state)
     assert_non_null(strstr(faults.data, "misshapen   model.layers.1.self_attn.k_proj.weight is [16, 32]; "
                            "the model has it as [32, 32]\n"));
     buf_free(&faults);
+    family_close(&f);
+}
+
+#define EXPERT "model.layers.1.block_sparse_moe.experts."
+
+/* Likewise of a mixture in two files without an index. */
+static void test_mixture(void **state)
+{
+    static const char first[] = "model-00001-of-00002.safetensors";
+    static const char second[] = "model-00002-of-00002.safetensors";
+    char folder[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    Buf faults = { 0 };
+    (void)state;
+    begin_folder(&f, "mixtral", folder, 2);
+    family_path(path, folder, "model.safetensors.index.json");
+    assert_int_equal(unlink(path), 0);
+    rewrite_file(folder, first, EXPERT "2.w1.weight", EXPERT "4.w1.weight", 48, 32);
+    rewrite_file(folder, second, EXPERT "2.w1.weight", NULL, 0, 0);
+    rewrite_file(folder, first, EXPERT "0.w3.weight", NULL, 0, 0);
+    rewrite_file(folder, second, EXPERT "0.w3.weight", EXPERT "0.w3.weight", 32, 48);
+    expect_fault("mixture", folder, "3 tensors do not fit models/moe.smg", &faults);
+    assert_non_null(strstr(faults.data, "missing     " EXPERT "2.w1.weight [48, 32]\n"));
+    assert_non_null(strstr(faults.data, "unexpected  " EXPERT "4.w1.weight\n"));
+    assert_non_null(strstr(faults.data, "misshapen   " EXPERT "0.w3.weight is [32, 48]; the model has it as "
+                           "[48, 32]\n"));
+    buf_free(&faults);
+    family_close(&f);
+}
+
+/* More experts than a GGUF file stacks: told one by one, by the stack's name. */
+static void test_stack(void **state)
+{
+    char folder[FAMILY_PATH], path[FAMILY_PATH], broken[FAMILY_PATH];
+    FamilyCase f;
+    ExportResult r;
+    Buf bytes = { 0 }, faults = { 0 };
+    Error err;
+    (void)state;
+    begin_folder(&f, "mixtral", folder, 1);
+    family_path(path, folder, "model.gguf");
+    family_path(broken, folder, "broken.gguf");
+    assert_true(export_model(folder, path, &r, &err) && file_read(path, 1 << 24, &bytes, &err));
+    char *count = memmem(bytes.data, bytes.len, "llama.expert_count", 18);
+    assert_non_null(count);
+    memcpy(count + 18 + 4, &(uint32_t){ 5 }, 4);
+    assert_true(file_replace(broken, bytes.data, bytes.len, &err));
+    expect_fault("stack", broken, "8 tensors do not fit models/moe.smg", &faults);
+    assert_non_null(strstr(faults.data, "missing     blk.1.ffn_up_exps.4.weight [48, 32]\n"));
+    assert_non_null(strstr(faults.data, "misshapen   blk.0.ffn_gate_inp.weight is [4, 32]; the model has it as "
+                           "[5, 32]\n"));
+    buf_free(&faults);
+    buf_free(&bytes);
     family_close(&f);
 }
 
@@ -263,6 +321,35 @@ static void test_missing_files(void **state)
     expect_fault("none", folder, "there is no model.safetensors", NULL);
     write_text(folder, "pytorch_model.bin", "PK");
     expect_fault("pickle", folder, "pytorch_model.bin is Python's pickle", NULL);
+    family_close(&f);
+}
+
+/* What people name instead of a model, and files that a download left broken. */
+static void test_mistaken(void **state)
+{
+    char folder[FAMILY_PATH], path[FAMILY_PATH], command[FAMILY_PATH + 64];
+    FamilyCase f;
+    (void)state;
+    expect_fault("nowhere", "/nowhere/model", "/nowhere/model: No such file", NULL);
+    begin_folder(&f, "qwen3", folder, 2);
+    expect_fault("above", family_root, "there is no config.json in this folder", NULL);
+    family_path(path, folder, "config.json");
+    expect_fault("config.json", path, "name its folder", NULL);
+    family_path(path, folder, "model-00001-of-00002.safetensors");
+    expect_fault("weights", path, "name its folder", NULL);
+    snprintf(command, sizeof command, "truncate -s 6000 %s", path);
+    assert_int_equal(system(command), 0);
+    expect_fault("cut off", folder, "is the file cut off?", NULL);
+    write_text(folder, "model-00001-of-00002.safetensors", "");
+    expect_fault("empty shard", folder, "model-00001-of-00002.safetensors: 0 bytes are no safetensors", NULL);
+    write_text(folder, "config.json", "");
+    expect_fault("empty config", folder, "config.json: byte 0: not valid JSON", NULL);
+    write_text(folder, "zero.gguf", "");
+    family_path(path, folder, "zero.gguf");
+    expect_fault("empty file", path, "the file is empty; is the download complete?", NULL);
+    family_path(path, folder, "config.json");
+    assert_int_equal(unlink(path), 0);
+    expect_fault("GGUF files", folder, "of its .gguf files, name the one that is meant", NULL);
     family_close(&f);
 }
 
@@ -502,6 +589,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configs),       cmocka_unit_test(test_depth),
         cmocka_unit_test(test_changed_bytes), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_mixture),       cmocka_unit_test(test_stack),
+        cmocka_unit_test(test_mistaken),
         cmocka_unit_test(test_index),         cmocka_unit_test(test_twice),
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
         cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
