@@ -36,7 +36,7 @@ for cut in 0 7 100 5000; do
 done
 refuses 1 "not a plan" "$smrun" info "$text"
 refuses 1 "nothere.smp: cannot open" "$smrun" info nothere.smp
-refuses 1 "a directory" "$smrun" info .
+refuses 1 "there is no config.json" "$smrun" info .
 
 # Data.
 train="$smrun train tiny.smp --out new --steps 3 --quiet"
