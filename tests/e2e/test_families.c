@@ -239,6 +239,83 @@ static void test_gguf(void **state)
     }
 }
 
+/* ---- which experts a position meets ------------------------------------------------------------- */
+
+enum { LAYERS = 2, EXPERTS = 6, CHOSEN = 3, MATRICES = 3, ONE_EXPERT = 24 * 32 * 2 };
+
+static void run_one(Session *s, int32_t id, float *out, int64_t n)
+{
+    Operand o;
+    *(int32_t *)session_storage_named(s, "tokens") = id;
+    session_run(s, PLAN_score);
+    assert_true(session_output(s, PLAN_score, "logits", &o) && o.dim[2] == n);
+    for (int64_t v = 0; v < n; v++)
+        out[v] = ((const float *)o.data)[v * o.stride[2]];
+}
+
+/* Does one position give the same logits when all of an expert's weights are NaN? */
+static bool is_untouched(Session *s, int layer, int expert, const float *want, int64_t n)
+{
+    static const char *const matrix[MATRICES] = { "gate_proj", "up_proj", "down_proj" };
+    uint8_t was[MATRICES][ONE_EXPERT];
+    uint8_t *w[MATRICES];
+    float got[256];
+    for (int i = 0; i < MATRICES; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%d.%s.weight", layer, expert, matrix[i]);
+        w[i] = session_storage_named(s, name);
+        assert_non_null(w[i]);
+        memcpy(was[i], w[i], ONE_EXPERT);
+        memset(w[i], 0xff, ONE_EXPERT);
+    }
+    run_one(s, 5, got, n);
+    for (int i = 0; i < MATRICES; i++)
+        memcpy(w[i], was[i], ONE_EXPERT);
+    return memcmp(got, want, (size_t)n * sizeof *want) == 0;
+}
+
+static void check_experts(Session *s, const FamilyCase *f)
+{
+    const int64_t n = (int64_t)json_array_size(json_array_get(json_object_get(f->json, "logits"), 0));
+    float want[256];
+    assert_true(n <= 256);
+    run_one(s, 5, want, n);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        int untouched = 0;
+        for (int e = 0; e < EXPERTS; e++)
+            untouched += is_untouched(s, layer, e, want, n);
+        assert_int_equal(untouched, EXPERTS - CHOSEN);
+    }
+}
+
+/* A position meets the experts that it is sent to, and no others, with their weights in bf16. */
+static void test_experts(void **state)
+{
+    const SessionOptions so = { .n_threads = 2, .programs = 1u << PLAN_score };
+    char dir[FAMILY_PATH], path[FAMILY_PATH];
+    int64_t sizes[MAX_SYMBOLS];
+    FamilyCase f;
+    Plan plan;
+    Session *s;
+    Error err;
+    (void)state;
+    family_open(&f, "qwen3moe");
+    family_path(dir, family_root, "experts");
+    import_or_fail(SOURCE_DIR "/tests/reference/families/qwen3moe.gguf", dir);
+    family_path(path, dir, "model.smp");
+    assert_true(plan_open(path, &plan, &err));
+    family_path(path, dir, WEIGHTS_INDEX);
+    if (!session_open(&plan, &so, &s, &err) || !weights_index_load(s, path, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < MAX_SYMBOLS; i++)
+        sizes[i] = 1;
+    assert_true(session_bind(s, PLAN_score, sizes, &err));
+    check_experts(s, &f);
+    session_close(s);
+    plan_close(&plan);
+    family_close(&f);
+}
+
 /* Files that Python's gguf package wrote, by its own table of names (tests/reference/gguf_families.py). */
 static void test_foreign_gguf(void **state)
 {
@@ -263,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_foreign_gguf),
+        cmocka_unit_test(test_experts),
     };
     return cmocka_run_group_tests(tests, family_begin, family_end);
 }
