@@ -78,6 +78,21 @@ static bool present(const json_t *o)
     return o && !json_is_null(o);
 }
 
+enum { MAX_PARTS = 64 };
+
+/* Objects that name their type: small as they are written, they may take much more when they are made. */
+static size_t count_parts(const json_t *o)
+{
+    const char *key;
+    json_t *v;
+    size_t n = json_object_get(o, "type") != NULL;
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
+        n += count_parts(v);
+    for (size_t i = 0; i < json_array_size(o); i++)
+        n += count_parts(json_array_get(o, i));
+    return n;
+}
+
 bool assemble(HfTokenizer *t, json_t *frame, Error *err)
 {
     const json_t *normalizer = json_object_get(frame, "normalizer");
@@ -86,6 +101,8 @@ bool assemble(HfTokenizer *t, json_t *frame, Error *err)
     t->added = added_new(err);
     if (!t->added)
         return false;
+    if (count_parts(frame) > MAX_PARTS)
+        return error_set(err, "it has more than %d parts", MAX_PARTS);
     const char *part = "normalizer";
     bool ok = !present(normalizer) || (t->normalizer = normalizer_read(normalizer, err)) != NULL;
     if (ok) {

@@ -14,7 +14,7 @@
  *   decoders         ByteLevel, Metaspace, WordPiece, BPEDecoder, ByteFallback, Fuse, Strip, Replace,
  *                    CTC, Sequence
  *
- * "truncation" and "padding" are for batches of training examples and are not carried out.
+ * At most 64 of them.  "truncation" and "padding" are for batches of training examples and are not carried out.
  *
  * Categories of characters are those of the installed PCRE2 and utf8proc.  Hugging Face's tables of
  * punctuation and marks are older: about four hundred rare characters count as such here, not there.

@@ -16,6 +16,7 @@ enum {
     STACK_MAX = 4 << 20,
     MAX_STEPS = 20 * 1000 * 1000,
     MAX_HEAP_KIB = 64 << 10,
+    MAX_CODE = 1 << 9, MAX_CODE_BYTE = 8,      /* compiled: in all, and for each byte of the pattern */
 };
 
 struct Regex {
@@ -103,6 +104,16 @@ static bool rewrite(Buf *out, const char *p, size_t n, Error *err)
 
 /* ---- compiling -------------------------------------------------------------------------------- */
 
+/* A repeated group is compiled as often as it may stand; a few of them within each other would take
+ * memory without end. */
+static bool check_size(const pcre2_code *code, size_t n, Error *err)
+{
+    size_t bytes = 0;
+    pcre2_pattern_info(code, PCRE2_INFO_SIZE, &bytes);
+    return bytes <= MAX_CODE + MAX_CODE_BYTE * n
+        || error_set(err, "compiled, the pattern has %zu bytes; its groups are repeated too often", bytes);
+}
+
 static pcre2_code *compile(const Buf *pattern, Error *err)
 {
     int code;
@@ -118,6 +129,10 @@ static pcre2_code *compile(const Buf *pattern, Error *err)
     if (!out) {
         pcre2_get_error_message(code, why, sizeof why);
         error_set(err, "the pattern is wrong at its byte %zu: %s", (size_t)at, (char *)why);
+    }
+    if (out && !check_size(out, pattern->len, err)) {
+        pcre2_code_free(out);
+        return NULL;
     }
     return out;
 }

@@ -159,7 +159,8 @@ static const struct { const char *open, *part, *close; } values[] = {
     { "", "[", "" }, { "", "{\"a\":", "" }, { "[", "[]", "]" }, { "[", "{}", "]" }, { "[", "0", "]" },
     { "[", "[[]]", "]" }, { "[", "\"\"", "]" }, { "[", "\"a b\"", "]" }, { "[", "[\"a\",0]", "]" },
     { "[", "[\"%1$zu\",0]", "]" }, { "[", "[\"a\",\"b\"]", "]" }, { "[", "{\"id\":0,\"content\":\"\"}", "]" },
-    { "[", "{\"type\":\"NFC\"}", "]" }, { "{", "\"%1$zu\":0", "}" }, { "{", "\"%1$zu\":%1$zu", "}" },
+    { "[", "{\"type\":\"NFC\"}", "]" }, { "[", "{\"type\":\"ByteLevel\"}", "]" },
+    { "[", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a{9}){9}(b{9}){9}\"}}", "]" }, { "{", "\"%1$zu\":0", "}" }, { "{", "\"%1$zu\":%1$zu", "}" },
     { "{", "\"%1$zu\":[]", "}" }, { "{", "\"%1$zu\":\"\"", "}" }, { "{", "\"a\":0", "}" },
     { "{", "\"%1$zu\":\"a.safetensors\"", "}" }, { "{", "\"%1$zu\":{\"dtype\":\"U8\"}", "}" },
     { "{", "\"%1$zu\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", "}" },
@@ -205,6 +206,19 @@ static void hostile_json(void **state)
             buf_free(&file);
         }
     assert_true(refused > COUNT_OF(values) * COUNT_OF(places));
+}
+
+/* So few parts that they are made, each as large as a pattern can be. */
+static void large_patterns(void **state)
+{
+    Buf text = { 0 };
+    (void)state;
+    buf_puts(&text, "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    for (int i = 0; i < 60; i++)
+        buf_printf(&text, "%s{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\\\\p{L}{1,9}){1,9}\"}}", i ? "," : "");
+    buf_puts(&text, "]},\"model\":{}}");
+    assert_true(is_cheap(parse_tokenizer, "patterns", &text));
+    buf_free(&text);
 }
 
 /* One string that is nearly the whole file, in every place. */
@@ -386,7 +400,7 @@ static void gguf_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hostile_json), cmocka_unit_test(huge_strings), cmocka_unit_test(last_merge),
+        cmocka_unit_test(hostile_json), cmocka_unit_test(large_patterns), cmocka_unit_test(huge_strings), cmocka_unit_test(last_merge),
         cmocka_unit_test(last_entry), cmocka_unit_test(gguf_counts), cmocka_unit_test(gguf_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,8 @@ static void bad_files(void **state)
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Magic\"}"), "the pre-tokenizer \"Magic\"");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\"}}"), "the pattern is wrong");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a&&b]\"}}"), "intersection");
+    refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\\\\p{L}{1,200}){1,200}\"}}"),
+           "repeated too often");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"X\"}"),
            "the behavior \"X\"");
     refuse(WITH("\"decoder\": {\"type\": \"Magic\"}"), "the decoder \"Magic\"");
