@@ -79,7 +79,7 @@ static bool count_words(Training *t, const char *text, size_t n, Error *err)
         return error_set(err, "out of memory");
     w->pieces[0].n = 0;
     if (!pieces_push(&w->pieces[0], 0, w->pieces[0].text.len, err)
-        || !pretokenizer_run(t->words, w, true, &at, err))
+        || !pretokenizer_run(t->words, w, true, &at, NULL, err))
         return false;
     const Pieces *p = &w->pieces[at];
     for (size_t i = 0; i < p->n; i++)

@@ -80,6 +80,8 @@ bool ids_push(TokenIds *ids, int32_t id, Error *err)
     return true;
 }
 
+enum { BLOCK = 1024 };                  /* pieces that a sink takes at once */
+
 bool pieces_push(Pieces *p, size_t begin, size_t end, Error *err)
 {
     if (begin == end)
@@ -95,7 +97,13 @@ bool pieces_push(Pieces *p, size_t begin, size_t end, Error *err)
         p->cap = cap;
     }
     p->piece[p->n++] = (Piece){ (uint32_t)begin, (uint32_t)end };
-    return true;
+    if (!p->sink || p->n < BLOCK)
+        return true;
+    const bool ok = p->text.failed ? error_set(err, "out of memory") : p->sink->take(p->sink->arg, p, err);
+    p->n = 0;
+    if (p->rewritten)
+        buf_clear(&p->text);
+    return ok;
 }
 
 Span piece_span(const Pieces *p, size_t i)
@@ -107,6 +115,8 @@ void pieces_clear(Pieces *p)
 {
     buf_clear(&p->text);
     p->n = 0;
+    p->sink = NULL;
+    p->rewritten = false;
 }
 
 void pieces_free(Pieces *p)

@@ -241,23 +241,36 @@ static bool encode_piece(HfEncoder *e, const char *text, size_t n, TokenIds *out
     return encode_cached(e, text, n, out, err);
 }
 
+typedef struct Going {
+    HfEncoder *encoder;
+    TokenIds *out;
+} Going;
+
+static bool take_pieces(void *arg, const Pieces *p, Error *err)
+{
+    const Going *g = arg;
+    for (size_t i = 0; i < p->n; i++)
+        if (!encode_piece(g->encoder, p->text.data + p->piece[i].begin,
+                          p->piece[i].end - p->piece[i].begin, g->out, err))
+            return false;
+    return true;
+}
+
 /* What lies in pieces[0].text holds no added token any more. */
 static bool encode_pieces(HfEncoder *e, bool first, TokenIds *out, Error *err)
 {
     Workspace *w = &e->work;
+    Going going = { e, out };
+    const PieceSink sink = { take_pieces, &going };
     int at = 0;
     if (w->pieces[0].text.failed)
         return error_set(err, "out of memory");
     w->pieces[0].n = 0;
-    if (!pieces_push(&w->pieces[0], 0, w->pieces[0].text.len, err) ||
-        (e->t->pretokenizer && !pretokenizer_run(e->t->pretokenizer, w, first, &at, err)))
-        return false;
-    const Pieces *p = &w->pieces[at];
-    for (size_t i = 0; i < p->n; i++)
-        if (!encode_piece(e, p->text.data + p->piece[i].begin, p->piece[i].end - p->piece[i].begin,
-                          out, err))
-            return false;
-    return true;
+    w->pieces[0].sink = NULL;
+    return pieces_push(&w->pieces[0], 0, w->pieces[0].text.len, err) &&
+           (!e->t->pretokenizer ||
+            pretokenizer_run(e->t->pretokenizer, w, first, &at, &sink, err)) &&
+           take_pieces(&going, &w->pieces[at], err);
 }
 
 static bool encode_normalized(HfEncoder *e, bool first, int flags, TokenIds *out, Error *err)

@@ -44,11 +44,21 @@ typedef struct Piece {
     uint32_t begin, end;
 } Piece;
 
+struct Pieces;
+/* Where pieces go that nothing cuts any more, some at a time: so they and their text stay in the cache,
+ * however long the whole is. */
+typedef struct PieceSink {
+    bool (*take)(void *arg, const struct Pieces *p, Error *err);
+    void *arg;
+} PieceSink;
+
 /* A text and the parts of it that are left to be encoded, in order, none empty. */
 typedef struct Pieces {
     Buf text;
     Piece *piece;
     size_t n, cap;
+    const PieceSink *sink;              /* NULL: all pieces stay */
+    bool rewritten;                     /* the text is written piece by piece, and goes with them */
 } Pieces;
 
 bool pieces_push(Pieces *p, size_t begin, size_t end, Error *err);      /* drops an empty one */
@@ -98,8 +108,9 @@ void pretokenizer_free(PreTokenizer *p);
 /* Does it only write bytes as characters, whatever they are? */
 bool pretokenizer_takes_bytes(const PreTokenizer *p);
 /* Refines w->pieces[*at], by way of the other one; *at says where the result is.  `first` says that
- * the text begins the input. */
-bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, Error *err);
+ * the text begins the input.  With a sink, most pieces went there, and the last ones are left. */
+bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, const PieceSink *sink,
+                      Error *err);
 
 /* The characters by which byte-level tokenizers write the 256 bytes. */
 extern const uint16_t byte_level_code[256];

@@ -338,13 +338,14 @@ static bool split_piece(Splitter *s, const PreTokenizer *p, Workspace *w, const 
 }
 
 /* The text moves on, its pieces are cut anew. */
-static bool run_split(const PreTokenizer *p, Workspace *w, int *at, Error *err)
+static bool run_split(const PreTokenizer *p, Workspace *w, int *at, const PieceSink *sink, Error *err)
 {
     Pieces *in = &w->pieces[*at], *out = &w->pieces[!*at];
     const Buf text = in->text;
     in->text = out->text;
     pieces_clear(out);
     out->text = text;
+    out->sink = sink;
     Splitter s = { .out = out, .err = err };
     for (size_t i = 0; i < in->n; i++)
         if (!split_piece(&s, p, w, text.data, piece_span(in, i)))
@@ -382,10 +383,12 @@ static bool byte_level_piece(const PreTokenizer *p, Workspace *w, const char *te
     return pieces_push(out, from, out->text.len, err);
 }
 
-static bool run_byte_level(const PreTokenizer *p, Workspace *w, int *at, Error *err)
+static bool run_byte_level(const PreTokenizer *p, Workspace *w, int *at, const PieceSink *sink, Error *err)
 {
     Pieces *in = &w->pieces[*at], *out = &w->pieces[!*at];
     pieces_clear(out);
+    out->sink = sink;
+    out->rewritten = true;
     for (size_t i = 0; i < in->n; i++) {
         const char *text = in->text.data + in->piece[i].begin;
         size_t n = in->piece[i].end - in->piece[i].begin;
@@ -430,10 +433,13 @@ static bool metaspace_piece(const PreTokenizer *p, const char *text, size_t n, b
     return pieces_push(out, from, out->text.len, err);
 }
 
-static bool run_metaspace(const PreTokenizer *p, Workspace *w, bool first, int *at, Error *err)
+static bool run_metaspace(const PreTokenizer *p, Workspace *w, bool first, int *at, const PieceSink *sink,
+                          Error *err)
 {
     Pieces *in = &w->pieces[*at], *out = &w->pieces[!*at];
     pieces_clear(out);
+    out->sink = sink;
+    out->rewritten = true;
     for (size_t i = 0; i < in->n; i++) {
         const bool prepend = p->scheme == PREPEND_ALWAYS ||
                              (p->scheme == PREPEND_FIRST && first && in->piece[i].begin == 0);
@@ -445,7 +451,8 @@ static bool run_metaspace(const PreTokenizer *p, Workspace *w, bool first, int *
     return !out->text.failed || error_set(err, "out of memory");
 }
 
-bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, Error *err)
+bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, const PieceSink *sink,
+                      Error *err)
 {
     static const PreTokenizer bert[2] = {
         { .kind = PRE_WHITESPACE_SPLIT },
@@ -454,17 +461,17 @@ bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, 
     switch (p->kind) {
     case PRE_SEQUENCE:
         for (size_t i = 0; i < p->n_children; i++)
-            if (!pretokenizer_run(p->child[i], w, first, at, err))
+            if (!pretokenizer_run(p->child[i], w, first, at, i + 1 == p->n_children ? sink : NULL, err))
                 return false;
         return true;
     case PRE_BERT:
-        return run_split(&bert[0], w, at, err) && run_split(&bert[1], w, at, err);
-    case PRE_BYTE_LEVEL: return run_byte_level(p, w, at, err);
-    case PRE_METASPACE: return run_metaspace(p, w, first, at, err);
+        return run_split(&bert[0], w, at, NULL, err) && run_split(&bert[1], w, at, sink, err);
+    case PRE_BYTE_LEVEL: return run_byte_level(p, w, at, sink, err);
+    case PRE_METASPACE: return run_metaspace(p, w, first, at, sink, err);
     case PRE_SPLIT: case PRE_DIGITS: case PRE_PUNCTUATION: case PRE_WHITESPACE:
     case PRE_WHITESPACE_SPLIT: case PRE_CHAR_DELIMITER:
     case PRE_FIXED_LENGTH:
         break;
     }
-    return run_split(p, w, at, err);
+    return run_split(p, w, at, sink, err);
 }
