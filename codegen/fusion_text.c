@@ -77,10 +77,15 @@ static const PlanInstr *instr_of(const FusionText *t, const FusionUnit *u)
     return NULL;
 }
 
-static void print_row_program(const FusionText *t, const FusionUnit *u)
+static void print_program(const FusionText *t, const FusionUnit *u)
 {
     const PlanInstr *in = instr_of(t, u);
-    if (!in || in->row == NO_ROW) {
+    if (in && in->row == NO_ROW) {
+        buf_printf(t->out, "  became   %s: %u products of one input\n", t->plan.strings.data + in->kernel,
+                   u->last - u->first);
+        return;
+    }
+    if (!in) {
         buf_puts(t->out, "  became   nothing that runs\n");
         return;
     }
@@ -98,7 +103,7 @@ static void print_group(const FusionText *t, const FusionUnit *u, uint32_t n_lik
     if (n_like_it)
         buf_printf(t->out, ", and %u like it", n_like_it);
     buf_putc(t->out, '\n');
-    print_row_program(t, u);
+    print_program(t, u);
     buf_printf(t->out, "  traffic  %s, %s each node for itself\n",
                show_bytes(t->arena, u->traffic.after), show_bytes(t->arena, u->traffic.before));
     for (NodeId n = u->first; n < u->last; n++) {
@@ -279,7 +284,7 @@ static void print_edges_of(const FusionText *t, FusionReason reason, bool *shown
                 n++;
             }
         TABLE_ROW(&table, arena_printf(t->arena, "%u x", n), node_place(t, e->producer),
-                  arena_printf(t->arena, "-> %s", node_place(t, e->reader)),
+                  arena_printf(t->arena, "%s %s", e->siblings ? "beside" : "->", node_place(t, e->reader)),
                   show_type(t->arena, t->g, e->value),
                   e->through == NO_NODE ? ""
                       : arena_printf(t->arena, "through %s", node_place(t, e->through)));

@@ -236,24 +236,52 @@ static void lower_epilogue(Lower *l, const Node *node)
         lower_add_operand(l, lower_operand(l, last));
 }
 
+/* C, A and B of a product. */
+typedef struct Factors { PlanOperand c, a, b; } Factors;
+
+static Factors factors_of(const Lower *l, const Node *node)
+{
+    Factors f = { .c = lower_operand(l, node->first_output),
+                  .a = lower_operand(l, node_input(l->g, node, 0)),
+                  .b = lower_operand(l, node_input(l->g, node, 1)) };
+    const bool blocks = dtype_block((DType)f.b.dtype) > 1;
+    if (NODE_ATTR(node, matmul, transpose_a).i)
+        lower_swap_last_axes(&f.a);
+    if (NODE_ATTR(node, matmul, transpose_b).i && !blocks)
+        lower_swap_last_axes(&f.b);
+    f.a = broadcast_leading(f.a, &f.c);
+    if (!blocks)
+        f.b = broadcast_leading(f.b, &f.c);
+    return f;
+}
+
 static void lower_gemm(Lower *l, NodeId n)
 {
     const Node *node = &l->g->nodes[n];
-    PlanOperand c = lower_operand(l, node->first_output);
-    PlanOperand a = lower_operand(l, node_input(l->g, node, 0));
-    PlanOperand b = lower_operand(l, node_input(l->g, node, 1));
-    const bool blocks = dtype_block((DType)b.dtype) > 1;
-    if (NODE_ATTR(node, matmul, transpose_a).i)
-        lower_swap_last_axes(&a);
-    if (NODE_ATTR(node, matmul, transpose_b).i && !blocks)
-        lower_swap_last_axes(&b);
-    lower_begin_product(l, node, (DType)b.dtype, NODE_ATTR(node, matmul, alpha).f,
+    const Factors f = factors_of(l, node);
+    lower_begin_product(l, node, (DType)f.b.dtype, NODE_ATTR(node, matmul, alpha).f,
                         (DType)NODE_ATTR(node, matmul, precision).i);
-    lower_add_operand(l, c);
-    lower_add_operand(l, broadcast_leading(a, &c));
-    lower_add_operand(l, blocks ? b : broadcast_leading(b, &c));
+    lower_add_operand(l, f.c);
+    lower_add_operand(l, f.a);
+    lower_add_operand(l, f.b);
     if (node->op == OP_product)
         lower_epilogue(l, node);
+}
+
+/* A group of products that read one input. */
+static void lower_shared(Lower *l, NodeId first, NodeId last)
+{
+    const Node *node = &l->g->nodes[first];
+    const Factors f = factors_of(l, node);
+    PlanInstr *in = lower_begin_product(l, node, (DType)f.b.dtype, NODE_ATTR(node, matmul, alpha).f,
+                                        (DType)NODE_ATTR(node, matmul, precision).i);
+    in->kernel = plan_builder_string(l->plan, dtype_block((DType)f.b.dtype) > 1 ? "gemm_q_shared"
+                                                                                 : "gemm_shared");
+    for (NodeId n = first; n < last; n++)
+        lower_add_operand(l, factors_of(l, &l->g->nodes[n]).c);
+    lower_add_operand(l, f.a);
+    for (NodeId n = first; n < last; n++)
+        lower_add_operand(l, factors_of(l, &l->g->nodes[n]).b);
 }
 
 static void lower_assign_product(Lower *l, NodeId n)
@@ -487,7 +515,10 @@ static void lower_nodes(Lower *l)
         } else {
             while (end < g->n_nodes && g->nodes[end].group == group)
                 end++;
-            lower_rows(l, n, end);
+            if (op_info(g->nodes[n].op)->class == CLASS_MATMUL)
+                lower_shared(l, n, end);
+            else
+                lower_rows(l, n, end);
         }
         n = end;
     }

@@ -4,9 +4,10 @@
  * relies on, and the passes give:
  *   - a value that a kernel, another group or an output reads has a place; only `constant` and
  *     `extent` nodes, and views of them, have none: they become constants of row programs
- *   - the nodes of a group share a row space: every member's shape is the space [.., n], or [.., 1]
- *     for what there is once per row; groups hold CLASS_MAP nodes, reductions over the last axis,
- *     and assign
+ *   - a group holds matmuls alone, alike but for their weights, or
+ *   - its nodes share a row space: every member's shape is the space [.., n], or [.., 1] for what
+ *     there is once per row; such groups hold CLASS_MAP nodes, reductions over the last axis, and
+ *     assign
  *   - operands with `rows` in kernel.h have last stride 1
  *   - a value that shares its buffer with an input it replaces is written after the last read */
 #ifndef CODEGEN_LOWER_H

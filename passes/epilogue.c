@@ -122,6 +122,8 @@ FusionReason epilogue_step(const Epilogues *e, NodeId n, Epilogue *after, int *s
     FusionReason why = FUSION_no_epilogue;
     if (f->n_readers[p.result] != 1 || f->is_output[p.result] || e->awaited[p.result])
         return FUSION_several_readers;
+    if (g->nodes[n].group)
+        return FUSION_shares_input;
     const NodeId r = f->readers[p.result][0];
     if (e->taken[r])
         return FUSION_epilogue_full;
@@ -256,7 +258,7 @@ static void take_sums(Taking *t)
     const Graph *g = f->g;
     for (NodeId n = 0; n < g->n_nodes; n++) {
         const ValueId v = g->nodes[n].first_output;
-        if (g->nodes[n].op != OP_matmul || f->n_readers[v] != 1 || f->is_output[v]
+        if (g->nodes[n].op != OP_matmul || g->nodes[n].group || f->n_readers[v] != 1 || f->is_output[v]
             || t->e.awaited[v]
             || value_type(g, node_input(g, &g->nodes[n], 1))->dtype != DTYPE_f32)
             continue;

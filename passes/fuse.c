@@ -1,5 +1,5 @@
 /* Fusion: chains of element-wise ops and row reductions become groups that the runtime runs as one
- * pass over memory (runtime/kernels/row.h).
+ * pass over memory (runtime/kernels/row.h), products of one input groups that it runs as one call.
  *
  * needs  layout
  * keeps  meaning; node order changes so that a group's members are adjacent
@@ -7,44 +7,27 @@
  * Every node begins as a unit of its own.  Units merge along edges (fuse_units.c says which may), and
  * a write with the readers of what it replaces, until no two are left that could.  Which merges shut
  * out which others depends on the order in which they are tried, so that order is a matter of what
- * the nodes compute and not of where they stand: however a graph is sorted, its groups are the same. */
+ * the nodes compute and not of where they stand: however a graph is sorted, its groups are the same.
+ * Products that share an input come last (fuse_share.c): they can keep none of those apart. */
 #include "ir/build.h"
 #include "passes/fuse.h"
 #include "passes/pass.h"
 
 #include "base/check.h"
 
-#include <stdlib.h>
-
 /* ---- merging ---------------------------------------------------------------------------------- */
 
-typedef struct Turn {
-    FuseKey key;
-    NodeId node;
-} Turn;
-
-static int compare_turns(const void *a, const void *b)
-{
-    const Turn *x = a, *y = b;
-    if (x->key.depth != y->key.depth)
-        return x->key.depth < y->key.depth ? -1 : 1;
-    if (x->key.hash != y->key.hash)
-        return x->key.hash < y->key.hash ? -1 : 1;
-    return x->node < y->node ? -1 : x->node > y->node;
-}
-
 /* The nodes that may merge with what they read, from the sources on. */
-static Turn *take_turns(const Fuse *f, uint32_t *n)
+static FuseTurn *take_turns(const Fuse *f, uint32_t *n)
 {
     const Graph *g = f->g;
     const FuseKey *keys = fuse_keys(f);
-    Turn *turns = arena_array(f->scratch, g->n_nodes, sizeof *turns);
+    FuseTurn *turns = arena_array(f->scratch, g->n_nodes, sizeof *turns);
     *n = 0;
     for (NodeId node = 0; node < g->n_nodes; node++)
         if (f->units[node].rows)
-            turns[(*n)++] = (Turn){ keys[node], node };
-    if (*n > 0)
-        qsort(turns, *n, sizeof *turns, compare_turns);
+            turns[(*n)++] = (FuseTurn){ keys[node], node };
+    fuse_sort_turns(turns, *n);
     return turns;
 }
 
@@ -86,14 +69,14 @@ static bool merge_with_readers(Fuse *f, NodeId n)
 static void merge_along_edges(Fuse *f)
 {
     uint32_t n;
-    const Turn *turns = take_turns(f, &n);
+    const FuseTurn *turns = take_turns(f, &n);
     bool merged = true;
     while (merged) {
         merged = false;
         for (uint32_t i = 0; i < n; i++)
-            merged = merge_with_inputs(f, turns[i].node) || merged;
+            merged = merge_with_inputs(f, turns[i].id) || merged;
         for (uint32_t i = 0; i < n; i++)
-            merged = merge_with_readers(f, turns[i].node) || merged;
+            merged = merge_with_readers(f, turns[i].id) || merged;
     }
 }
 
@@ -199,6 +182,7 @@ bool pass_fuse(Graph *g, PassContext *cx)
 {
     Fuse f = fuse_begin(g, cx->options->fusions, cx->scratch);
     merge_along_edges(&f);
+    fuse_share(&f);
     Order order = order_begin(&f);
     Rewriter rw = rewrite_begin(g, cx->scratch);
     f.g = rw.old;

@@ -61,4 +61,23 @@ typedef struct FuseKey {
 } FuseKey;
 FuseKey *fuse_keys(const Fuse *f);
 
+/* Nodes or values in the order of their keys; the number of those that are alike decides the rest. */
+typedef struct FuseTurn {
+    FuseKey key;
+    uint32_t id;
+} FuseTurn;
+void fuse_sort_turns(FuseTurn *turns, uint32_t n);
+
+/* A unit on a path from `producer` to `reader`, which stand in this order in the line: one that is neither
+ * a view nor a row program, when there is one near; UINT32_MAX when no path has any. */
+uint32_t fuse_unit_between(Fuse *f, uint32_t producer, uint32_t reader);
+
+/* Products that read one value (fuse_share.c). */
+bool share_is_product(const Node *n);
+bool share_from_left(const Fuse *f, ValueId v);         /* is it the left operand of one? */
+/* What keeps products `a` and `b` apart, both of which read `v`; *through as for fuse_refusal. */
+FusionReason share_refusal(Fuse *f, NodeId a, NodeId b, ValueId v, uint32_t *through);
+/* Merges those that may, however they stand. */
+void fuse_share(Fuse *f);
+
 #endif

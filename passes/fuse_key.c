@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t mix(uint64_t h, uint64_t x)
@@ -111,4 +112,20 @@ FuseKey *fuse_keys(const Fuse *f)
     look_up(f, keys);
     look_down(f, keys);
     return keys;
+}
+
+static int compare_turns(const void *a, const void *b)
+{
+    const FuseTurn *x = a, *y = b;
+    if (x->key.depth != y->key.depth)
+        return x->key.depth < y->key.depth ? -1 : 1;
+    if (x->key.hash != y->key.hash)
+        return x->key.hash < y->key.hash ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void fuse_sort_turns(FuseTurn *turns, uint32_t n)
+{
+    if (n > 1)
+        qsort(turns, n, sizeof *turns, compare_turns);
 }

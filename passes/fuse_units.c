@@ -209,9 +209,7 @@ static void stamp_dependents(Fuse *f, uint32_t from, uint32_t end)
             f->stamp[f->line[at]] = f->now;
 }
 
-/* A unit on a path from `producer` to `reader`: one that is neither a view nor a row program, when
- * there is one near; NO_UNIT when no path has any. */
-static uint32_t unit_between(Fuse *f, uint32_t producer, uint32_t reader)
+uint32_t fuse_unit_between(Fuse *f, uint32_t producer, uint32_t reader)
 {
     stamp_dependents(f, producer, reader);
     f->stamp[producer] = 0;
@@ -265,7 +263,7 @@ FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t 
     if (switched_off(f, producer, reader))
         return FUSION_switched_off;
     why = compare_needs(f, producer, reader);
-    if (why == FUSION_none && (*through = unit_between(f, producer, reader)) != NO_UNIT)
+    if (why == FUSION_none && (*through = fuse_unit_between(f, producer, reader)) != NO_UNIT)
         why = FUSION_would_cycle;
     return why;
 }

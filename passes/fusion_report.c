@@ -247,6 +247,41 @@ static void add_edges(Reporting *r)
     }
 }
 
+/* Two products that read v, of which one runs next after the other. */
+static void add_siblings(Reporting *r, NodeId a, NodeId b, ValueId v)
+{
+    Fuse *f = &r->f;
+    FusionEdge e = { .producer = a, .reader = b, .siblings = true, .value = v, .through = NO_NODE };
+    uint32_t through;
+    if (f->unit_of[a] == f->unit_of[b]) {
+        r->out.n_fused++;
+        return;
+    }
+    e.reason = share_refusal(f, a, b, v, &through);
+    if (e.reason == FUSION_none)
+        e.reason = FUSION_not_tried;
+    if (through != UINT32_MAX)
+        e.through = f->units[through].members[0];
+    ARENA_PUSH(r->arena, r->out.edges, r->out.n_edges, r->out.cap_edges, e);
+}
+
+/* Values that some product multiplies from the left, and all products that read them. */
+static void add_products(Reporting *r)
+{
+    const Fuse *f = &r->f;
+    for (ValueId v = 0; v < r->g->n_values; v++) {
+        NodeId before = NO_NODE;
+        for (uint32_t i = 0; share_from_left(f, v) && i < f->n_readers[v]; i++) {
+            const NodeId n = f->readers[v][i];
+            if (n == before || !share_is_product(&r->g->nodes[n]))
+                continue;
+            if (before != NO_NODE)
+                add_siblings(r, before, n, v);
+            before = n;
+        }
+    }
+}
+
 FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
     const Epilogues epilogues = epilogues_begin(g, fusions, scratch);
@@ -256,6 +291,7 @@ FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Aren
         r.sizes[s] = s < (int)g->n_symbols && g->symbol[s].max > 0 ? g->symbol[s].max : 1;
     add_units(&r);
     add_edges(&r);
+    add_products(&r);
     return r.out;
 }
 

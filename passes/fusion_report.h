@@ -31,9 +31,10 @@ typedef struct FusionUnit {
     FusionTraffic traffic;
 } FusionUnit;
 
-/* An edge between two units of which one at least is a row program. */
+/* An edge between two units of which one at least is a row program; or two products that read a value. */
 typedef struct FusionEdge {
     NodeId producer, reader;
+    bool siblings;                      /* both read the value, and neither the other's result */
     ValueId value;                      /* as the producer gives it */
     FusionReason reason;
     NodeId through;                     /* would_cycle: on the path; else NO_NODE */

@@ -274,7 +274,8 @@ Gemm gemm_bind(const Call *call)
     return g;
 }
 
-void gemm_seek(Gemm *g, const Call *call, int64_t batch)
+/* g with a, b and c at matrix `batch` of the leading axes. */
+static void seek(Gemm *g, const Call *call, int64_t batch)
 {
     const Operand *o = call->operand;
     g->a = gemm_at(o[g->ia].data, g->a_kind, leading_offset(&o[C], &o[g->ia], g->lead, batch));
@@ -301,7 +302,7 @@ int64_t gemm_tiles(const Gemm *g, int64_t first, int64_t last, GemmRect *r)
 
 int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r)
 {
-    gemm_seek(g, call, first / (g->tiles_m * g->tiles_n));
+    seek(g, call, first / (g->tiles_m * g->tiles_n));
     return gemm_tiles(g, first, last, r);
 }
 

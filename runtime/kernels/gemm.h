@@ -91,10 +91,7 @@ typedef struct GemmRect { int64_t m0, m1, n0, n1; } GemmRect;
 /* The largest rectangle that tasks [first, last) begin with.  Returns how many tasks it is. */
 int64_t gemm_tiles(const Gemm *g, int64_t first, int64_t last, GemmRect *r);
 
-/* Sets g's a, b, c and residual to matrix `batch` of the leading axes. */
-void gemm_seek(Gemm *g, const Call *call, int64_t batch);
-
-/* Both: the rectangle, in the matrix that task `first` belongs to. */
+/* The same, and g's a, b and c are set to the matrix of the leading axes that they are of. */
 int64_t gemm_rect(Gemm *g, const Call *call, int64_t first, int64_t last, GemmRect *r);
 
 /* Where element `i` of an operand lies. */

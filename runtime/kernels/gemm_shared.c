@@ -128,32 +128,46 @@ Gemm gemm_shared_joined(const Call *call)
     return g;
 }
 
+/* A product is the joined one but for its B and C. */
 GemmShared gemm_shared_bind(const Call *call)
 {
-    GemmShared s = { .n = gemm_shared_count(call), .joined = gemm_shared_joined(call) };
+    GemmShared s = { .n = gemm_shared_count(call) };
+    s.joined = gemm_shared_joined(call);
     for (int32_t i = 0; i < s.n; i++) {
-        Operand operand[3];
-        const Call part = gemm_shared_part(call, i, operand);
-        s.g[i] = gemm_bind(&part);
-        s.g[i].c_m = call->derived[AT_C_M + i];
+        const Operand *b = &call->operand[s.n + 1 + i];
+        Gemm *g = &s.g[i];
+        *g = s.joined;
+        g->n = columns_of(call, i);
+        g->tiles_n = ceil_div(g->n, g->tile_n);
+        g->b_k = b->stride[b->rank - 2];
+        g->b_n = b->stride[b->rank - 1];
+        g->c_m = call->derived[AT_C_M + i];
     }
     return s;
 }
 
+/* g of product i at matrix `batch` of the leading axes. */
+static void seek(Gemm *g, const Call *call, int32_t i, int64_t batch)
+{
+    const int32_t n = gemm_shared_count(call);
+    const Operand *c = &call->operand[i], *a = &call->operand[n], *b = &call->operand[n + 1 + i];
+    g->a = gemm_at(a->data, g->a_kind, leading_offset(c, a, g->lead, batch));
+    g->b = gemm_at(b->data, g->b_kind, leading_offset(c, b, g->lead, batch));
+    g->c = (float *)c->data + leading_offset(c, c, g->lead, batch);
+}
+
 /* The rectangles that tasks [first, last) begin with; returns how many tasks they are. */
-static int64_t seek(GemmShared *s, const Call *call, int64_t first, int64_t last)
+static int64_t take_rects(GemmShared *s, const Call *call, int64_t first, int64_t last)
 {
     GemmRect all;
-    Operand operand[3];
     const int64_t n_tasks = gemm_tiles(&s->joined, first, last, &all);
     const int64_t batch = first / (s->joined.tiles_m * s->joined.tiles_n);
     int64_t start = 0;
     for (int32_t i = 0; i < s->n; i++) {
-        const Call part = gemm_shared_part(call, i, operand);
         Gemm *g = &s->g[i];
         s->r[i] = (GemmRect){ all.m0, all.m1, max_i64(all.n0 - start, 0), min_i64(all.n1 - start, g->n) };
         start += g->tiles_n * g->tile_n;
-        gemm_seek(g, &part, batch);
+        seek(g, call, i, batch);
     }
     s->joined.a = s->g[0].a;
     return n_tasks;
@@ -182,7 +196,7 @@ void gemm_shared_run(const Call *call, int64_t first, int64_t last, void *scratc
     }
     GemmShared s = gemm_shared_bind(call);
     while (first < last) {
-        first += seek(&s, call, first, last);
+        first += take_rects(&s, call, first, last);
         rects(&s, scratch);
     }
 }

@@ -74,12 +74,14 @@ static void test_text(void **state)
     arena_free(&arena);
 }
 
-/* Of chargpt with two layers, program train. */
-static const struct {
+typedef struct ExpectCase {
     const char *text;
     ExpectResult result;
     const char *why;
-} cases[] = {
+} ExpectCase;
+
+/* Of chargpt with two layers, program train. */
+static const ExpectCase cases[] = {
     { "fused(gelu_slope, mul)", EXPECT_HOLDS, NULL },
     { "fused(rsqrt @ layer.*.norm_2, sub, sum, mul)", EXPECT_HOLDS, NULL },
     { "train: fused(rsqrt @ layer, sub)", EXPECT_HOLDS, NULL },
@@ -106,27 +108,50 @@ static const struct {
     { "instructions <= 10", EXPECT_FAILS, "instructions is " },
 };
 
+/* Of llama with one layer, program generate. */
+#define PROJ(name) "matmul @ model.layers.*." name "_proj"
+static const ExpectCase sharing[] = {
+    { "fused(" PROJ("self_attn.q") ", " PROJ("self_attn.k") ", " PROJ("self_attn.v") ")", EXPECT_HOLDS,
+      NULL },
+    { "fused(" PROJ("mlp.gate") ", " PROJ("mlp.up") ")", EXPECT_HOLDS, NULL },
+    { "not fused(" PROJ("self_attn.q") ", " PROJ("self_attn.o") ")", EXPECT_HOLDS, NULL },
+};
+static const ExpectCase apart[] = {
+    { "fused(" PROJ("self_attn.q") ", " PROJ("self_attn.k") ")", EXPECT_FAILS, "switched-off" },
+};
+
+static void check_cases(const char *model, Program program, const char *const *small, uint32_t n_small,
+                        const char *fusion, const ExpectCase *c, size_t n)
+{
+    CompileOptions options = { .level = 2 };
+    Lab l;
+    Error err;
+    assert_true(fusion_parse(fusion, &options.fusions, &err));
+    lab_model(&l, model, small, n_small);
+    const Graph *g = compile_program(l.g, program, &options, &l.arena, &l.scratch, &l.diags);
+    assert_non_null(g);
+    for (size_t i = 0; i < n; i++) {
+        Expectation e;
+        const char *why = "";
+        if (!expectation_parse(c[i].text, &l.arena, &e, &err))
+            fail_msg("%s: %s", c[i].text, err.text);
+        const ExpectResult r = expectation_check(&e, g, options.fusions, &l.arena, &l.scratch, &why);
+        if (r != c[i].result || (c[i].why && !strstr(why, c[i].why)))
+            fail_msg("%s: result %d, %s", c[i].text, (int)r, why);
+    }
+    lab_end(&l);
+}
+
 static void test_cases(void **state)
 {
     (void)state;
-    static const char *const small[] = { "depth=2" };
-    const CompileOptions options = { .level = 2 };
-    Lab l;
-    lab_model(&l, SOURCE_DIR "/models/chargpt.smg", small, COUNT_OF(small));
-    const Graph *g = compile_program(l.g, PROGRAM_train, &options, &l.arena, &l.scratch, &l.diags);
-    assert_non_null(g);
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        Expectation e;
-        Error err;
-        const char *why = "";
-        if (!expectation_parse(cases[i].text, &l.arena, &e, &err))
-            fail_msg("%s: %s", cases[i].text, err.text);
-        const ExpectResult r = expectation_check(&e, g, (FusionSet){ 0 }, &l.arena, &l.scratch,
-                                                 &why);
-        if (r != cases[i].result || (cases[i].why && !strstr(why, cases[i].why)))
-            fail_msg("%s: result %d, %s", cases[i].text, (int)r, why);
-    }
-    lab_end(&l);
+    static const char *const two[] = { "depth=2" }, *const one[] = { "depth=1", "width=64", "heads=4" };
+    check_cases(SOURCE_DIR "/models/chargpt.smg", PROGRAM_train, two, COUNT_OF(two), "", cases,
+                COUNT_OF(cases));
+    check_cases(SOURCE_DIR "/models/llama.smg", PROGRAM_generate, one, COUNT_OF(one), "", sharing,
+                COUNT_OF(sharing));
+    check_cases(SOURCE_DIR "/models/llama.smg", PROGRAM_generate, one, COUNT_OF(one), "-shared_input", apart,
+                COUNT_OF(apart));
 }
 
 int main(void)

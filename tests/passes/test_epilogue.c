@@ -84,6 +84,9 @@ static const ReasonCase reason_cases[] = {
     { FUSION_saves_nothing, OP_matmul, OP_add, "all",
       HEAD "%4 = matmul(%0, %1)" T6 "\n%5 = add(%4, %2)" T6 "\n%6 = gelu(%5)" T6
       "\n%7 = gelu_slope(%5)" T6 "\noutput \"y\" %6\noutput \"z\" %7\n" },
+    { FUSION_shares_input, OP_matmul, OP_gelu, "all",
+      HEAD "%4 = matmul(%0, %1)" T6 "\n%5 = matmul(%0, %1) alpha=1" T6 "\n%6 = gelu(%4)" T6
+      "\noutput \"y\" %6\noutput \"z\" %5\n" },
     { FUSION_view_between, OP_matmul, OP_gelu, "all",
       HEAD "%4 = matmul(%0, %1)" T6 "\n%5 = transpose(%4) a=0 b=1 : f32[6, 4]\n"
       "%6 = gelu(%5) : f32[6, 4]\noutput \"y\" %6\n" },

@@ -231,6 +231,23 @@ static void test_any_order_of_rivals(void **state)
     lab_end(&l);
 }
 
+/* One product of an input could go with the first or the last, which waits for the first; the others with
+ * either. */
+static void test_any_order_of_siblings(void **state)
+{
+    (void)state;
+    Lab l;
+    Graph *g = read_graph(&l,
+        "graph \"g\" score\nfile 0 \"siblings.smg\"\nstorage input \"x\" f32[4, 4]\n"
+        "storage input \"w\" f32[4, 4]\n%0 = input() storage=\"x\" : f32[4, 4]\n"
+        "%1 = input() storage=\"w\" : f32[4, 4]\n%2 = matmul(%0, %1) : f32[4, 4]\n"
+        "%3 = exp(%2) : f32[4, 4]\n%4 = neg(%1) : f32[4, 4]\n%5 = matmul(%0, %4) : f32[4, 4]\n"
+        "%6 = exp(%1) : f32[4, 4]\n%7 = matmul(%0, %6) : f32[4, 4]\n%8 = matmul(%0, %3) : f32[4, 4]\n"
+        "%9 = add(%5, %7) : f32[4, 4]\n%10 = add(%9, %8) : f32[4, 4]\noutput \"y\" %10\n");
+    check_shuffles(&l, g, "siblings", false, SHUFFLES);
+    lab_end(&l);
+}
+
 /* Each product of a sum could add to the others. */
 static void test_any_order_of_summands(void **state)
 {
@@ -240,8 +257,8 @@ static void test_any_order_of_summands(void **state)
         "graph \"g\" score\nfile 0 \"summands.smg\"\nstorage input \"x\" f32[4, 4]\n"
         "storage input \"z\" f32[4, 4]\n%0 = input() storage=\"x\" : f32[4, 4]\n"
         "%1 = input() storage=\"z\" : f32[4, 4]\n%2 = matmul(%0, %1) : f32[4, 4]\n"
-        "%3 = matmul(%1, %0) : f32[4, 4]\n%4 = matmul(%0, %0) : f32[4, 4]\n"
-        "%5 = matmul(%1, %1) : f32[4, 4]\n%6 = add(%2, %3) : f32[4, 4]\n"
+        "%3 = matmul(%1, %0) : f32[4, 4]\n%4 = matmul(%0, %0) transpose_a=true : f32[4, 4]\n"
+        "%5 = matmul(%1, %1) transpose_a=true : f32[4, 4]\n%6 = add(%2, %3) : f32[4, 4]\n"
         "%7 = add(%6, %4) : f32[4, 4]\n%8 = add(%5, %7) : f32[4, 4]\noutput \"y\" %8\n");
     assert_int_equal(check_shuffles(&l, g, "summands", false, SHUFFLES), 3);
     lab_end(&l);
@@ -300,6 +317,38 @@ static const ReasonCase reason_cases[] = {
       "%3 = add(%1, %2) : f32[4, 4]\noutput \"y\" %3\n" },
 };
 
+/* Two products of x : f32[4, 6], by w, v : f32[6, 4] and b : f32[6, 6], beside each other. */
+#define XW X "storage input \"w\" f32[6, 4]\nstorage input \"v\" f32[6, 4]\n" \
+    "%1 = input() storage=\"w\" : f32[6, 4]\n%2 = input() storage=\"v\" : f32[6, 4]\n"
+#define TWO(a, b) XW "%3 = matmul(" a "\n%4 = " b "\noutput \"y\" %3\noutput \"z\" %4\n"
+#define PLAIN "%0, %1) : f32[4, 4]"
+
+static const struct {
+    FusionReason reason;
+    const char *off;                    /* --fusion */
+    const char *body;
+} sibling_cases[] = {
+    { FUSION_none, "", TWO(PLAIN, "matmul(%0, %2) : f32[4, 4]") },
+    { FUSION_switched_off, "-shared_input", TWO(PLAIN, "matmul(%0, %2) : f32[4, 4]") },
+    { FUSION_other_side, "", TWO(PLAIN, "matmul(%1, %0) : f32[6, 6]") },
+    { FUSION_other_layout, "",
+      X "%1 = matmul(%0, %0) transpose_a=true : f32[6, 6]\n"
+      "%2 = matmul(%0, %0) transpose_b=true : f32[4, 4]\noutput \"y\" %1\noutput \"z\" %2\n" },
+    { FUSION_other_weights, "",
+      TWO(PLAIN, "matmul(%0, %0) transpose_b=true : f32[4, 4]") },
+    { FUSION_other_factor, "", TWO(PLAIN, "matmul(%0, %2) alpha=2 : f32[4, 4]") },
+    { FUSION_other_factor, "", TWO(PLAIN, "matmul(%0, %2) precision=bf16 : f32[4, 4]") },
+    { FUSION_has_epilogue, "", TWO(PLAIN, "product(%0, %2) activation=silu : f32[4, 4]") },
+    { FUSION_batched, "",
+      X "storage input \"s\" f32[3, 6, 4]\n%1 = input() storage=\"s\" : f32[3, 6, 4]\n"
+      "%2 = matmul(%0, %1) : f32[3, 4, 4]\n%3 = matmul(%0, %0) transpose_b=true : f32[4, 4]\n"
+      "output \"y\" %2\noutput \"z\" %3\n" },
+    { FUSION_would_cycle, "",
+      "storage input \"s\" f32[4, 4]\n%0 = input() storage=\"s\" : f32[4, 4]\n"
+      "%1 = matmul(%0, %0) : f32[4, 4]\n%2 = exp(%1) : f32[4, 4]\n"
+      "%3 = matmul(%0, %2) : f32[4, 4]\noutput \"y\" %3\n" },
+};
+
 /* Storages stand before nodes in graph text. */
 static const char *whole_text(Arena *a, const char *body)
 {
@@ -340,6 +389,39 @@ static void test_reasons(void **state)
     }
 }
 
+/* The edge beside which two products stand. */
+static const FusionEdge *siblings(const FusionReport *r)
+{
+    for (uint32_t i = 0; i < r->n_edges; i++)
+        if (r->edges[i].siblings)
+            return &r->edges[i];
+    return NULL;
+}
+
+static void test_products_of_one_input(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sibling_cases); i++) {
+        Arena texts;
+        Lab l;
+        Error err;
+        PassOptions options = { .level = 2, .program = PROGRAM_score };
+        arena_init(&texts, NULL);
+        Graph *g = read_graph(&l, whole_text(&texts, sibling_cases[i].body));
+        assert_true(fusion_parse(sibling_cases[i].off, &options.fusions, &err));
+        assert_true(pass_run(pass_find("fuse"), g, &options, &l.diags, &l.scratch));
+        const FusionReport r = fusion_report(g, options.fusions, &l.arena, &l.scratch);
+        const FusionEdge *e = siblings(&r);
+        const FusionReason got = e ? e->reason : FUSION_none;
+        if (got != sibling_cases[i].reason)
+            fail_msg("case %zu: %s, not %s", i, fusion_reason_name(got),
+                     fusion_reason_name(sibling_cases[i].reason));
+        assert_int_equal(g->n_groups, got == FUSION_none);
+        lab_end(&l);
+        arena_free(&texts);
+    }
+}
+
 /* A sum of `n` inputs. */
 static Graph *wide_sum(Lab *l, int n)
 {
@@ -369,6 +451,32 @@ static void test_too_many_operands(void **state)
     assert_int_equal(r.n_edges, 1);
     assert_int_equal(r.edges[0].reason, FUSION_too_many_operands);
     assert_int_equal(r.n_fused, 39 - 1 - 1);
+    lab_end(&l);
+}
+
+/* Nine products of x, by x + 0, x + 1 ..: one more than a call takes. */
+static void test_too_many_products(void **state)
+{
+    (void)state;
+    Lab l;
+    Graph *g = wide_sum(&l, 2);
+    const ValueId x = g->outputs[0].value;
+    for (int i = 0; i < 9; i++) {
+        const ValueId w = build_scale(&l.b, x, i + 2);
+        NodeSpec spec = node_spec(OP_matmul, (ValueId[]){ x, w }, 2, (Span){ 0 }, "");
+        spec.attr[ATTR_INDEX(matmul, transpose_b)].i = 1;
+        spec.attr[ATTR_INDEX(matmul, alpha)].f = 1;
+        graph_output(g, arena_printf(&l.arena, "y%d", i), graph_add(g, &spec, NULL), (Span){ 0 });
+    }
+    fuse(&l, g);
+    const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
+    uint32_t n = 0;
+    for (NodeId i = 0; i < g->n_nodes; i++)
+        n += g->nodes[i].op == OP_matmul && g->nodes[i].group;
+    assert_int_equal(n, 8);
+    const FusionEdge *e = siblings(&r);
+    assert_non_null(e);
+    assert_int_equal(e->reason, FUSION_too_many_operands);
     lab_end(&l);
 }
 
@@ -455,10 +563,13 @@ int main(void)
         cmocka_unit_test(test_any_order),
         cmocka_unit_test(test_any_order_without_places),
         cmocka_unit_test(test_any_order_of_rivals),
+        cmocka_unit_test(test_any_order_of_siblings),
         cmocka_unit_test(test_any_order_of_summands),
         cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_products_of_one_input),
         cmocka_unit_test(test_too_many_operands),
         cmocka_unit_test(test_too_many_nodes),
+        cmocka_unit_test(test_too_many_products),
         cmocka_unit_test(test_not_tried),
         cmocka_unit_test(test_traffic),
         cmocka_unit_test(test_every_edge_has_a_reason),
