@@ -26,7 +26,7 @@ class Bench:
         self.smc = os.path.join(self.build, "codegen", "smc")
         self.smrun = os.path.join(self.build, "runtime", "smrun")
         self.python, self.llama_bench = options.python, options.llama_bench
-        self.llama2, self.llmc = options.llama2, options.llmc
+        self.llama2, self.llmc = options.llama2, {64: options.llmc, 256: options.llmc_256}
         self.threads, self.text, self.fixed = options.threads, options.text, options.rounds
         self.kernels = Worker([os.path.join(self.build, "tests", "kernels", "bench_kernels"), "--asked"],
                               {"OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "SKYLAKEX")})
@@ -126,6 +126,8 @@ def gemm(b):
                     rivals = {"onednn": rivals["onednn"], "onednn3": rivals["onednn3"],
                               "torch's onednn": pytorch(b, t, amount, f"mat{case[3:]}"
                                                         .replace("matm", "matmul", 1))}
+                if " " not in name:             # a weight that is there before: packed once
+                    rivals["onednn packed"] = pytorch(b, t, amount, f"packed {m} {k} {n} {kind}")
                 contestants = {OURS: kernel(b, "ours", t, amount, case), **rivals,
                                LIMIT: roof(b, t, case, "bf16" if kind == "bf16" else "fma")}
                 wanted = {"f32": 0.90, "bf16": 0.88}[kind] if name == "1024" else None
@@ -142,7 +144,7 @@ def adamw(b):
             case = f"row adamw 1 {n}"
             contestants = {OURS: kernel(b, "ours", t, amount, case),
                            "torch": pytorch(b, t, amount, f"adamw {n}"),
-                           LIMIT: lambda t=t, n=n: {"": 28 * n / limit_rate(b, t, f"copy {16 * n}", 0.2)}}
+                           LIMIT: lambda t=t, n=n: {"": 28 * n / limit_rate(b, t, f"update {16 * n}", 0.2)}}
             jobs.append(Job("adamw", f"AdamW, {name} parameters", t, contestants, b.rounds(3, 7),
                             3 if n > 1e8 else 0.6, {"": 3.0}, {"": wanted}))
     return jobs
@@ -197,7 +199,7 @@ def step_limit(b, threads, length, kind):
     def run():
         n = models.parameters(models.GPT2)
         work = 6.0 * n * BATCH * length / limit_rate(b, threads, kind, 0.2)
-        return {"": work + 28.0 * n / limit_rate(b, threads, "copy 1000000000", 0.2)}
+        return {"": work + 28.0 * n / limit_rate(b, threads, f"update {16 * n}", 0.2)}
     return run
 
 
@@ -224,10 +226,10 @@ def llmc_weights(b):
 
 
 class Llmc:
-    """llm.c trains without end; it is stopped between rounds.  Batch 4 and 64 positions are built in."""
+    """llm.c trains without end; it is stopped between rounds.  Batch 4 and the positions are built in."""
 
-    def __init__(self, b, threads):
-        self.b, self.threads, self.process = b, threads, None
+    def __init__(self, b, threads, length):
+        self.b, self.threads, self.length, self.process = b, threads, length, None
 
     def line(self):
         for line in self.process.stdout:
@@ -237,14 +239,15 @@ class Llmc:
         raise Missing("llm.c ended")
 
     def __call__(self):
-        if not self.b.llmc:
-            raise Missing("no --llmc was given")
+        program = self.b.llmc[self.length]
+        if not program:
+            raise Missing(f"no --llmc{'-256' if self.length == 256 else ''} was given")
         if self.process is None:
             self.process = subprocess.Popen(
-                ["stdbuf", "-oL", os.path.abspath(self.b.llmc)], cwd=llmc_weights(self.b), text=True,
+                ["stdbuf", "-oL", os.path.abspath(program)], cwd=llmc_weights(self.b), text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": str(self.threads)})
-            self.b.workers[f"llmc {self.threads}"] = self
+            self.b.workers[f"llmc {self.length} {self.threads}"] = self
             self.line()
         self.process.send_signal(signal.SIGCONT)
         self.line()                     # the step that was stopped in the middle
@@ -271,8 +274,8 @@ def step(b):
                     "torch eager": pytorch(b, t, 1, f"step {length} eager {kind}"),
                     "torch compiled": pytorch(b, t, 1, f"step {length} compiled {kind}"),
                     LIMIT: step_limit(b, t, length, "bf16" if kind == "bf16" else "fma")}
-                if kind == "f32" and length == 64:
-                    contestants["llm.c"] = Llmc(b, t)
+                if kind == "f32" and not (b.quick and length > 64):
+                    contestants["llm.c"] = Llmc(b, t, length)
                 if b.quick and kind == "bf16":
                     del contestants["torch compiled"]
                 bar = 1.5 if kind == "bf16" or length == 64 else 4.5
@@ -349,11 +352,17 @@ def llama2_c(b, threads, m):
     return run
 
 
-def weights_limit(b, threads, m, kind):
-    """The time in which all weights are read once, from wherever so many bytes stay."""
+def weights_limit(b, threads, m, kind, prompt):
+    """A token: all weights read once, from wherever so many bytes stay; one of a prompt: its multiply-adds
+    with them, in the numbers that they have."""
     def run():
         size = models.matrix_bytes(m, kind)
-        return {"decode": size / limit_rate(b, threads, f"read {size:.0f}", 0.15)}
+        found = {"decode": size / limit_rate(b, threads, f"read {size:.0f}", 0.15)}
+        if prompt:
+            numbers = {"f32": "fma", "bf16": "bf16"}.get(kind, "int8")
+            work = 2 * models.matrix_bytes(m, "f32") / 4
+            found["prefill"] = work / limit_rate(b, threads, numbers, 0.05)
+        return found
     return run
 
 
@@ -366,7 +375,7 @@ def generation_job(b, section, name, m, kind, t, prompt, tokens, rounds, seconds
     contestants = {OURS: ours_on_plan(b, plan, t, requests),
                    "llama.cpp": llama_cpp(b, file, t, prompt, tokens), **dict(extra)}
     big = models.matrix_bytes(m, kind) > 64e6
-    contestants[LIMIT] = weights_limit(b, t, m, kind)
+    contestants[LIMIT] = weights_limit(b, t, m, kind, prompt)
     share = {"decode": 0.85 if kind.startswith("q") else 0.90} if big else {}
     return Job(section, f"{name} {kind}", t, contestants, rounds, seconds, bar, share, "ms a token")
 

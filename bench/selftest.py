@@ -102,7 +102,7 @@ def test_gguf():
 def test_sections():
     """Every section makes jobs of its own name, for each number of threads, with ours among them."""
     options = types.SimpleNamespace(build="build", quick=True, python=None, llama_bench=None,
-                                    llama2=None, llmc=None, threads=[1, 2], text="text", rounds=None)
+                                    llama2=None, llmc=None, llmc_256=None, threads=[1, 2], text="text", rounds=None)
     bench = sections.Bench(options, ".", ".")
     seconds = 0.0
     for name, section in sections.SECTIONS.items():

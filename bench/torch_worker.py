@@ -9,6 +9,7 @@
     norm ROWS N            layer norm forward;  softmax ROWS N likewise
     attention T            scaled_dot_product_attention, 12 heads of 64, causal;  attention_grad: backward
     matmul M K N TYPE LAYOUT
+    packed M K N TYPE      by a weight that oneDNN has put into the layout of its own choice before
 
 MODE is eager or compiled, TYPE f32 or bf16 (autocast).  AdamW is the fused one.  What is compiled asks
 the threads for their number when it runs, so that it serves for both numbers.
@@ -235,8 +236,17 @@ def matmul(seconds, m, k, n, kind, layout):
     return median_for(lambda: a @ b, float(seconds))
 
 
+def packed(seconds, m, k, n, kind):
+    def make():
+        t = torch.bfloat16 if kind == "bf16" else torch.float32
+        weight = torch.randn(int(n), int(k)).to(t)
+        return torch.randn(int(m), int(k)).to(t), torch.ops.mkldnn._reorder_linear_weight(weight, int(m))
+    x, w = keep(f"packed {m} {k} {n} {kind}", make)
+    return median_for(lambda: torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], ""), float(seconds))
+
+
 WORK = {f.__name__: f for f in (step, recipe, generate, adamw, norm, softmax, attention,
-                                attention_grad, matmul)}
+                                attention_grad, matmul, packed)}
 
 
 def main():
@@ -245,7 +255,7 @@ def main():
         threads, amount, what, *words = line.split()
         torch.set_num_threads(int(threads))
         try:
-            inference = what in ("norm", "softmax", "attention", "matmul")
+            inference = what in ("norm", "softmax", "attention", "matmul", "packed")
             with torch.inference_mode(inference):
                 answer = {"seconds": WORK[what](amount, *words)}
         except Exception as error:              # what cannot be compiled here is an answer too

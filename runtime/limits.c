@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 #include <omp.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,8 +31,6 @@ const char *limit_level_name(LimitLevel level)
     return level_names[level];
 }
 
-typedef enum Probe { PROBE_FMA, PROBE_BF16, PROBE_READ, PROBE_COPY } Probe;
-
 /* One thread's measurement: what it runs, over what, and the rate it found. */
 typedef struct Task {
     const ProbeFns *fn;
@@ -42,8 +42,6 @@ typedef struct Task {
     double rate;                        /* operations or bytes a second */
 } Task;
 
-static volatile float sink;
-
 static double thread_seconds(void)
 {
     struct timespec t;
@@ -54,24 +52,9 @@ static double thread_seconds(void)
 /* Runs the loop once; the operations or bytes it took. */
 static double once(Task *t)
 {
-    enum { FMA_ROUNDS = 5000 };
     float *p = t->memory + t->at;
     t->at = (t->at + t->floats) % t->floats_all;
-    switch (t->probe) {
-    case PROBE_FMA:
-        sink = t->fn->fma(FMA_ROUNDS, 0.5f);
-        return FMA_ROUNDS * t->fn->fma_ops;
-    case PROBE_BF16:
-        sink = t->fn->bf16(FMA_ROUNDS, 0.5f);
-        return FMA_ROUNDS * t->fn->bf16_ops;
-    case PROBE_READ:
-        sink = t->fn->read(t->floats, p);
-        return (double)(t->floats * sizeof *p);
-    case PROBE_COPY:
-        t->fn->copy(t->floats / 2, p, p + t->floats / 2);
-        return (double)(t->floats * sizeof *p);
-    }
-    return 0;
+    return probe_run(t->fn, t->probe, t->floats, p);
 }
 
 /* As often as makes reading the clock cost nothing beside it. */
@@ -171,67 +154,91 @@ bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Erro
     /* Pages that were never written are all the same page of zeros. */
     memset(memory, 1, total);
     const ProbeFns *fn = &kernels->probe;
-    out->fma = measure(fn, PROBE_FMA, n_threads, memory, stride, stride, out->probed[LIMIT_L1]);
+    out->fma = measure(fn, PROBE_fma, n_threads, memory, stride, stride, out->probed[LIMIT_L1]);
     for (int k = 0; k < N_LIMIT_LEVELS; k++) {
         const size_t each = pass_bytes(out, (LimitLevel)k), bytes = out->probed[k];
-        out->read[k] = measure(fn, PROBE_READ, n_threads, memory, stride, bytes, each);
-        out->copy[k] = measure(fn, PROBE_COPY, n_threads, memory, stride, bytes, each);
+        const double copy = measure(fn, PROBE_copy, n_threads, memory, stride, bytes, each);
+        const double stream = measure(fn, PROBE_stream, n_threads, memory, stride, bytes, each);
+        out->read[k] = measure(fn, PROBE_read, n_threads, memory, stride, bytes, each);
+        out->copy[k] = copy > stream ? copy : stream;
+        out->update[k] = measure(fn, PROBE_update, n_threads, memory, stride, bytes, each);
     }
     munmap(memory, total);
     return true;
 }
 
+/* A set's own rate; what it has from a weaker one is told there. */
+static bool is_own(Isa isa, Probe p)
+{
+    const ProbeFns *fn = &kernels_table(isa)->probe, *weaker = isa ? &kernels_table(isa - 1)->probe : NULL;
+    if (!isa_supported(isa) || !probe_exists(fn, p))
+        return false;
+    return !weaker || (p == PROBE_fma ? fn->fma.run != weaker->fma.run
+                     : p == PROBE_bf16 ? fn->bf16.run != weaker->bf16.run
+                                       : fn->int8.run != weaker->int8.run);
+}
+
 bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err)
 {
-    float unused[2 * PROBE_FLOATS] = { 0 };
+    float unused[PROBE_UNIT] = { 0 };
     *out = (LimitsReport){ .n_threads = n_threads };
-    for (int i = 0; i < N_ISAS; i++)
-        for (int k = 0; isa_supported((Isa)i) && k < 2; k++) {
-            const ProbeFns *fn = &kernels_table((Isa)i)->probe;
-            const size_t bytes = sizeof unused;
-            const int threads = k ? n_threads : 1;
-            out->fma[i][k] = measure(fn, PROBE_FMA, threads, (char *)unused, 0, bytes, bytes);
-            if (fn->bf16)
-                out->bf16[i][k] = measure(fn, PROBE_BF16, threads, (char *)unused, 0, bytes, bytes);
-        }
+    for (Probe p = PROBE_fma; p <= PROBE_int8; p++)
+        for (int i = 0; i < N_ISAS; i++)
+            for (int k = 0; is_own((Isa)i, p) && k < 2; k++)
+                out->computing[p][i][k] = measure(&kernels_table((Isa)i)->probe, p, k ? n_threads : 1,
+                                                  (char *)unused, 0, sizeof unused, sizeof unused);
     return limits_measure(kernels, 1, &out->best[0], err)
         && limits_measure(kernels, n_threads, &out->best[1], err);
 }
 
+/* What moves bytes, in the order that it is told. */
+static const struct { const char *name; size_t at; } moving[] = {
+    { "read", offsetof(Limits, read) },
+    { "copy", offsetof(Limits, copy) },
+    { "update", offsetof(Limits, update) },
+};
+
+static const double *rates_of(const Limits *l, size_t at)
+{
+    return (const void *)((const char *)l + at);
+}
+
 void limits_print(Buf *out, const LimitsReport *r)
 {
+    static const char *const computing[] = { "float FMA", "bf16 dot", "byte dot" };
     char cpu[128], size[32];
     cpu_model(cpu, sizeof cpu);
     buf_printf(out, "%s: medians, processor time\n\n%-28s %12s %9d thread%s\n", cpu, "", "1 thread",
                r->n_threads, r->n_threads > 1 ? "s" : "");
-    for (int i = 0; i < N_ISAS; i++)
-        if (r->fma[i][0] > 0)
-            buf_printf(out, "float FMA, %-17s %12.1f %12.1f GFLOP/s\n", isa_name((Isa)i),
-                       1e-9 * r->fma[i][0], 1e-9 * r->fma[i][1]);
-    for (int i = 0; i < N_ISAS; i++)
-        if (r->bf16[i][0] > 0)
-            buf_printf(out, "bf16 dot, %-18s %12.1f %12.1f GFLOP/s\n", isa_name((Isa)i),
-                       1e-9 * r->bf16[i][0], 1e-9 * r->bf16[i][1]);
-    for (int copy = 0; copy < 2; copy++)
+    for (Probe p = PROBE_fma; p <= PROBE_int8; p++)
+        for (int i = 0; i < N_ISAS; i++)
+            if (r->computing[p][i][0] > 0)
+                buf_printf(out, "%s, %-17s %12.1f %12.1f %s\n", computing[p], isa_name((Isa)i),
+                           1e-9 * r->computing[p][i][0], 1e-9 * r->computing[p][i][1],
+                           p == PROBE_int8 ? "GOP/s" : "GFLOP/s");
+    for (size_t m = 0; m < COUNT_OF(moving); m++)
         for (int k = 0; k < N_LIMIT_LEVELS; k++) {
             const Limits *one = &r->best[0], *all = &r->best[1];
             str_bytes(size, sizeof size, one->probed[k]);
-            buf_printf(out, "%s %-6s %12s    %12.1f %12.1f GB/s\n", copy ? "copy" : "read",
-                       level_names[k], size, 1e-9 * (copy ? one->copy[k] : one->read[k]),
-                       1e-9 * (copy ? all->copy[k] : all->read[k]));
+            buf_printf(out, "%-6s %-6s %12s  %12.1f %12.1f GB/s\n", moving[m].name, level_names[k],
+                       size, 1e-9 * rates_of(one, moving[m].at)[k], 1e-9 * rates_of(all, moving[m].at)[k]);
         }
-    buf_puts(out, "\ncopy counts bytes read and bytes written\n");
+    buf_puts(out, "\ncopy counts bytes read and bytes written, by the stores that are faster there; update,\n"
+                  "what an optimizer moves: four runs read, three of them written back\n");
 }
 
 json_t *limits_json(const Limits *l)
 {
-    json_t *read = json_object(), *copy = json_object();
-    for (int k = 0; k < N_LIMIT_LEVELS; k++) {
-        json_object_set_new(read, level_names[k], json_real(l->read[k]));
-        json_object_set_new(copy, level_names[k], json_real(l->copy[k]));
+    json_t *j = json_pack("{s:i, s:f}", "threads", l->n_threads, "flops_per_second", l->fma);
+    for (size_t m = 0; m < COUNT_OF(moving); m++) {
+        char key[32];
+        json_t *levels = json_object();
+        for (int k = 0; k < N_LIMIT_LEVELS; k++)
+            json_object_set_new(levels, level_names[k], json_real(rates_of(l, moving[m].at)[k]));
+        snprintf(key, sizeof key, "%s_bytes_per_second", moving[m].name);
+        json_object_set_new(j, key, levels);
     }
-    return json_pack("{s:i, s:f, s:o, s:o}", "threads", l->n_threads, "flops_per_second", l->fma,
-                     "read_bytes_per_second", read, "copy_bytes_per_second", copy);
+    return j;
 }
 
 /* Of each set that has one, on one thread and on all. */
@@ -248,11 +255,12 @@ bool limits_report_json(Buf *out, const LimitsReport *r)
 {
     char cpu[128];
     cpu_model(cpu, sizeof cpu);
-    json_t *fma = rates_json(r->fma), *bf16 = rates_json(r->bf16);
-    json_t *j = json_pack("{s:s, s:s, s:[i, i], s:o, s:o, s:[o, o]}", "cpu", cpu, "isa",
+    json_t *j = json_pack("{s:s, s:s, s:[i, i], s:o, s:o, s:o, s:[o, o]}", "cpu", cpu, "isa",
                           isa_name(r->best[0].isa), "threads", 1, r->n_threads,
-                          "fma_flops_per_second", fma, "bf16_flops_per_second", bf16, "limits", limits_json(&r->best[0]),
-                          limits_json(&r->best[1]));
+                          "fma_flops_per_second", rates_json(r->computing[PROBE_fma]),
+                          "bf16_flops_per_second", rates_json(r->computing[PROBE_bf16]),
+                          "int8_ops_per_second", rates_json(r->computing[PROBE_int8]),
+                          "limits", limits_json(&r->best[0]), limits_json(&r->best[1]));
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (text)
         buf_printf(out, "%s\n", text);

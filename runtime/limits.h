@@ -26,7 +26,9 @@ typedef struct Limits {
     int n_threads;
     double fma;                         /* float operations a second, all threads; an FMA counts two */
     double read[N_LIMIT_LEVELS];        /* bytes a second, all threads */
-    double copy[N_LIMIT_LEVELS];        /* bytes read and bytes written, a second, all threads */
+    double copy[N_LIMIT_LEVELS];        /* bytes read and bytes written, a second, all threads, by the
+                                         * stores that are faster there */
+    double update[N_LIMIT_LEVELS];      /* the same of four runs read, three of them written back */
     size_t cache[N_LIMIT_LEVELS];       /* bytes: L1 and L2 of all threads, L3; memory: SIZE_MAX */
     size_t probed[N_LIMIT_LEVELS];      /* bytes that a thread read over and over */
 } Limits;
@@ -40,8 +42,7 @@ struct json_t *limits_json(const Limits *l);        /* the caller's; NULL when m
 /* `smrun bench --limits`: every instruction set that runs here, on one thread and on n_threads. */
 typedef struct LimitsReport {
     int n_threads;                      /* of column 1; column 0 is one thread */
-    double fma[N_ISAS][2];              /* 0 where the set does not run here */
-    double bf16[N_ISAS][2];             /* products of bf16; 0 where the set has none of its own */
+    double computing[3][N_ISAS][2];     /* PROBE_fma to PROBE_int8; 0 where the set does not run here */
     Limits best[2];                     /* of the set in use */
 } LimitsReport;
 bool limits_report(const KernelTable *kernels, int n_threads, LimitsReport *out, Error *err);

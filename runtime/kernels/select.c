@@ -17,13 +17,13 @@ static KernelTable complete[N_ISAS];
 
 static void inherit(KernelTable *t, const KernelTable *weaker)
 {
-    if (!t->probe.fma) {
-        ProbeFns own = t->probe;
+    if (!t->probe.fma.run) {
+        const ProbeFns own = t->probe;
         t->probe = weaker->probe;
-        if (own.bf16) {
+        if (own.bf16.run)
             t->probe.bf16 = own.bf16;
-            t->probe.bf16_ops = own.bf16_ops;
-        }
+        if (own.int8.run)
+            t->probe.int8 = own.int8;
     }
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])

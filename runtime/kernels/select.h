@@ -3,6 +3,7 @@
 #define KERNELS_SELECT_H
 
 #include "runtime/kernels/kernel.h"
+#include "runtime/kernels/probe.h"
 #include "runtime/kernels/row.h"
 
 typedef enum Isa {
@@ -30,18 +31,6 @@ typedef union RowFn {
     Map3Fn *map3;
     ReduceFn *reduce;
 } RowFn;
-
-/* Loops that do nothing but keep the processor at a limit, for those who measure it.  What `fma` and
- * `read` return must be used, or a compiler may drop the call. */
-typedef struct ProbeFns {
-    float (*fma)(size_t rounds, float x);                       /* fma_ops operations a round */
-    float (*read)(size_t n, const float *p);                    /* n a multiple of PROBE_FLOATS */
-    void (*copy)(size_t n, float *restrict to, const float *restrict from);     /* likewise */
-    double fma_ops;                                             /* an FMA counts two */
-    float (*bf16)(size_t rounds, float x);                      /* pairs of bf16; NULL: has none */
-    double bf16_ops;
-} ProbeFns;
-enum { PROBE_FLOATS = 128 };
 
 /* In a set's own table, what is NULL is the next weaker set's. */
 typedef struct KernelTable {

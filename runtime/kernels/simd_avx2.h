@@ -23,6 +23,8 @@ static inline __m256i vi_tail(size_t n)
 
 static inline vf v_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
+static inline void v_stream(float *p, vf x) { _mm256_stream_ps(p, x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline vf v_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vi_tail(n)); }
 static inline void v_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vi_tail(n), x); }
 

@@ -20,6 +20,8 @@ static inline vm vm_tail(size_t n) { return (vm)((1u << n) - 1); }
 
 static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+static inline void v_stream(float *p, vf x) { _mm512_stream_ps(p, x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline vf v_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm_tail(n), p); }
 static inline void v_store_n(float *p, vf x, size_t n) { _mm512_mask_storeu_ps(p, vm_tail(n), x); }
 static inline vi vi_load(const int32_t *p) { return _mm512_loadu_si512(p); }

@@ -18,6 +18,8 @@ typedef float64x2_t vd;
 
 static inline vf v_load(const float *p) { return vld1q_f32(p); }
 static inline void v_store(float *p, vf x) { vst1q_f32(p, x); }
+static inline void v_stream(float *p, vf x) { v_store(p, x); }
+static inline void v_stream_end(void) {}
 static inline vi vi_load(const int32_t *p) { return vld1q_s32(p); }
 static inline void vi_store(int32_t *p, vi x) { vst1q_s32(p, x); }
 

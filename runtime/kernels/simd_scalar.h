@@ -10,6 +10,8 @@
  *  memory         p needs the alignment of its element only.  n: 0 <= n <= VL lanes are touched,
  *                 the others load as zero.
  *      v_load(p) v_store(p, x) v_load_n(p, n) v_store_n(p, x, n)     also vi_
+ *      v_stream(p, x)                      past the caches; p aligned to the vector; v_stream_end()
+ *                                          before other threads look.  Stores as any where there is no such
  *      v_load_stride(p, stride)            lane i from p[i * stride]
  *      v_store_stride(p, stride, x)        lane i to p[i * stride]
  *  make           v_set1(s) v_zero() vi_set1(s) vi_iota() = 0, 1, 2 ..
@@ -68,6 +70,9 @@ static inline void v_store(float *p, vf x)
 {
     memcpy(p, &x, sizeof x);
 }
+
+static inline void v_stream(float *p, vf x) { v_store(p, x); }
+static inline void v_stream_end(void) {}
 
 static inline vi vi_load(const int32_t *p)
 {

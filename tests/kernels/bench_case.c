@@ -1,6 +1,8 @@
 /* Cases of the benchmark of kernels. */
 #include "bench_case.h"
 
+#include "base/blocks.h"
+#include "base/check.h"
 #include "base/half.h"
 #include "runtime/kernels/panel.h"
 
@@ -221,25 +223,52 @@ static bool build_row(BenchCase *b, const Words *w)
 
 /* ---- the other families ----------------------------------------------------------------------- */
 
+static const struct { const char *name; DType a, b; bool in_bf16; } gemm_types[] = {
+    { "f32", DTYPE_f32, DTYPE_f32, false },     { "bf16", DTYPE_bf16, DTYPE_bf16, true },
+    { "weights", DTYPE_f32, DTYPE_bf16, true }, { "wide", DTYPE_f32, DTYPE_bf16, false },
+    { "rounded", DTYPE_f32, DTYPE_f32, true },
+};
+
+/* Operand `i` comes from a ring of copies of what it has. */
+static void make_cold(BenchCase *b, int i, int64_t bytes)
+{
+    const size_t wanted = 2 * cpu_caches().l3, least = (size_t)256 << 20, most = (size_t)1 << 30;
+    const size_t total = wanted < least ? least : wanted > most ? most : wanted;
+    b->cold = i;
+    b->copy_bytes = (bytes + 4095) / 4096 * 4096;
+    b->n_copies = (int64_t)total / b->copy_bytes + 1;
+    b->ring = memory((size_t)(b->n_copies * b->copy_bytes));
+    for (int64_t k = 0; k < b->n_copies; k++)
+        memcpy(b->ring + k * b->copy_bytes, b->operand[i].data, (size_t)bytes);
+    free(b->operand[i].data);
+    b->operand[i].data = b->ring;
+}
+
 static bool build_gemm(BenchCase *b, const Words *w)
 {
-    const bool half = word_is(w, 3, "bf16");
-    const DType t = half ? DTYPE_bf16 : DTYPE_f32;
-    if (w->n != 5 || (!half && !word_is(w, 3, "f32")) || strlen(w->word[4]) != 2)
+    const bool cold = word_is(w, w->n - 1, "cold");
+    const int n_sizes = w->n - cold;
+    size_t t = 0;
+    while (t < COUNT_OF(gemm_types) && !word_is(w, 3, gemm_types[t].name))
+        t++;
+    if (n_sizes < 5 || n_sizes > 6 || t == COUNT_OF(gemm_types) || strlen(w->word[4]) != 2)
         return false;
     b->m = size_at(w, 0);
     b->k = size_at(w, 1);
     b->n = size_at(w, 2);
-    floats(b, b->m, b->n);
-    add(b, t, 0, b->m, b->k, 2);
-    add(b, t, 0, b->k, b->n, 2);
+    b->batch = n_sizes == 6 ? size_at(w, 5) : 1;
+    add(b, DTYPE_f32, b->batch, b->m, b->n, 3);
+    add(b, gemm_types[t].a, b->batch, b->m, b->k, 3);
+    add(b, gemm_types[t].b, b->batch, b->k, b->n, 3);
     for (int i = 0; i < 2; i++) {
         b->transposed[i] = w->word[4][i] == 't';
         if (b->transposed[i])
             turn(&b->operand[1 + i]);
     }
+    if (cold)
+        make_cold(b, 2, b->batch * b->k * b->n * (int64_t)dtype_size(gemm_types[t].b));
     b->call.f[0] = 1;
-    b->call.i[4] = half;
+    b->call.i[4] = gemm_types[t].in_bf16;
     return true;
 }
 
@@ -292,8 +321,14 @@ static bool build_products_q(BenchCase *b, int64_t products, int64_t m, int64_t 
 
 static bool build_gemm_q(BenchCase *b, const Words *w)
 {
-    return w->n == 4
-        && build_products_q(b, 1, size_at(w, 0), size_at(w, 1), size_at(w, 2), w->word[3]);
+    const int64_t k = size_at(w, 1), n = size_at(w, 2);
+    const bool cold = word_is(w, 4, "cold");
+    int64_t bytes;
+    if (w->n != 4 + cold || !build_products_q(b, 1, size_at(w, 0), k, n, w->word[3]))
+        return false;
+    if (cold && panel_bytes(b->operand[2].dtype, n, k, &bytes))
+        make_cold(b, 2, bytes);
+    return true;
 }
 
 static bool build_gemm_q_shared(BenchCase *b, const Words *w)
@@ -314,17 +349,42 @@ static bool build_masked_matmul(BenchCase *b, const Words *w)
     return w->n == 3;
 }
 
+/* The tensor as a cache of that type keeps it. */
+static bool store(Operand *o, DType t)
+{
+    int64_t bytes;
+    if (!dtype_offset(t, o->stride[0], &bytes))
+        return false;
+    void *stored = memory((size_t)bytes);
+    const bool fits = blocks_encode(t, (size_t)o->stride[0], o->data, stored, NULL);
+    free(o->data);
+    o->data = stored;
+    o->dtype = t;
+    return fits;
+}
+
 static bool build_attention(BenchCase *b, const Words *w)
 {
     const int64_t h = size_at(w, 0), t = size_at(w, 1), d = size_at(w, 2);
+    const int64_t groups = w->n > 3 ? size_at(w, 3) : h, past = w->n > 4 ? size_at(w, 4) : 0;
     heads(b, h, t, d);
     Operand *lse = add(b, DTYPE_f32, 1, h, t, 3);
     lse->stride[0] = h * t;
-    for (int i = 0; i < 3; i++)
-        heads(b, h, t, d);
+    heads(b, h, t, d);
+    DType stored = DTYPE_f32;
+    const bool known = w->n < 6 || dtype_from_name(w->word[5], &stored);
+    for (int i = 0; i < 2; i++) {
+        heads(b, groups, t + past, d);
+        if (stored != DTYPE_f32 && !store(&b->operand[b->call.n_operands - 1], stored))
+            return false;
+    }
+    if (past) {
+        *(int32_t *)add(b, DTYPE_i32, 0, 0, 0, 0)->data = (int32_t)past;
+        b->call.i[2] = 1;
+    }
     b->call.i[0] = 1;
     b->call.f[0] = 0.125;
-    return w->n == 3;
+    return known && w->n >= 3 && w->n <= 6;
 }
 
 static bool build_attention_grad(BenchCase *b, const Words *w)
@@ -484,14 +544,55 @@ const char *bench_case_default(int index, char buffer[128])
     return buffer;
 }
 
+/* GPT-2's training step at 256 positions and nanoGPT's, products inside attention, tokens; then blocks,
+ * attention, programs of rows. */
+static const char *const further[] = {
+    "gemm 512 512 512 f32 nn", "gemm 1024 1024 1024 f32 nn", "gemm 256 768 2304 f32 nn",
+    "gemm 256 2304 768 f32 nt", "gemm 768 256 2304 f32 tn", "gemm 256 3072 768 f32 nn",
+    "gemm 256 3072 768 f32 nt", "gemm 768 256 3072 f32 tn", "gemm 768 1024 3072 f32 tn",
+    "gemm 3072 256 768 f32 tn", "gemm 256 768 50257 f32 nt", "gemm 256 50257 768 f32 nn",
+    "gemm 50257 256 768 f32 tn", "gemm 768 128 384 f32 nn", "gemm 768 128 128 f32 nn",
+    "gemm 768 128 512 f32 nn", "gemm 768 512 128 f32 nn", "gemm 768 512 128 f32 nt",
+    "gemm 128 768 512 f32 tn", "gemm 64 32 64 f32 nt 48", "gemm 64 64 32 f32 nn 48",
+    "gemm 256 64 256 f32 nt 12", "gemm 128 128 128 f32 nn", "gemm 64 64 64 f32 nn",
+    "gemm 32 768 3072 f32 nn", "gemm 16 768 3072 f32 nn", "gemm 8 768 3072 f32 nn",
+    "gemm 4 768 3072 f32 nn", "gemm 1 768 3072 f32 nn cold", "gemm 1 768 3072 f32 nt cold",
+    "gemm 1 768 50257 f32 nt cold", "gemm 1 288 768 f32 nn", "gemm 1 288 768 f32 nt",
+    "gemm 1 768 3072 wide nt cold", "gemm 1 768 50257 wide nt cold", "gemm 4 768 50257 wide nt cold",
+    "gemm 1024 1024 1024 bf16 nn", "gemm 256 768 3072 bf16 nn", "gemm 768 256 3072 bf16 tn",
+    "gemm 256 768 3072 weights nn", "gemm 256 768 3072 rounded nn",
+    "gemm_q 1 576 1536 q8_0 cold", "gemm_q 1 576 1536 q4_0 cold", "gemm_q 1 2048 5632 q8_0 cold",
+    "gemm_q 1 2048 5632 q4_0 cold", "gemm_q 1 2048 5632 q4_1 cold", "gemm_q 1 2048 5632 q5_0 cold",
+    "gemm_q 1 2048 5632 q5_1 cold", "gemm_q 1 2048 5632 q4_k cold", "gemm_q 1 2048 5632 q5_k cold",
+    "gemm_q 1 2048 5632 q6_k cold", "gemm_q 512 576 1536 q8_0", "gemm_q 512 576 1536 q4_0",
+    "gemm_q 512 2048 5632 q8_0", "gemm_q 512 2048 5632 q4_0", "gemm_q 512 2048 5632 q4_1",
+    "gemm_q 512 2048 5632 q5_0", "gemm_q 512 2048 5632 q5_1", "gemm_q 512 2048 5632 q4_k",
+    "gemm_q 512 2048 5632 q5_k", "gemm_q 512 2048 5632 q6_k",
+    "attention 12 64 64", "attention 12 1024 64", "attention 12 1 64 12 63", "attention 12 1 64 12 511",
+    "attention 12 1 64 12 4095", "attention 12 1 64 12 32767", "attention 12 1 64 12 4095 bf16",
+    "attention 12 1 64 12 32767 bf16", "attention 12 1 64 12 4095 q8_0", "attention 12 1 64 12 32767 q8_0",
+    "attention 12 8 64 12 248", "attention 12 256 64 12 768", "attention 12 256 64 12 768 bf16", "attention 9 256 64 3",
+    "attention_grad 12 64 64", "attention_grad 12 1024 64",
+    "row adamw 1 4096", "row adamw 1 2359296", "row softmax 65536 16", "row softmax 4096 256",
+    "row norm 256 768", "row norm 4096 768",
+};
+
+const char *bench_case_further(int index, char buffer[128])
+{
+    if (index >= (int)COUNT_OF(further))
+        return NULL;
+    snprintf(buffer, 128, "%s", further[index]);
+    return buffer;
+}
+
 bool bench_case_open(BenchCase *b, const char *line, Error *err)
 {
     char family[24] = "";
     Words w = { 0 };
     *b = (BenchCase){ 0 };
     b->call.operand = b->operand;
-    const int n = sscanf(line, "%23s %23s %23s %23s %23s %23s %23s", family, w.word[0], w.word[1],
-                         w.word[2], w.word[3], w.word[4], w.word[5]);
+    const int n = sscanf(line, "%23s %23s %23s %23s %23s %23s %23s %23s", family, w.word[0], w.word[1],
+                         w.word[2], w.word[3], w.word[4], w.word[5], w.word[6]);
     w.n = n > 0 ? n - 1 : 0;
     if (!kernel_from_name(family, &b->call.kernel) || !families[b->call.kernel].build(b, &w))
         return error_set(err, "\"%.80s\" is no case of kernels.def", line);
@@ -504,6 +605,15 @@ bool bench_case_open(BenchCase *b, const char *line, Error *err)
 void bench_case_close(BenchCase *b)
 {
     for (int i = 0; i < b->call.n_operands; i++)
-        free(b->operand[i].data);
+        if (!b->cold || i != b->cold)
+            free(b->operand[i].data);
+    free(b->ring);
+    b->ring = NULL;
     b->call.n_operands = 0;
+}
+
+void bench_case_turn(BenchCase *b)
+{
+    if (b->cold)
+        b->operand[b->cold].data = b->ring + b->turn++ % b->n_copies * b->copy_bytes;
 }

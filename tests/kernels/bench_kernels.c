@@ -1,9 +1,15 @@
 /* Times kernels, and where there are any, the same of other libraries.
  *
- *     bench_kernels [ISA]             a table: a case of every row of kernels.def, on one thread
+ *     bench_kernels [--cpu ISA] [--threads N] [--seconds S] [--beside] [WORD | CASE]...
  *     bench_kernels --asked [ISA]     for each line of standard input a line of JSON on standard output
  *
- * A question is `WHO THREADS SECONDS CASE` (bench_case.h), WHO being ours or a library (bench_peers.h):
+ * The first prints a table: of a case of every row of kernels.def, or of the CASEs (bench_case.h, each one
+ * argument) and of all known ones that have a WORD in their line (`bench_kernels gemm_q`, `"row norm"`).
+ * Times of one thread are the processor's, which other work changes less, those of several the wall clock's.
+ * --beside adds the share of the limit and, of matrix products, each library's time over ours; all take turns
+ * (bench_peers.h).
+ *
+ * A question is `WHO THREADS SECONDS CASE`, WHO being ours or a library:
  *
  *     ours 2 0.2 gemm 512 512 512 f32 nn
  *     {"seconds": 0.000571, "flops": 268435456, "bytes": 3145728}
@@ -12,11 +18,11 @@
  *     {"rate": 4.1e10}
  *
  * Seconds are the median over batches of runs, each long enough for a clock, for about SECONDS; flops
- * and bytes are those of kernel_cost.  A limit is what the machine can do at most, by the wall clock: fma and
- * bf16 in operations a second; read BYTES and copy BYTES (read and written), in bytes a second, all
- * threads together, each over a part of as many bytes as are said.  {"missing": "..."} answers what cannot be run here.  The case of
- * the last question stays open, so that all who are asked about it compute with the same memory.
- * OpenBLAS is told its kernels by OPENBLAS_CORETYPE. */
+ * and bytes are those of kernel_cost.  A limit is what the machine can do at most, by the wall clock
+ * (probe.h): fma, bf16, int8 in operations a second; read, copy, update, and the BYTES of memory that all
+ * threads together go over, in bytes a second.  copy is the better of the two kinds of stores.
+ * {"missing": "..."} answers what cannot be run here.  The case of the last question stays open, so that all
+ * who are asked about it compute with the same memory.  OpenBLAS is told its kernels by OPENBLAS_CORETYPE. */
 #include "bench_peers.h"
 
 #include "base/check.h"
@@ -38,12 +44,13 @@ typedef struct Bench {
     void *scratch[MAX_THREADS];
     float *ring;                        /* of the last limit that took memory */
     size_t ring_bytes;
+    clockid_t clock;
 } Bench;
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -93,20 +100,21 @@ static void run_ours(const Bench *b, int threads)
     }
 }
 
-static double batch(const Bench *b, BenchPeer who, int threads, int runs)
+static double batch(Bench *b, BenchPeer who, int threads, int runs)
 {
-    const double from = now();
+    const double from = now(b->clock);
     for (int i = 0; i < runs; i++) {
+        bench_case_turn(&b->open);
         if (who == N_PEERS)
             run_ours(b, threads);
         else
             bench_peer_run(who, &b->open);
     }
-    return now() - from;
+    return now(b->clock) - from;
 }
 
 /* Seconds of one run. */
-static double median_seconds(const Bench *b, BenchPeer who, int threads, double seconds)
+static double median_seconds(Bench *b, BenchPeer who, int threads, double seconds)
 {
     double took[MAX_BATCHES];
     int n = 0, runs = 1;
@@ -117,10 +125,10 @@ static double median_seconds(const Bench *b, BenchPeer who, int threads, double 
         one = batch(b, who, threads, 1);
     if (one < batch_seconds)
         runs = one > 1e-8 ? (int)(batch_seconds / one) + 1 : 1000;
-    const double from = now();
-    while (n < MIN_BATCHES || (n < MAX_BATCHES && now() - from < seconds)) {
+    const double from = now(CLOCK_MONOTONIC);
+    while (n < MIN_BATCHES || (n < MAX_BATCHES && now(CLOCK_MONOTONIC) - from < seconds)) {
         took[n++] = batch(b, who, threads, runs) / runs;
-        if (now() - from > 3 * seconds)
+        if (now(CLOCK_MONOTONIC) - from > 3 * seconds)
             break;
     }
     qsort(took, (size_t)n, sizeof *took, by_value);
@@ -129,82 +137,74 @@ static double median_seconds(const Bench *b, BenchPeer who, int threads, double 
 
 /* ---- limits ----------------------------------------------------------------------------------- */
 
-typedef struct Probe {
-    const ProbeFns *fn;
-    char kind;                          /* f, b: operations; r, c: bytes */
-    size_t floats;                      /* of all threads */
-    float *memory;
-} Probe;
-
-static volatile float sink;
-
-/* Thread i's part, once; the operations or bytes of it. */
-static double probe_once(const Probe *p, int i, int threads)
+/* The median over rounds that all threads begin together, each on its part of the ring. */
+static double probe_rate(const Bench *b, Probe p, int threads, double seconds)
 {
-    enum { ROUNDS = 20000 };
-    const size_t each = p->floats / (size_t)threads / (2 * PROBE_FLOATS) * (2 * PROBE_FLOATS);
-    float *part = p->memory ? p->memory + each * (size_t)i : NULL;
-    switch (p->kind) {
-    case 'f':
-        sink = p->fn->fma(ROUNDS, 0.5f);
-        return ROUNDS * p->fn->fma_ops;
-    case 'b':
-        sink = p->fn->bf16(ROUNDS, 0.5f);
-        return ROUNDS * p->fn->bf16_ops;
-    case 'r':
-        sink = p->fn->read(each, part);
-        break;
-    case 'c':
-        p->fn->copy(each / 2, part, part + each / 2);
-        break;
-    }
-    return (double)(each * sizeof *part);
-}
-
-/* The median over rounds that all threads begin together. */
-static double probe_rate(const Probe *p, int threads, double seconds)
-{
+    const ProbeFns *fn = &b->table->probe;
+    const size_t each = b->ring_bytes / sizeof *b->ring / (size_t)threads / PROBE_UNIT * PROBE_UNIT;
     double rates[MAX_BATCHES];
     int n = 0;
-    const double began = now();
+    const double began = now(b->clock);
     do {
         double work = 0;
-        const double from = now();
+        const double from = now(b->clock);
 #pragma omp parallel num_threads(threads) reduction(+ : work)
         do
-            work += probe_once(p, omp_get_thread_num(), threads);
-        while (now() - from < batch_seconds);
-        rates[n++] = work / (now() - from);
-    } while (n < MAX_BATCHES && (n < 2 || now() - began < seconds));
+            work += probe_run(fn, p, each, b->ring + each * (size_t)omp_get_thread_num());
+        while (now(b->clock) - from < batch_seconds);
+        rates[n++] = work / (now(b->clock) - from);
+    } while (n < MAX_BATCHES && (n < 2 || now(b->clock) - began < seconds));
     qsort(rates, (size_t)n, sizeof *rates, by_value);
     return rates[n / 2];
 }
 
-static void answer_limit(Bench *b, const char *what, int threads, double seconds)
+static void open_ring(Bench *b, size_t bytes)
 {
-    char kind[8] = "";
-    double bytes = 0;
-    const int n = sscanf(what, "%7s %lf", kind, &bytes);
-    Probe p = { .fn = &b->table->probe, .kind = kind[0] };
-    const bool moves = strcmp(kind, "read") == 0 || strcmp(kind, "copy") == 0;
-    if (moves ? n < 2 || bytes < 1e4 || bytes > 16e9
-              : strcmp(kind, "fma") != 0 && (strcmp(kind, "bf16") != 0 || !p.fn->bf16)) {
-        printf("{\"missing\": \"no such limit here\"}\n");
+    if (b->ring_bytes == bytes)
         return;
-    }
-    if (moves) {
-        p.floats = (size_t)bytes / sizeof *p.memory;
-        if (b->ring_bytes != (size_t)bytes) {
-            free(b->ring);
-            b->ring_bytes = (size_t)bytes;
-            b->ring = aligned_alloc(1 << 21, (b->ring_bytes >> 21 << 21) + (1 << 21));
-            CHECK(b->ring, "no memory");
-            madvise(b->ring, b->ring_bytes, MADV_HUGEPAGE);
-            memset(b->ring, 1, b->ring_bytes);
-        }
-        p.memory = b->ring;
-    }
-    printf("{\"rate\": %.9g}\n", probe_rate(&p, threads, seconds));
+    free(b->ring);
+    b->ring_bytes = bytes;
+    b->ring = aligned_alloc(1 << 21, (bytes >> 21 << 21) + (1 << 21));
+    CHECK(b->ring, "no memory");
+    madvise(b->ring, bytes, MADV_HUGEPAGE);
+    memset(b->ring, 1, bytes);
+}
+
+/* `what` is a probe's name and, where it moves bytes, how many; 0 when there is no such limit. */
+static double limit_rate(Bench *b, const char *what, int threads, double seconds)
+{
+    char kind[8];
+    double bytes = 0;
+    Probe p;
+    const int n = sscanf(what, "%7s %lf", kind, &bytes);
+    if (n < 1 || !probe_from_name(kind, &p) || !probe_exists(&b->table->probe, p)
+        || (probe_moves(p) && (n < 2 || bytes < 1e4 || bytes > 16e9)))
+        return 0;
+    open_ring(b, probe_moves(p) ? (size_t)bytes : (size_t)threads * PROBE_UNIT * sizeof(float));
+    if (p != PROBE_copy)
+        return probe_rate(b, p, threads, seconds);
+    const double plain = probe_rate(b, PROBE_copy, threads, seconds / 2);
+    const double past = probe_rate(b, PROBE_stream, threads, seconds / 2);
+    return plain > past ? plain : past;
+}
+
+/* The least time in which the machine can do the open product or attention: its operations at the rate of
+ * their type, or its bytes as they are read from wherever so many stay.  0 for other families. */
+static double limit_seconds(Bench *b, int threads)
+{
+    const Call *call = &b->open.call;
+    const KernelCost cost = kernel_cost(call);
+    char what[64];
+    if (call->kernel > KERNEL_attention_grad || call->kernel == KERNEL_row)
+        return 0;
+    const char *kind = call->kernel == KERNEL_gemm_q ? "int8" : call->kernel == KERNEL_gemm && call->i[4]
+                     ? "bf16" : "fma";
+    const double flops = limit_rate(b, kind, threads, 0.01);
+    const double computing = flops > 0 ? cost.flops / flops : 0;
+    const double from = b->open.cold ? (double)(b->open.n_copies * b->open.copy_bytes) : cost.bytes;
+    snprintf(what, sizeof what, "read %.0f", from < 1e4 ? 1e4 : from);
+    const double moving = cost.bytes / limit_rate(b, what, threads, 0.01);
+    return computing > moving ? computing : moving;
 }
 
 /* ---- questions -------------------------------------------------------------------------------- */
@@ -222,7 +222,11 @@ static void answer(Bench *b, const char *line)
     }
     const BenchPeer peer = bench_peer_named(who);
     if (strcmp(who, "limit") == 0) {
-        answer_limit(b, line + used, threads, seconds);
+        const double rate = limit_rate(b, line + used, threads, seconds);
+        if (rate > 0)
+            printf("{\"rate\": %.9g}\n", rate);
+        else
+            printf("{\"missing\": \"no such limit here\"}\n");
     } else if (peer == N_PEERS && strcmp(who, "ours") != 0) {
         printf("{\"missing\": \"nobody is called %s\"}\n", who);
     } else if (!open_case(b, line + used, threads, &err)) {
@@ -237,19 +241,90 @@ static void answer(Bench *b, const char *line)
     }
 }
 
-static void table_of_all(Bench *b)
+/* ---- the table -------------------------------------------------------------------------------- */
+
+typedef struct Table {
+    int threads;
+    double seconds;
+    bool beside, head;
+} Table;
+
+static double median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return x[n / 2];
+}
+
+/* Ours, the libraries and the limit in turn; what is told of them is the median of each round's ratio. */
+static void print_beside(Bench *b, const Table *t)
+{
+    enum { ROUNDS = 5 };
+    double ratio[N_PEERS + 1][ROUNDS];
+    for (int r = 0; r < ROUNDS; r++) {
+        const double ours = median_seconds(b, N_PEERS, t->threads, t->seconds / ROUNDS);
+        for (BenchPeer p = 0; p < N_PEERS; p++)
+            if (bench_peer_can(p, &b->open))
+                ratio[p][r] = median_seconds(b, p, t->threads, t->seconds / ROUNDS) / ours;
+        ratio[N_PEERS][r] = limit_seconds(b, t->threads) / ours;
+    }
+    if (ratio[N_PEERS][0] > 0)
+        printf(" %6.2f", median(ratio[N_PEERS], ROUNDS));
+    for (BenchPeer p = 0; p < N_PEERS; p++)
+        if (bench_peer_can(p, &b->open))
+            printf("  %s %.2f", bench_peer_name(p), median(ratio[p], ROUNDS));
+}
+
+static void print_case(Bench *b, Table *t, const char *line)
+{
+    Error err;
+    if (!t->head)
+        printf("%s, %d thread%s, medians\n%-36s %12s %10s %8s%s\n", isa_name(b->table->isa), t->threads,
+               t->threads > 1 ? "s" : "", "", "us", "GFLOP/s", "GB/s", t->beside ? "  limit" : "");
+    t->head = true;
+    if (!open_case(b, line, t->threads, &err)) {
+        printf("%-36s %s\n", line, err.text);
+        return;
+    }
+    b->clock = t->threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+    const double s = median_seconds(b, N_PEERS, t->threads, t->seconds);
+    const KernelCost cost = kernel_cost(&b->open.call);
+    printf("%-36s %12.2f %10.2f %8.2f", line, 1e6 * s, 1e-9 * cost.flops / s, 1e-9 * cost.bytes / s);
+    if (t->beside)
+        print_beside(b, t);
+    printf("\n");
+    fflush(stdout);
+}
+
+static void print_known(Bench *b, Table *t, const char *word)
 {
     char line[128];
+    for (int i = 0; bench_case_default(i, line); i++)
+        if (!word || strstr(line, word))
+            print_case(b, t, line);
+    for (int i = 0; word && bench_case_further(i, line); i++)
+        if (strstr(line, word))
+            print_case(b, t, line);
+}
+
+/* A case or a word, whichever it is. */
+static void print_asked(Bench *b, Table *t, const char *word)
+{
+    BenchCase probe;
     Error err;
-    printf("%s, one thread, medians\n%-36s %12s %10s %8s\n", isa_name(b->table->isa), "", "us",
-           "GFLOP/s", "GB/s");
-    for (int i = 0; bench_case_default(i, line); i++) {
-        const bool ok = open_case(b, line, 1, &err);
-        CHECK(ok, "%s", err.text);
-        const double s = median_seconds(b, N_PEERS, 1, 0.05);
-        const KernelCost cost = kernel_cost(&b->open.call);
-        printf("%-36s %12.2f %10.2f %8.2f\n", line, 1e6 * s, 1e-9 * cost.flops / s,
-               1e-9 * cost.bytes / s);
+    const bool is_case = bench_case_open(&probe, word, &err);
+    bench_case_close(&probe);
+    if (is_case)
+        print_case(b, t, word);
+    else
+        print_known(b, t, word);
+}
+
+static void answer_all(Bench *b)
+{
+    char line[LINE];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        answer(b, line);
         fflush(stdout);
     }
 }
@@ -257,21 +332,33 @@ static void table_of_all(Bench *b)
 int main(int argc, char **argv)
 {
     const bool asked = argc > 1 && strcmp(argv[1], "--asked") == 0;
-    const char *isa = argc > 1 + asked ? argv[1 + asked] : getenv("SMG_CPU");
-    char line[LINE];
+    const char *isa = asked && argc > 2 ? argv[2] : getenv("SMG_CPU");
+    Table t = { .threads = 1, .seconds = 0.05 };
     Error err;
-    Bench b = { .table = kernels_select(isa, &err) };
-    if (!b.table) {
-        fprintf(stderr, "bench_kernels: %s\n", err.text);
+    int i = 1;
+    for (; !asked && i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+        if (strcmp(argv[i], "--beside") == 0)
+            t.beside = true;
+        else if (i + 1 < argc && strcmp(argv[i], "--cpu") == 0)
+            isa = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--threads") == 0)
+            t.threads = atoi(argv[++i]);
+        else if (i + 1 < argc && strcmp(argv[i], "--seconds") == 0)
+            t.seconds = atof(argv[++i]);
+        else
+            t.threads = 0;
+    }
+    Bench b = { .table = kernels_select(isa, &err), .clock = CLOCK_MONOTONIC };
+    if (!b.table || t.threads < 1 || t.threads > MAX_THREADS) {
+        fprintf(stderr, "bench_kernels: %s\n", b.table ? "see the head of bench_kernels.c" : err.text);
         return 1;
     }
-    if (!asked)
-        table_of_all(&b);
-    while (asked && fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\n")] = '\0';
-        answer(&b, line);
-        fflush(stdout);
-    }
+    if (asked)
+        answer_all(&b);
+    else if (i == argc)
+        print_known(&b, &t, NULL);
+    for (; !asked && i < argc; i++)
+        print_asked(&b, &t, argv[i]);
     close_case(&b);
     free(b.ring);
     return 0;

@@ -40,6 +40,11 @@ BenchPeer bench_peer_named(const char *name)
     return (BenchPeer)i;
 }
 
+const char *bench_peer_name(BenchPeer p)
+{
+    return names[p];
+}
+
 /* POSIX has functions and data of one size; ISO C has no cast between pointers to them. */
 static void symbol(void *library, const char *name, void *function)
 {
@@ -65,9 +70,10 @@ static Library *open_library(BenchPeer p)
 bool bench_peer_can(BenchPeer p, const BenchCase *b)
 {
     const Library *l = open_library(p);
-    if (b->call.kernel != KERNEL_gemm)
+    const DType x = b->operand[1].dtype, y = b->operand[2].dtype;
+    if (b->call.kernel != KERNEL_gemm || x != y || (b->call.i[4] != 0) != (x == DTYPE_bf16))
         return false;
-    return b->operand[1].dtype == DTYPE_bf16 ? l->bf16 != NULL : l->blas || l->f32;
+    return x == DTYPE_bf16 ? l->bf16 != NULL : l->blas || l->f32;
 }
 
 void bench_peer_threads(BenchPeer p, int n)
@@ -83,12 +89,16 @@ void bench_peer_run(BenchPeer p, const BenchCase *b)
     const Library *l = &libraries[p];
     const bool ta = b->transposed[0], tb = b->transposed[1];
     const int64_t lda = ta ? b->m : b->k, ldb = tb ? b->k : b->n;
-    const void *x = b->operand[1].data, *y = b->operand[2].data;
-    float *c = b->operand[0].data;
-    DnnGemm *dnn = b->operand[1].dtype == DTYPE_bf16 ? l->bf16 : l->f32;
-    if (l->blas)
-        l->blas(ROW_MAJOR, ta ? TRANSPOSED : PLAIN, tb ? TRANSPOSED : PLAIN, (int)b->m, (int)b->n,
-                (int)b->k, 1, x, (int)lda, y, (int)ldb, 0, c, (int)b->n);
-    else
-        dnn(ta ? 'T' : 'N', tb ? 'T' : 'N', b->m, b->n, b->k, 1, x, lda, y, ldb, 0, c, b->n);
+    const DType t = b->operand[1].dtype;
+    DnnGemm *dnn = t == DTYPE_bf16 ? l->bf16 : l->f32;
+    for (int64_t i = 0; i < b->batch; i++) {
+        const void *x = (const char *)b->operand[1].data + i * b->m * b->k * (int64_t)dtype_size(t);
+        const void *y = (const char *)b->operand[2].data + i * b->k * b->n * (int64_t)dtype_size(t);
+        float *c = (float *)b->operand[0].data + i * b->m * b->n;
+        if (l->blas)
+            l->blas(ROW_MAJOR, ta ? TRANSPOSED : PLAIN, tb ? TRANSPOSED : PLAIN, (int)b->m, (int)b->n,
+                    (int)b->k, 1, x, (int)lda, y, (int)ldb, 0, c, (int)b->n);
+        else
+            dnn(ta ? 'T' : 'N', tb ? 'T' : 'N', b->m, b->n, b->k, 1, x, lda, y, ldb, 0, c, b->n);
+    }
 }

@@ -18,6 +18,7 @@ typedef enum BenchPeer {
 
 /* N_PEERS when there is none of that name. */
 BenchPeer bench_peer_named(const char *name);
+const char *bench_peer_name(BenchPeer p);
 
 /* Is it installed, and can it compute the case? */
 bool bench_peer_can(BenchPeer p, const BenchCase *b);
