@@ -197,8 +197,8 @@ static double limit_seconds(Bench *b, int threads)
     char what[64];
     if (call->kernel > KERNEL_attention_grad || call->kernel == KERNEL_row)
         return 0;
-    const char *kind = call->kernel == KERNEL_gemm_q ? "int8" : call->kernel == KERNEL_gemm && call->i[4]
-                     ? "bf16" : "fma";
+    const bool in_bf16 = (call->kernel == KERNEL_gemm || call->kernel == KERNEL_gemm_shared) && call->i[4];
+    const char *kind = call->kernel == KERNEL_gemm_q ? "int8" : in_bf16 ? "bf16" : "fma";
     const double flops = limit_rate(b, kind, threads, 0.01);
     const double computing = flops > 0 ? cost.flops / flops : 0;
     const double from = b->open.cold ? (double)(b->open.n_copies * b->open.copy_bytes) : cost.bytes;
