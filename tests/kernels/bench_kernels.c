@@ -198,7 +198,8 @@ static double limit_seconds(Bench *b, int threads)
     if (call->kernel > KERNEL_attention_grad || call->kernel == KERNEL_row)
         return 0;
     const bool in_bf16 = (call->kernel == KERNEL_gemm || call->kernel == KERNEL_gemm_shared) && call->i[4];
-    const char *kind = call->kernel == KERNEL_gemm_q ? "int8" : in_bf16 ? "bf16" : "fma";
+    const bool blocks = call->kernel == KERNEL_gemm_q || call->kernel == KERNEL_gemm_q_shared;
+    const char *kind = blocks ? "int8" : in_bf16 ? "bf16" : "fma";
     const double flops = limit_rate(b, kind, threads, 0.01);
     const double computing = flops > 0 ? cost.flops / flops : 0;
     const double from = b->open.cold ? (double)(b->open.n_copies * b->open.copy_bytes) : cost.bytes;
