@@ -26,7 +26,7 @@ done
 
 "$smrun" bench --limits --threads 2 >limits.txt
 expect "$(cat limits.txt)" "float FMA, scalar"
-expect "$(cat limits.txt)" "copy memory"
+expect "$(cat limits.txt)" "copy   memory"
 expect "$("$smrun" bench --limits --json --threads 2)" '"fma_flops_per_second"'
 
 refuses 2 "which plan?" "$smrun" profile
