@@ -329,13 +329,32 @@ void row_slots(const RowProgram *p, int32_t n_operands, RowSlots *out)
     out->n_per_row = pool[1].n;
 }
 
-/* Floats of a tile's temporaries and operands together, and bounds on its columns. */
-enum { L1_FLOATS = 8192, MIN_WIDTH = 256, MAX_WIDTH = 4096 };
+/* Must rows stay whole?  The same for all sizes of a program, so that its scratch only shrinks. */
+static bool keeps_rows(const Call *call)
+{
+    const RowProgram *p = call->row;
+    for (int i = 0; i < p->n_instrs; i++)
+        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE || p->instrs[i].op == ROW_gather)
+            return true;
+    for (int i = 0; i < p->n_temps; i++)
+        if (p->temp_per_row[i])
+            return true;
+    for (int32_t i = 0; i < call->n_operands; i++)
+        if ((p->outputs >> i & 1) && row_stride(call, i, p->rank - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Floats of a tile's temporaries and operands together, and bounds on its columns.  Where rows are whole a
+ * tile also pays for its values per row, in calls that do little; more rows make that less, and what L1
+ * does not hold comes from L2 in time. */
+enum { L1_FLOATS = 8192, ROWS_FLOATS = 16384, MIN_WIDTH = 256, MAX_WIDTH = 4096 };
 
 /* A multiple of 64, from the program alone. */
 static int64_t tile_width(const Call *call, const RowSlots *slots)
 {
-    int64_t width = L1_FLOATS / (slots->n_full + call->n_operands);
+    const int64_t floats = keeps_rows(call) ? ROWS_FLOATS : L1_FLOATS;
+    int64_t width = floats / (slots->n_full + call->n_operands);
     return min_i64(MAX_WIDTH, max_i64(MIN_WIDTH, width)) & ~(int64_t)63;
 }
 
@@ -355,22 +374,6 @@ static bool is_table(const RowProgram *p, int32_t operand)
 {
     for (int i = 0; i < p->n_instrs; i++)
         if (p->instrs[i].op == ROW_gather && p->instrs[i].a == operand)
-            return true;
-    return false;
-}
-
-/* Must rows stay whole?  The same for all sizes of a program, so that its scratch only shrinks. */
-static bool keeps_rows(const Call *call)
-{
-    const RowProgram *p = call->row;
-    for (int i = 0; i < p->n_instrs; i++)
-        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE || p->instrs[i].op == ROW_gather)
-            return true;
-    for (int i = 0; i < p->n_temps; i++)
-        if (p->temp_per_row[i])
-            return true;
-    for (int32_t i = 0; i < call->n_operands; i++)
-        if ((p->outputs >> i & 1) && row_stride(call, i, p->rank - 1) == 0)
             return true;
     return false;
 }

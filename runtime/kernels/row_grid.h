@@ -6,8 +6,8 @@
  * that reduces, or holds a value per row, keeps its rows whole; any other program sees one long run
  * of elements wherever memory is one, cut into tiles of ROW_WIDTH columns.
  *
- * A tile is small enough that its temporaries and its part of the operands stay in L1 together,
- * unless one row of the program is longer than that. */
+ * A tile is small enough that its temporaries and its part of the operands stay in L1 together, or, where
+ * rows are whole, near it, unless one row of the program is longer than that. */
 #ifndef KERNELS_ROW_GRID_H
 #define KERNELS_ROW_GRID_H
 

@@ -232,17 +232,25 @@ static RowOp draw_op(bool reduce, bool seeded)
     }
 }
 
+/* Every second one reads what the last one made, as those do which row_pairs.inc runs together. */
 static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_t readable[],
                            int dst)
 {
-    bool one = holds_row_value(c, p, dst);
+    static const RowOp plain[] = { ROW_add, ROW_sub, ROW_mul };
+    bool one = holds_row_value(c, p, dst), chained = p->n_instrs > 0 && draw(2);
     bool rows_of_one = dst < c->call.n_operands && p->dim[p->rank - 1] == 1;
     RowOp op = draw_op(one && draw(3), seed >= 0 && (!one || rows_of_one));
+    if (chained)
+        op = one ? ROW_sum : plain[draw(COUNT_OF(plain))];
     RowInstr in = { .op = (uint16_t)op, .dst = (uint16_t)dst };
     bool row = one && row_op_kind(op) != ROW_REDUCE;
     uint16_t *field[3] = { &in.a, &in.b, &in.c };
     for (int k = 0; k < row_op_inputs(op); k++)
         *field[k] = (uint16_t)draw_source(c, p, seed, readable, row);
+    const uint16_t last = chained ? p->instrs[p->n_instrs - 1].dst : 0;
+    if (chained && (!row || holds_row_value(c, p, last)))
+        for (int k = (int)draw(2); k < row_op_inputs(op); k += 1 + (int)draw(2))
+            *field[k] = last;
     if (op == ROW_dropout) {
         in.b = (uint16_t)seed;
         in.site = (uint32_t)draw(1000);
