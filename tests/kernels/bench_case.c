@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The words behind the family's name. */
 typedef struct Words {
@@ -29,11 +30,14 @@ static bool word_is(const Words *w, int i, const char *word)
 
 /* ---- operands --------------------------------------------------------------------------------- */
 
+/* In large pages, as a session's block is. */
 static void *memory(size_t bytes)
 {
-    void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096 + 4096);
+    const size_t page = bytes < (size_t)2 << 20 ? 4096 : (size_t)2 << 20;
+    void *p = aligned_alloc(page, (bytes + page - 1) / page * page + page);
     if (!p)
         abort();
+    madvise(p, bytes, MADV_HUGEPAGE);
     memset(p, 0, bytes);
     return p;
 }
