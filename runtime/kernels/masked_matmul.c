@@ -101,6 +101,11 @@ static size_t aligned(size_t bytes)
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
+int64_t masked_most(const Call *call)
+{
+    return dtype_block(call->operand[W].dtype) > 1 ? call->derived[2] : call->derived[1];
+}
+
 MaskedScratch masked_scratch(const Call *call)
 {
     const Operand *out = &call->operand[OUT], *w = &call->operand[W];
@@ -108,7 +113,7 @@ MaskedScratch masked_scratch(const Call *call)
     MaskedScratch s = { .rows = 0 };
     s.a = aligned(tile * sizeof(int64_t));
     s.c = s.a + aligned(tile * (size_t)w->dim[1] * sizeof(float));
-    s.product = s.c + aligned(tile * (size_t)call->derived[1] * sizeof(float));
+    s.product = s.c + aligned(tile * (size_t)masked_most(call) * sizeof(float));
     return s;
 }
 
@@ -117,7 +122,7 @@ static size_t scratch(const Call *call)
     Call bound = *call;
     Operand operand[3];
     prepare(&bound);
-    const int64_t tile = min_i64(bound.derived[0], MASKED_TILE), n = bound.derived[1];
+    const int64_t tile = min_i64(bound.derived[0], MASKED_TILE), n = masked_most(&bound);
     if (tile == 0 || bound.derived[2] == 0)
         return 0;
     const MaskedPart whole = { .rows = tile, .n1 = n, .stride_c = n, .stride_a = call->operand[W].dim[1] };

@@ -14,6 +14,10 @@ enum {
     MASKED_COLUMNS = 64,                /* a run's columns: a multiple of it, and whole panels of blocks */
 };
 
+/* The most columns of a product: a run's, so that its bits depend on no share of the tasks; of blocks, whose
+ * sums do not care, all that a thread has, so that it rounds its rows once. */
+int64_t masked_most(const Call *call);
+
 /* Where the parts of scratch begin, and where what is left to the product does. */
 typedef struct MaskedScratch { size_t rows, a, c, product; } MaskedScratch;
 
