@@ -67,21 +67,43 @@ static void run_apart(Session *s, PlanProgramKind program, const Order *o)
     free(scratch);
 }
 
-/* A program at some sizes. */
+/* A program at some sizes, and what its storages hold before a run, one after the other. */
 typedef struct Subject {
     const Compiled *compiled;
     PlanProgramKind program;
     int64_t sizes[MAX_SYMBOLS];
+    Buf before;                         /* empty until the first run; owned */
 } Subject;
 
-static Session *begin(const Subject *x, int n_threads)
+static void fill(Subject *x, Session *s)
 {
     const uint32_t programs = 1u << x->program;
-    Session *s = compiled_session(x->compiled, programs, n_threads, NULL);
-    fill_storages(s, programs, 29);
     int32_t *past = session_storage_named(s, "$past");
+    fill_storages(s, programs, 29);
     if (past)
         *past = PAST;
+    record_storages(&x->before, s, programs);
+}
+
+static void fill_as_before(const Subject *x, Session *s)
+{
+    const Plan *p = session_plan(s);
+    const char *from = x->before.data;
+    for (int32_t i = 0; i < (int32_t)p->n_storages; i++) {
+        const size_t bytes = session_storage(s, i) ? storage_bytes(p, i, 1u << x->program) : 0;
+        if (bytes > 0)
+            memcpy(session_storage(s, i), from, bytes);
+        from += bytes;
+    }
+}
+
+static Session *begin(Subject *x, int n_threads)
+{
+    Session *s = compiled_session(x->compiled, 1u << x->program, n_threads, NULL);
+    if (x->before.len == 0)
+        fill(x, s);
+    else
+        fill_as_before(x, s);
     bind(s, x->program, x->sizes);
     return s;
 }
@@ -94,7 +116,7 @@ static void end(Session *s, PlanProgramKind program, Buf *out)
     session_close(s);
 }
 
-static bool same_out_of_step(const Subject *x, const Order *o, const Buf *want)
+static bool same_out_of_step(Subject *x, const Order *o, const Buf *want)
 {
     Buf got = { 0 };
     Session *s = begin(x, o->n_threads);
@@ -105,7 +127,7 @@ static bool same_out_of_step(const Subject *x, const Order *o, const Buf *want)
     return same;
 }
 
-static Buf one_thread(const Subject *x)
+static Buf one_thread(Subject *x)
 {
     Buf want = { 0 };
     Session *s = begin(x, 1);
@@ -115,7 +137,7 @@ static Buf one_thread(const Subject *x)
     return want;
 }
 
-static void expect_apart(const Subject *x, const char *name)
+static void expect_apart(Subject *x, const char *name)
 {
     Buf want = one_thread(x);
     for (int n = 2; n <= MAX_THREADS; n++)
@@ -146,6 +168,7 @@ static void expect_all_apart(const Compiled *c, const char *name, size_t n_sizes
             set_size(&c->plan, &x, PLAN_SEQUENCE, sequences[k]);
             set_size(&c->plan, &x, PLAN_BATCH, sequences[k] == 3 ? 2 : INT64_MAX);
             expect_apart(&x, name);
+            buf_free(&x.before);
         }
 }
 
@@ -227,7 +250,7 @@ static void test_random_graphs(void **state)
 }
 
 /* Leaves out each meeting in turn: how often is that noticed? */
-static uint32_t count_noticed(const Subject *x, uint32_t *n_meetings)
+static uint32_t count_noticed(Subject *x, uint32_t *n_meetings)
 {
     Buf want = one_thread(x);
     Session *s = begin(x, 2);
@@ -260,6 +283,7 @@ static void test_missing_meetings_are_noticed(void **state)
             if (x.program == PLAN_generate)
                 set_size(&c.plan, &x, PLAN_SEQUENCE, 1);
             const uint32_t noticed = count_noticed(&x, &n);
+            buf_free(&x.before);
             print_message("%s %s: %u of %u meetings are missed when left out\n", models[i].name,
                           plan_program_name(x.program), noticed, n);
             assert_true(n > 10 && noticed * 10 > n * 9);
