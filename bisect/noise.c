@@ -31,7 +31,7 @@ static Tensor magnitude(Eval *e, const Node *n, const Noise *noise)
     out.data = arena_array(noise->arena, (size_t)out.count, sizeof *out.data);
     EvalNode node = { .g = e->g, .node = n, .in = pointers, .out = &out, .e = e,
                       .sizes = e->sizes };
-    eval_rules[n->op](&node);
+    eval_rules[n->op == OP_matmul_squares ? OP_matmul : n->op](&node);
     return out;
 }
 
@@ -40,7 +40,7 @@ static double terms(const Eval *e, const Node *n)
 {
     const Tensor *in = &e->values[node_input(e->g, n, 0)];
     const Tensor *out = &e->values[n->first_output];
-    if (n->op == OP_matmul)
+    if (n->op == OP_matmul || n->op == OP_matmul_squares)
         return (double)in->dim[in->rank - (NODE_ATTR(n, matmul, transpose_a).i ? 2 : 1)];
     return out->count ? (double)in->count / (double)out->count : 1;
 }
@@ -48,7 +48,7 @@ static double terms(const Eval *e, const Node *n)
 /* Ops whose error is told by the sum of what they add. */
 static bool is_sum(OpId op)
 {
-    return op == OP_matmul || op == OP_sum || op == OP_mean || op == OP_partial_sum;
+    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_mean || op == OP_partial_sum;
 }
 
 /* Error bound of a kernel's results in units, relative to their largest: sums over keys and channels,
@@ -163,9 +163,14 @@ void noise_after(Eval *e, NodeId id, void *arg)
         Tensor *t = &e->values[v];
         const bool map = op_info(n->op)->class == CLASS_MAP;
         const double flat = sum || map ? 0 : kernel_units(e, n) * largest(t);
+        /* Of squares: what each of 64 is off by, twice its size, and the sum's own. */
+        const double squares = sum && k > 0
+            ? 64 * (2 * (terms(e, n) + 2) * largest(&total) * largest(&e->values[n->first_output]))
+                + 64 * largest(t)
+            : 0;
         const double flips = flipped(e, n, noise->unit);
         for (int64_t i = 0; is_float(e, v) && i < t->count; i++) {
-            const double units = sum ? (terms(e, n) + 2) * total.data[i]
+            const double units = sum && k > 0 ? squares : sum ? (terms(e, n) + 2) * total.data[i]
                 : map ? map_units(n->op) * fabs(t->data[i]) : flat;
             if (isfinite(t->data[i]))
                 t->data[i] += jitter(noise, v, i) * (noise->unit * units + flips);

@@ -40,7 +40,8 @@ static bool writes_operand(const PlanBuilder *b, const PlanInstr *in, uint32_t o
         return b->rows[in->row].outputs >> operand & 1;
     const bool known = kernel_from_name(b->strings.data + in->kernel, &kernel);
     CHECK(known, "kernel %s", b->strings.data + in->kernel);
-    return operand < (uint32_t)kernel_results(kernel, (int32_t)in->n_operands);
+    return operand < (uint32_t)kernel_results(kernel, (int32_t)in->n_operands)
+        || (kernel_squares(kernel, in->i) && operand + 1 == in->n_operands);
 }
 
 static bool conflicts(const Pending *p, const Range *r)

@@ -123,6 +123,8 @@ static const char *product_text(const FusionText *t, const Node *n)
         return "gemm that adds to what is there";
     if (n->op == OP_cache_write)
         return "cache_write that turns what it writes";
+    if (n->op == OP_matmul_squares)
+        return "gemm that adds up the squares of what it writes";
     const int64_t act = NODE_ATTR(n, product, activation).i;
     return arena_printf(t->arena, "gemm with%s%s%s%s%s", NODE_ATTR(n, product, bias).i ? " bias" : "",
                         NODE_ATTR(n, product, bias).i && act != OP_copy ? "," : "",
@@ -145,6 +147,10 @@ static void print_step(const FusionText *t, Table *table, const char *op, ValueI
 
 static void print_steps(const FusionText *t, const Node *n, Table *table)
 {
+    if (n->op == OP_matmul_squares) {
+        print_step(t, table, "partial_sum", NO_VALUE);
+        return;
+    }
     if (n->op == OP_cache_write) {
         print_step(t, table, "cache_write", node_input(t->g, n, 0));
         return;
@@ -185,6 +191,7 @@ static bool is_fused(const FusionText *t, const FusionUnit *u)
 {
     const Node *n = &t->g->nodes[u->first];
     return u->group || n->op == OP_product || n->op == OP_assign_product
+        || n->op == OP_matmul_squares
         || (n->op == OP_cache_write && n->n_inputs > 3);
 }
 

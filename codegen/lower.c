@@ -284,6 +284,13 @@ static void lower_shared(Lower *l, NodeId first, NodeId last)
         lower_add_operand(l, factors_of(l, &l->g->nodes[n]).b);
 }
 
+static void lower_gemm_squares(Lower *l, NodeId n)
+{
+    lower_gemm(l, n);
+    l->plan->instrs[l->plan->n_instrs - 1].i[5] = 1;
+    lower_add_operand(l, lower_operand(l, l->g->nodes[n].first_output + 1));
+}
+
 static void lower_assign_product(Lower *l, NodeId n)
 {
     const Node *node = &l->g->nodes[n];

@@ -114,6 +114,15 @@ void eval_matmul(EvalNode *n)
     multiply(n, n->in[0], n->in[1]);
 }
 
+void eval_matmul_squares(EvalNode *n)
+{
+    const Tensor *c = &n->out[0];
+    const int64_t columns = c->dim[1];
+    multiply(n, n->in[0], n->in[1]);
+    for (int64_t i = 0; i < c->count; i++)
+        n->out[1].data[i / columns / 64 * columns + i % columns] += c->data[i] * c->data[i];
+}
+
 void eval_assign_product(EvalNode *n)
 {
     multiply(n, n->in[1], n->in[2]);

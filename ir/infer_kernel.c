@@ -97,6 +97,19 @@ bool infer_matmul(Infer *in)
                    "products share the attributes of matmul")
 AS_MATMUL(product);
 AS_MATMUL(assign_product);
+AS_MATMUL(matmul_squares);
+
+bool infer_matmul_squares(Infer *in)
+{
+    if (!infer_matmul(in))
+        return false;
+    Type *squares = &in->out[1];
+    *squares = in->out[0];
+    if (squares->shape.rank != 2 || !dim_is_const(squares->shape.dim[0]))
+        return mistake(in, DIAG_E0202, "the product has other axes than a fixed number of rows and one");
+    squares->shape.dim[0].coef = (squares->shape.dim[0].coef + 63) / 64;
+    return true;
+}
 
 /* As a matmul of f32, then what the attributes say is there. */
 bool infer_product(Infer *in)

@@ -16,6 +16,7 @@ static const char *const input_names[N_OPS] = {
     [OP_dropout] = "x seed",
     [OP_matmul] = "x w",
     [OP_product] = "x w",
+    [OP_matmul_squares] = "x w",
     [OP_masked_matmul] = "x w gate",
     [OP_embedding] = "table ids",
     [OP_embedding_grad] = "base ids g",

@@ -82,8 +82,7 @@ static void merge_along_edges(Fuse *f)
 
 /* ---- the new order ---------------------------------------------------------------------------- */
 
-/* Kahn's algorithm over units; of those that are ready, the one whose last member stood first.  Sums
- * of a gradient's squares come right behind what writes it, while it lies in the cache. */
+/* Kahn's algorithm over units; of those that are ready, the one whose last member stood first. */
 typedef struct Order {
     uint32_t *heap;                     /* units */
     uint32_t n;
@@ -98,23 +97,10 @@ static NodeId last_of(const Fuse *f, uint32_t unit)
     return u->members[u->n - 1];
 }
 
-static NodeId rank_of(const Fuse *f, uint32_t unit)
-{
-    const Graph *g = f->g;
-    const NodeId last = last_of(f, unit);
-    if (g->nodes[last].op != OP_partial_sum || !fusion_on(f->fusions, FUSE_gradient_norm))
-        return last;
-    NodeId writer = g->values[node_input(g, &g->nodes[last], 0)].def;
-    while (op_info(g->nodes[writer].op)->class == CLASS_VIEW)
-        writer = g->values[node_input(g, &g->nodes[writer], 0)].def;
-    return op_info(g->nodes[writer].op)->class == CLASS_SOURCE ? last
-                                                               : last_of(f, f->unit_of[writer]);
-}
-
 static void heap_push(const Fuse *f, Order *o, uint32_t unit)
 {
     uint32_t at = o->n++;
-    while (at > 0 && rank_of(f, o->heap[(at - 1) / 2]) > rank_of(f, unit)) {
+    while (at > 0 && last_of(f, o->heap[(at - 1) / 2]) > last_of(f, unit)) {
         o->heap[at] = o->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
@@ -129,9 +115,9 @@ static uint32_t heap_pop(const Fuse *f, Order *o)
         uint32_t child = 2 * at + 1;
         if (child >= o->n)
             break;
-        if (child + 1 < o->n && rank_of(f, o->heap[child + 1]) < rank_of(f, o->heap[child]))
+        if (child + 1 < o->n && last_of(f, o->heap[child + 1]) < last_of(f, o->heap[child]))
             child++;
-        if (rank_of(f, o->heap[child]) >= rank_of(f, last))
+        if (last_of(f, o->heap[child]) >= last_of(f, last))
             break;
         o->heap[at] = o->heap[child];
         at = child;

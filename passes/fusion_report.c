@@ -2,6 +2,7 @@
 #include "passes/fusion_report.h"
 
 #include "passes/epilogue.h"
+#include "passes/norm.h"
 #include "passes/rope_write.h"
 
 #include "base/check.h"
@@ -130,6 +131,8 @@ static int64_t steps_traffic(const Reporting *r, const Node *n)
     int64_t bytes = 0, steps = 0;
     if (n->op == OP_cache_write)        /* rope, of what is written */
         return n->n_inputs > 3 ? 2 * value_bytes(r, node_input(r->g, n, 1)) : 0;
+    if (n->op == OP_matmul_squares)     /* a sum that reads the product again, and not its squares */
+        return value_bytes(r, n->first_output);
     if (n->op == OP_assign_product)     /* add, assign */
         steps = 2;
     else if (n->op == OP_product)
@@ -180,10 +183,16 @@ static FusionReason explain_epilogue(const Reporting *r, NodeId product)
     return why == FUSION_none && saved <= 0 ? FUSION_saves_nothing : why;
 }
 
-/* Two kernels of which the reader may do the producer's work. */
+/* Two kernels of which one may do the other's work. */
 static bool is_rope_write(const Node *producer, const Node *reader)
 {
     return producer->op == OP_rope && reader->op == OP_cache_write;
+}
+
+static bool is_norm(const Node *producer, const Node *reader)
+{
+    return producer->op == OP_matmul && reader->op == OP_partial_sum
+        && NODE_ATTR(reader, partial_sum, square).i;
 }
 
 static FusionReason explain_rope_write(const Reporting *r, const Node *rope, const Node *write)
@@ -200,9 +209,13 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
                      .through = NO_NODE };
     const uint32_t from = f->unit_of[e.producer], to = f->unit_of[reader];
     uint32_t through = UINT32_MAX;
-    const bool product = op_info(value_def(r->g, v)->op)->class == CLASS_MATMUL;
+    const OpId op = value_def(r->g, v)->op;
+    const bool product = op == OP_matmul || op == OP_product;
     if (is_rope_write(value_def(r->g, v), &r->g->nodes[reader]))
         e.reason = explain_rope_write(r, value_def(r->g, v), &r->g->nodes[reader]);
+    else if (is_norm(value_def(r->g, v), &r->g->nodes[reader]))
+        e.reason = norm_product(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == e.producer
+            ? norm_refusal(r->g, value_def(r->g, v), f->fusions) : FUSION_view_between;
     else if (viewed && (f->units[from].rows || product) && f->units[to].rows)
         e.reason = FUSION_view_between;
     else if (product && f->units[to].rows)
@@ -227,7 +240,8 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
         v = node_input(g, value_def(g, v), 0);
     const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
     const bool candidate = f->units[from].rows || f->units[to].rows
-        || is_rope_write(value_def(g, v), &g->nodes[reader]);
+        || is_rope_write(value_def(g, v), &g->nodes[reader])
+        || is_norm(value_def(g, v), &g->nodes[reader]);
     if (!does_something(value_def(g, v)) || !candidate || !first_time(r, v))
         return;
     if (from == to) {

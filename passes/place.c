@@ -281,7 +281,7 @@ static bool read_before(const Placing *p, ValueId x, NodeId def)
             const ValueId y = node_input(g, node, i);
             if (!p->placed[y] || g->values[y].place.buffer != b)
                 continue;
-            if (n > def || node->op == OP_embedding || !strided_equal(&p->strided[y], &p->strided[x]))
+            if (n > def || !strided_equal(&p->strided[y], &p->strided[x]) || node->op == OP_embedding)
                 return false;
         }
         for (unsigned i = 0; i < node->n_outputs; i++)

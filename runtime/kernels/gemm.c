@@ -7,7 +7,7 @@
 enum { C, A, B };
 
 /* Immediates: i[..]. */
-enum { ACCUMULATE, HAS_BIAS, HAS_RESIDUAL, ACTIVATION, PRECISION };
+enum { ACCUMULATE, HAS_BIAS, HAS_RESIDUAL, ACTIVATION, PRECISION, HAS_SQUARES };
 
 static const Operand *bias_of(const Call *call)
 {
@@ -17,6 +17,11 @@ static const Operand *bias_of(const Call *call)
 static const Operand *residual_of(const Call *call)
 {
     return call->i[HAS_RESIDUAL] ? &call->operand[B + 1 + call->i[HAS_BIAS]] : NULL;
+}
+
+static const Operand *squares_of(const Call *call)
+{
+    return call->i[HAS_SQUARES] ? &call->operand[call->n_operands - 1] : NULL;
 }
 
 /* Slots of Call.derived. */
@@ -77,6 +82,9 @@ static bool check_immediates(const Call *call, Error *err)
         if (call->i[i] != 0 && call->i[i] != 1)
             return error_set(err, "gemm: %s is %lld, expected 0 or 1", names[i],
                              (long long)call->i[i]);
+    if (call->i[HAS_SQUARES] != 0 && call->i[HAS_SQUARES] != 1)
+        return error_set(err, "gemm: squares is %lld, expected 0 or 1",
+                         (long long)call->i[HAS_SQUARES]);
     if (call->i[PRECISION] != 0 && call->i[PRECISION] != 1)
         return error_set(err, "gemm: precision is %lld, expected 0 (float) or 1 (bf16)",
                          (long long)call->i[PRECISION]);
@@ -85,6 +93,21 @@ static bool check_immediates(const Call *call, Error *err)
         act == ROW_i32_neg || act == ROW_i32_to_f32 || act == ROW_f32_to_i32)
         return error_set(err, "gemm: activation %lld is no operation on one float",
                          (long long)act);
+    return true;
+}
+
+static bool check_squares(const Call *call, Error *err)
+{
+    const Operand *c = &call->operand[C];
+    const int32_t at = call->n_operands - 1;
+    const Operand *s = &call->operand[at];
+    if (c->rank != 2)
+        return error_set(err, "gemm: squares of a product of %d axes, expected 2", c->rank);
+    if (!operand_check_rows(call, at, DTYPE_f32, 2, err) || !check_distinct(s, err))
+        return false;
+    if (s->dim[0] != ceil_div(dim(c, 1), GEMM_SQUARED) || s->dim[1] != dim(c, 0))
+        return error_set(err, "gemm: squares [%lld, %lld] of C [%lld, %lld]", (long long)s->dim[0],
+                         (long long)s->dim[1], (long long)dim(c, 1), (long long)dim(c, 0));
     return true;
 }
 
@@ -98,6 +121,8 @@ static bool check_epilogue(const Call *call, Error *err)
         return error_set(err, "gemm: C has %lld columns, the bias has %lld", (long long)dim(c, 0),
                          (long long)call->operand[at].dim[0]);
     const int32_t residual = at + (int32_t)call->i[HAS_BIAS];
+    if (call->i[HAS_SQUARES] && !check_squares(call, err))
+        return false;
     return !call->i[HAS_RESIDUAL] || (operand_check_rows(call, residual, DTYPE_f32, c->rank, err) &&
                                       operand_check_same(call, C, residual, err));
 }
@@ -111,7 +136,8 @@ static bool check_factor(const Call *call, int32_t i, int32_t rank, Error *err)
 static bool check(const Call *call, Error *err)
 {
     if (!check_immediates(call, err) ||
-        !operand_check_count(call, 3 + (int32_t)(call->i[HAS_BIAS] + call->i[HAS_RESIDUAL]), err))
+        !operand_check_count(call, 3 + (int32_t)(call->i[HAS_BIAS] + call->i[HAS_RESIDUAL]
+                                                 + call->i[HAS_SQUARES]), err))
         return false;
     int32_t rank = call->operand[C].rank;
     if (rank < 2)
@@ -197,7 +223,8 @@ static void choose_tiles(int64_t batch, int64_t m, int64_t n, int64_t *tile_m, i
 
 static bool finishes(const Call *call)
 {
-    return call->i[HAS_BIAS] || call->i[HAS_RESIDUAL] || call->i[ACTIVATION] != ROW_copy;
+    return call->i[HAS_BIAS] || call->i[HAS_RESIDUAL] || call->i[ACTIVATION] != ROW_copy ||
+           call->i[HAS_SQUARES];
 }
 
 static void prepare(Call *call)
@@ -218,6 +245,8 @@ static void prepare(Call *call)
     int64_t batch = count_leading(c, lead);
     choose_tiles(batch, rows, columns, &tile_m, &tile_n);
     choose_blocks(k, columns, &block_k, &block_n);
+    if (call->i[HAS_SQUARES])           /* a group of rows belongs to one task */
+        tile_m = round_up(tile_m, GEMM_SQUARED);
     call->derived[AT_M] = m;
     call->derived[AT_A_M] = folded.a_m;
     call->derived[AT_C_M] = folded.c_m;
@@ -251,6 +280,8 @@ Gemm gemm_bind(const Call *call)
         .alpha = (float)call->f[0], .accumulate = call->i[ACCUMULATE] != 0,
         .bias = bias_of(call) ? bias_of(call)->data : NULL, .r_m = d[AT_R_M],
         .finish = finishes(call), .activation = (RowOp)call->i[ACTIVATION],
+        .squares = squares_of(call) ? squares_of(call)->data : NULL,
+        .s_m = squares_of(call) ? squares_of(call)->stride[0] : 0,
         .rounds = call->i[PRECISION] != 0,
         .a_kind = kind(call, A), .b_kind = kind(call, B),
     };
@@ -339,13 +370,14 @@ static double bytes_stored(const Operand *o)
 static KernelCost cost(const Call *call)
 {
     const Operand *c = &call->operand[C], *a = &call->operand[A], *b = &call->operand[B];
-    const Operand *bias = bias_of(call), *r = residual_of(call);
+    const Operand *bias = bias_of(call), *r = residual_of(call), *squares = squares_of(call);
     double n_c = (double)count_elements(c);
     return (KernelCost){
-        .flops = 2 * n_c * (double)dim(a, 0),
+        .flops = 2 * n_c * (double)dim(a, 0) + (squares ? 2 * n_c : 0),
         .bytes = bytes_stored(a) + bytes_stored(b) + (call->i[ACCUMULATE] ? 8 : 4) * n_c +
-                 (bias ? bytes_stored(bias) : 0) + (r ? bytes_stored(r) : 0),
+                 (bias ? bytes_stored(bias) : 0) + (r ? bytes_stored(r) : 0) +
+                 (squares ? bytes_stored(squares) : 0),
     };
 }
 
-const KernelFamily family_gemm = { "gemm", 3, 5, check, prepare, scratch, cost };
+const KernelFamily family_gemm = { "gemm", 3, 6, check, prepare, scratch, cost };

@@ -36,6 +36,7 @@ enum {
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */
     GEMM_CHUNK = 8,             /* panels of A that are packed together */
     GEMM_ROW_N = 4096,          /* sums of a single row of C that stay in the first-level cache */
+    GEMM_SQUARED = 64,          /* rows of C whose squares are added up; tiles hold whole groups */
     GEMM_SPLIT_K = 32,          /* runs of K in which a few rows of A meet a transposed B of bf16 */
 };
 
@@ -66,6 +67,8 @@ typedef struct Gemm {
     const void *a, *b;
     float *c;
     const float *bias, *residual;               /* NULL without */
+    float *squares;                             /* likewise: a row for each GEMM_SQUARED rows of C */
+    int64_t s_m;
     GemmKind a_kind, b_kind;
     int64_t m, n, k;
     int64_t a_m, a_k, b_k, b_n, c_m, r_m;       /* strides; r: the residual */

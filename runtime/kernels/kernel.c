@@ -50,9 +50,17 @@ int32_t kernel_results(KernelId id, int32_t n)
     return id == KERNEL_row ? 0 : others[id] > 0 ? others[id] : 1;
 }
 
+bool kernel_squares(KernelId id, const int64_t *immediates)
+{
+    return id == KERNEL_gemm && immediates[5] != 0;
+}
+
 bool kernel_writes(const Call *call, int32_t i)
 {
-    return call->row ? call->row->outputs >> i & 1 : i < kernel_results(call->kernel, call->n_operands);
+    if (call->row)
+        return call->row->outputs >> i & 1;
+    return i < kernel_results(call->kernel, call->n_operands)
+        || (kernel_squares(call->kernel, call->i) && i + 1 == call->n_operands);
 }
 
 KernelReach kernel_extent(const Call *call, int32_t i)

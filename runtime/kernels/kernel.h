@@ -16,12 +16,15 @@
  *  family              operands (outputs first)                          immediates
  *  row                 see row.h: any number of inputs and outputs       the row program
  *  gemm                C[.., M, N] rows, A[.., M, K], B[.., K, N],       f0 = alpha, i0 = accumulate,
- *                      [bias[N] rows], [residual[.., M, N] rows];        i1 = has bias, i2 = has
- *                      C = act(alpha A B (+ C) + bias) + residual;       residual, i3 = act, a RowOp
+ *                      [bias[N] rows], [residual[.., M, N] rows],        i1 = has bias, i2 = has
+ *                      [squares[ceil(M / 64), N] rows];                  residual, i5 = has squares;
+ *                      C = act(alpha A B (+ C) + bias) + residual;       i3 = act, a RowOp
  *                      leading axes of A and B broadcast by stride 0;    of one float input (ROW_copy:
  *                      a transposed operand is one whose strides say     none), i4 = precision
  *                      so; any strides.  What follows the product has the bits of the row program
- *                      that would compute it from C; the residual shares no memory with C.
+ *                      that would compute it from C; the residual shares no memory with C.  With
+ *                      squares (of two axes only), squares[g, j] is the sum of C[i, j]^2 over the rows
+ *                      64 g <= i < 64 (g + 1), added row by row as they are written
  *                      A and B are f32 or bf16 each, all else is f32.  Precision 0: products of
  *                      floats, bf16 widened exactly.  Precision 1: floats of A and B are rounded to
  *                      bf16 (nearest, ties to even), and products, exact in float, are summed in
@@ -159,6 +162,8 @@ static inline KernelShare kernel_share(const Call *call, int i, int n)
 bool kernel_writes(const Call *call, int32_t i);
 /* How many results stand first among `n` operands of a family; 0: `row`, whose programs say it. */
 int32_t kernel_results(KernelId id, int32_t n);
+/* Is the last operand a result as well: the squares of a product? */
+bool kernel_squares(KernelId id, const int64_t *immediates);
 
 /* Elements [begin, end) of an operand, counted from its first in memory. */
 typedef struct KernelReach { int64_t begin, end; } KernelReach;

@@ -281,22 +281,21 @@ static ValueId add_spelled_attention(Random *r)
     return build_matmul(&r->b, add_node(r, &softmax), heads(r, pick_stream(r)), false, false, 1);
 }
 
-static ValueId add_embedding(Random *r)
+static ValueId embed(Random *r, ValueId ids)
 {
-    const ValueId in[] = { param(r, 2, (Dim[]){ dim_const(VOCAB), dim_const(WIDTH) }), r->tokens };
+    const ValueId in[] = { param(r, 2, (Dim[]){ dim_const(VOCAB), dim_const(WIDTH) }), ids };
     NodeSpec spec = node_spec(OP_embedding, in, 2, (Span){ 0 }, "");
     return add_node(r, &spec);
 }
 
-/* The same rows for every sequence, one to a position. */
-static ValueId add_places(Random *r)
+/* Of tokens; every other one with the rows of positions, which are the same for every sequence. */
+static ValueId add_embedding(Random *r)
 {
-    const ValueId table = param(r, 2, (Dim[]){ dim_const(VOCAB), dim_const(WIDTH) });
+    const bool places = r->n_params % 2;
+    const ValueId tokens = embed(r, r->tokens);
     NodeSpec positions = node_spec(OP_positions, NULL, 0, (Span){ 0 }, "");
     positions.attr[0].dim = r->time;
-    const ValueId in[] = { table, add_node(r, &positions) };
-    NodeSpec spec = node_spec(OP_embedding, in, 2, (Span){ 0 }, "");
-    return build2(&r->b, OP_add, pick_stream(r), add_node(r, &spec));
+    return places ? build2(&r->b, OP_add, tokens, embed(r, add_node(r, &positions))) : tokens;
 }
 
 static ValueId add_cross_entropy(Random *r)
@@ -334,7 +333,7 @@ typedef ValueId AddFn(Random *r);
 static AddFn *const adders[] = {
     add_unary, add_unary, add_unary, add_binary, add_binary, add_binary, add_where, add_reduce,
     add_reduce, add_softmax, add_reshape, add_transpose, add_slice, add_concat, add_broadcast,
-    add_matmul, add_matmul, add_attention, add_spelled_attention, add_embedding, add_places,
+    add_matmul, add_matmul, add_attention, add_spelled_attention, add_embedding,
     add_cross_entropy, add_dropout, add_norm, add_norm,
 };
 

@@ -346,6 +346,17 @@ static void sample_matmul(Sample *s, OpId op)
     add(s, &n);
 }
 
+static void sample_matmul_squares(Sample *s, OpId op)
+{
+    ValueId in[] = { f32_in(s, DIMS(s->T, C(70))), f32_in(s, DIMS(C(4), s->T)) };
+    NodeSpec n = spec(s, op, in, 2);
+    attr(&n, "transpose_a")->i = 1;
+    attr(&n, "transpose_b")->i = 1;
+    attr(&n, "alpha")->f = 0.5;
+    attr(&n, "precision")->i = DTYPE_bf16;
+    add(s, &n);
+}
+
 static void sample_embedding(Sample *s, OpId op)
 {
     build2(&s->b, op, f32_in(s, DIMS(C(16), C(8))),

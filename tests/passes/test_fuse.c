@@ -541,7 +541,7 @@ static void test_every_edge_has_a_reason(void **state)
     (void)state;
     static const char *const models[] = { "mlp", "chargpt", "llama", "gpt2" };
     static const char *const shallow[] = { "depth=2" };
-    static const char lowering[] = "decompose fold simplify absorb cse dce layout fuse";
+    static const char lowering[] = "decompose fold simplify absorb cse dce norm layout fuse";
     for (size_t i = 0; i < COUNT_OF(models); i++) {
         Lab l;
         char path[512], passes[256];
