@@ -47,12 +47,23 @@ static bool absorb_transposes(Rewriter *rw, NodeId id)
     return true;
 }
 
+/* Would rows of the turned product be shorter than a vector, where its own are not?  Its kernel would
+ * leave lanes idle, which costs more than whoever reads it loses with strides. */
+static bool turns_narrow(const Graph *g, ValueId product)
+{
+    enum { VECTOR = 16 };
+    const Shape *s = &value_type(g, product)->shape;
+    const Dim rows = s->dim[s->rank - 2], columns = s->dim[s->rank - 1];
+    return dim_is_const(rows) && rows.coef < VECTOR && !(dim_is_const(columns) && columns.coef < VECTOR);
+}
+
 /* transpose(product): the product of the other sides, which writes its rows as they are wanted. */
 static bool absorb_result(Rewriter *rw, NodeId id, const uint32_t *uses)
 {
     const Node *n = &rw->old->nodes[id];
     const ValueId product = transposed(rw->old, n->first_output);
-    if (product == NO_VALUE || uses[product] != 1 || value_def(rw->old, product)->op != OP_matmul)
+    if (product == NO_VALUE || uses[product] != 1 || value_def(rw->old, product)->op != OP_matmul
+        || turns_narrow(rw->old, product))
         return false;
     const Node *m = value_def(rw->new_, rewrite_of(rw, product));
     if (m->op != OP_matmul)

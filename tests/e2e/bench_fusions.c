@@ -39,7 +39,7 @@ typedef struct BenchCase {
 
 static const BenchCase cases[] = {
     { "chargpt", { "chargpt", { "vocab=65", "context=64" } }, 12, 64, 32 },
-    { "gpt2", { "gpt2", { "context=128", "depth=2", "vocab=8192" } }, 4, 64, 64 },
+    { "gpt2", { "gpt2", { "context=128", "depth=1", "vocab=2048" } }, 4, 64, 64 },
     { "llama", { "llama", { "context=256", "width=288", "depth=6", "heads=6", "kv_heads=6",
                             "hidden=768" } }, 4, 64, 64 },
     { "profile", { "profile", { NULL } }, 4, 128, 64 },
