@@ -28,6 +28,16 @@ static int generation_json(const GenerateResult *r)
         rate(r->n_decoded, r->decode_seconds), "barriers_per_token", (json_int_t)r->barriers));
 }
 
+static void report_packed(const GenerateResult *r)
+{
+    switch (r->packed) {
+    case PACKED_OFF: break;
+    case PACKED_USED: fprintf(stderr, "packed weights: those kept before\n"); break;
+    case PACKED_WRITTEN: fprintf(stderr, "packed weights: kept for the next start (%s)\n", r->packed_why); break;
+    case PACKED_FAILED: fprintf(stderr, "packed weights: not kept: %s\n", r->packed_why); break;
+    }
+}
+
 static int report_generation(const GenerateResult *r, bool json)
 {
     if (json)
@@ -37,6 +47,7 @@ static int report_generation(const GenerateResult *r, bool json)
     fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s, %" PRIu32
             " barriers a token\n", r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
             rate(r->n_decoded, r->decode_seconds), r->barriers);
+    report_packed(r);
     if (r->end == GENERATE_CONTEXT)
         fprintf(stderr, "stopped: the model's context of %" PRId64 " positions is full\n",
                 r->context);
@@ -84,6 +95,8 @@ int smrun_generate(int argc, char **argv)
           NULL },
         { "--map", NULL, ARG_FLAG, &o.map, "read weights where they lie in their file: starts at once and "
           "takes less memory; decodes slower, as the file's pages are small", 0, 0, NULL },
+        { "--keep-packed", NULL, ARG_FLAG, &o.keep_packed, "keep weights in blocks as products read them, for the "
+          "next start, beside the imported model", 0, 0, NULL },
         THREADS_OPTION(c),
     };
     Args a = { .usage = "smrun generate MODEL [--weights DIR] [--prompt TEXT] [-n N] [options]",

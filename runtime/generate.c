@@ -6,7 +6,6 @@
 #include "runtime/progress.h"
 #include "runtime/stop_ids.h"
 #include "runtime/weights.h"
-#include "runtime/weights_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -216,17 +215,27 @@ static bool send_generated(Generation *g, int32_t id, bool *stopped, Error *err)
 
 /* ---- the loop --------------------------------------------------------------------------------- */
 
+static bool load_weights(Generation *g, Error *err)
+{
+    const char *why;
+    if (!weights_file_load(g->weights, g->generator.session, err))
+        return false;
+    g->result->packed = weights_file_packed(g->weights, &why);
+    snprintf(g->result->packed_why, sizeof g->result->packed_why, "%s", why);
+    return true;
+}
+
 static bool open_generation(Generation *g, const Plan *p, Error *err)
 {
     const GenerateOptions *o = g->options;
     GeneratorOptions run = o->run;
-    if (!weights_path(o->weights, g->path, err) || !weights_file_open(p, g->path, &g->weights, err))
+    if (!weights_path(o->weights, g->path, err) || !weights_file_open(p, g->path, o->keep_packed, &g->weights, err))
         return false;
     run.given = o->map ? weights_file_given(g->weights) : NULL;
     if (!generator_open(&g->generator, p, &run, err))
         return false;
     g->result->context = g->generator.context;
-    return weights_file_load(g->weights, g->generator.session, err) && open_tokenizer(g, err) && stop_ids_open(o->weights, g->tokenizer, &g->eos, err)
+    return load_weights(g, err) && open_tokenizer(g, err) && stop_ids_open(o->weights, g->tokenizer, &g->eos, err)
         && read_prompt(g, err) && check_prompt(g, err)
         && sampler_open(&g->sampler, &o->sample, g->generator.model.vocab, err);
 }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "runtime/generator.h"
 #include "runtime/sample.h"
+#include "runtime/weights_file.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ typedef struct GenerateOptions {
     bool special;                       /* special tokens in the prompt are such, not text */
     const char *prompt_tokens;          /* ids instead, "12,5 7" */
     bool map;                           /* weights stay in their file where they can (weights_file.h) */
+    bool keep_packed;                   /* and panels of blocks stay on disk for the next time */
     int64_t n;                          /* most ids to generate */
     GeneratorOptions run;
     SampleOptions sample;
@@ -43,6 +45,8 @@ typedef struct GenerateResult {
     int64_t n_prompt, n_generated;
     int64_t context;
     GenerateEnd end;
+    PackedState packed;
+    char packed_why[256];               /* what was wrong with what was kept, or with keeping it */
     double prefill_seconds, decode_seconds;
     int64_t n_decoded;                  /* ids that decode_seconds were spent on */
     uint32_t barriers;                  /* that the threads met at for the last of them */

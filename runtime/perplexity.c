@@ -53,7 +53,7 @@ static bool open_reader(Reader *r, const ScoredModel *m, const PerplexityOptions
     r->sizes[r->model.batch] = 1;
     const int64_t longest = r->sizes[r->model.sequence], context = m->plan->header->context;
     r->context = context > 0 && context < longest ? context : longest;
-    if (!weights_path(m->weights, r->path, err) || !weights_file_open(m->plan, r->path, &r->weights, err))
+    if (!weights_path(m->weights, r->path, err) || !weights_file_open(m->plan, r->path, false, &r->weights, err))
         return false;
     so.given = weights_file_given(r->weights);
     return session_open(m->plan, &so, &r->session, err) && weights_file_load(r->weights, r->session, err);

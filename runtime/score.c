@@ -148,7 +148,7 @@ static bool open_scoring(Scoring *s, ScoreResult *result, Error *err)
         return error_set(err, "out of memory");
     if (!data_open_samples(s->plan, result->has_loss ? PLAN_eval : PLAN_score, o->data, 0, 0,
                            &s->data, err)
-        || !weights_path(o->weights, s->path, err) || !weights_file_open(s->plan, s->path, &s->weights, err))
+        || !weights_path(o->weights, s->path, err) || !weights_file_open(s->plan, s->path, false, &s->weights, err))
         return false;
     so.given = weights_file_given(s->weights);
     result->n = s->data.n;

@@ -3,8 +3,10 @@
 
 #include "base/check.h"
 #include "runtime/hub/weights_index.h"
+#include "runtime/packed_weights.h"
 #include "runtime/weights.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,10 @@ struct WeightsFile {
     SafeTensors tensors;
     void **given;                       /* per storage of the plan */
     size_t bytes;
+    char packed_path[CHECKPOINT_PATH];  /* "": not asked for */
+    PackedWeights *packed;              /* NULL: none that is sound */
+    PackedState packed_state;
+    Error why;
 };
 
 /* The tensor of a parameter as far as it matters here; no data: there is none. */
@@ -53,19 +59,56 @@ static bool stays(const PlanStorage *st, const Place *t)
     return true;
 }
 
+/* Bytes at p become the session's storage, where the system lets pages of the map be private ones. */
+static void give_bytes(WeightsFile *f, uint32_t storage, const void *p, size_t bytes)
+{
+    if (!file_map_private(p, bytes))
+        return;
+    f->given[storage] = (void *)(uintptr_t)p;
+    f->bytes += bytes;
+}
+
+static bool has_blocks(const PlanStorage *st)
+{
+    return st->class == PLAN_PARAM && dtype_block((DType)st->dtype) > 1;
+}
+
+/* Panels that were kept before, where the source has them in the very shape and type. */
+static void take_packed(WeightsFile *f)
+{
+    const char *slash = strrchr(f->path, '/');
+    bool any = false;
+    for (uint32_t i = 0; i < f->plan->n_storages; i++)
+        any = any || has_blocks(&f->plan->storages[i]);
+    const int n = snprintf(f->packed_path, sizeof f->packed_path, "%.*spacked.bin",
+                           slash ? (int)(slash - f->path) + 1 : 0, f->path);
+    if (!any || n < 0 || n >= (int)sizeof f->packed_path)
+        f->packed_path[0] = '\0';
+    else if (packed_open(f->plan, f->packed_path, weights_index_facts(f->index), &f->packed, &f->why))
+        f->packed_state = PACKED_USED;
+}
+
+static void give_packed(WeightsFile *f)
+{
+    for (uint32_t i = 0; f->packed && i < f->plan->n_storages; i++) {
+        size_t bytes;
+        const void *panels = packed_panels(f->packed, (int32_t)i, &bytes);
+        if (panels)
+            give_bytes(f, i, panels, bytes);
+    }
+}
+
 static void give(WeightsFile *f)
 {
     for (uint32_t i = 0; i < f->plan->n_storages; i++) {
         const PlanStorage *st = &f->plan->storages[i];
         const Place t = st->class == PLAN_PARAM ? place_of(f, (int32_t)i) : (Place){ 0 };
-        if (!stays(st, &t) || !file_map_private(t.data, t.bytes))
-            continue;
-        f->given[i] = (void *)(uintptr_t)t.data;
-        f->bytes += t.bytes;
+        if (stays(st, &t))
+            give_bytes(f, i, t.data, t.bytes);
     }
 }
 
-bool weights_file_open(const Plan *p, const char *path, WeightsFile **out, Error *err)
+bool weights_file_open(const Plan *p, const char *path, bool keep_packed, WeightsFile **out, Error *err)
 {
     const size_t n = strlen(path);
     WeightsFile *f = *out = calloc(1, sizeof *f);
@@ -76,8 +119,12 @@ bool weights_file_open(const Plan *p, const char *path, WeightsFile **out, Error
     const bool ok = (f->given || error_set(err, "%s: out of memory", path))
         && (f->is_index ? weights_index_open(p, path, &f->index, err)
                         : safetensors_open(path, &f->tensors, err));
-    if (ok)
+    if (ok && keep_packed && f->is_index)
+        take_packed(f);
+    if (ok) {
         give(f);
+        give_packed(f);
+    }
     return ok;
 }
 
@@ -89,6 +136,7 @@ void weights_file_close(WeightsFile *f)
         weights_index_close(f->index);
     else
         safetensors_close(&f->tensors);
+    packed_close(f->packed);
     free(f->given);
     free(f);
 }
@@ -103,9 +151,46 @@ size_t weights_file_bytes(const WeightsFile *f)
     return f->bytes;
 }
 
+PackedState weights_file_packed(const WeightsFile *f, const char **why)
+{
+    if (why)
+        *why = f->why.text;
+    return f->packed_state;
+}
+
+/* Panels into the session, unless they are its storage. */
+static void copy_packed(const WeightsFile *f, Session *s, bool *filled)
+{
+    for (uint32_t i = 0; i < f->plan->n_storages; i++) {
+        size_t bytes;
+        const void *panels = packed_panels(f->packed, (int32_t)i, &bytes);
+        void *to = session_storage(s, (int32_t)i);
+        if (!panels || !to)
+            continue;
+        if (to != panels)
+            memcpy(to, panels, bytes);
+        filled[i] = true;
+    }
+}
+
+static bool load_index(WeightsFile *f, Session *s, Error *err)
+{
+    bool *filled = calloc(f->plan->n_storages + 1u, sizeof *filled);
+    if (!filled)
+        return error_set(err, "%s: out of memory", f->path);
+    if (f->packed)
+        copy_packed(f, s, filled);
+    const bool ok = weights_index_fill(f->index, s, filled, err);
+    free(filled);
+    if (ok && !f->packed && f->packed_path[0])
+        f->packed_state = packed_write(s, f->packed_path, weights_index_facts(f->index), &f->why)
+            ? PACKED_WRITTEN : PACKED_FAILED;
+    return ok;
+}
+
 bool weights_file_load(WeightsFile *f, Session *s, Error *err)
 {
     if (f->is_index)
-        return weights_index_fill(f->index, s, err);
+        return load_index(f, s, err);
     return weights_fill(s, WEIGHTS_PARAMS, &f->tensors, false, err) || error_prefix(err, "%s", f->path);
 }

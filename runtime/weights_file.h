@@ -18,14 +18,26 @@
 
 typedef struct WeightsFile WeightsFile;
 
-/* Checks the files whole.  `path` as weights_load takes it; the plan must outlive the result. */
-bool weights_file_open(const Plan *p, const char *path, WeightsFile **out, Error *err);
+/* What became of panels that are kept on disk, packed.bin beside weights.json. */
+typedef enum PackedState {
+    PACKED_OFF,                         /* nobody asked, or the plan has no blocks, or they are not imported */
+    PACKED_USED,                        /* they were there and sound */
+    PACKED_WRITTEN,                     /* they were not, and are now */
+    PACKED_FAILED                       /* they were not, and could not be written */
+} PackedState;
+
+/* Checks the files whole.  `path` as weights_load takes it; the plan must outlive the result.  With
+ * `keep_packed`, weights in blocks come from panels kept before (packed_weights.h), and are kept. */
+bool weights_file_open(const Plan *p, const char *path, bool keep_packed, WeightsFile **out, Error *err);
 void weights_file_close(WeightsFile *f);
 
 /* For SessionOptions.given. */
 void *const *weights_file_given(const WeightsFile *f);
 /* Bytes that stay in the files. */
 size_t weights_file_bytes(const WeightsFile *f);
+
+/* After weights_file_load; `why` (may be NULL) gets what was wrong with the file, or the disk. */
+PackedState weights_file_packed(const WeightsFile *f, const char **why);
 
 /* Fills the parameters that were not given.  A missing or misshapen one is an error that names it. */
 bool weights_file_load(WeightsFile *f, Session *s, Error *err);

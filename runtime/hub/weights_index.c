@@ -2,6 +2,7 @@
 #include "runtime/hub/weights_index.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "runtime/hub/json.h"
 #include "runtime/hub/tensor_file.h"
 #include "runtime/json_parts.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_FILES = 1100 };
 
@@ -27,6 +29,7 @@ struct WeightsIndex {
     JsonText files, tensors;            /* of the text */
     TensorFile *file;
     size_t n_files;
+    uint64_t facts;
     Param *param;                       /* by name */
     size_t n_params;
 };
@@ -44,6 +47,11 @@ static bool open_file(WeightsIndex *x, const json_t *name, Error *err)
         return error_set(err, "%s: a path of \"files\" is too long", x->path);
     if (!file_exists(path))
         return error_set(err, "%s is not there any more; import the model again", path);
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        const int64_t facts[] = { st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec };
+        x->facts = hash_seeded(path, strlen(path), hash_seeded(facts, sizeof facts, x->facts));
+    }
     return tensor_file_open(&x->file[x->n_files++], path, err);
 }
 
@@ -78,6 +86,7 @@ static bool open_index(WeightsIndex *x, const char *path, Error *err)
         else if (json_equals(key, "tensors"))
             x->tensors = value;
     }
+    x->facts = hash_bytes(x->map.data, x->map.size);
     if (!json_is(x->files, '[') || !json_is(x->tensors, '{'))
         return error_set(err, "%s: it has no \"files\" and \"tensors\" of an imported model", path);
     return open_files(x, err);
@@ -180,18 +189,23 @@ const HubTensor *weights_index_tensor(const WeightsIndex *x, int32_t storage)
     return param ? param->tensor : NULL;
 }
 
-bool weights_index_fill(const WeightsIndex *x, Session *s, Error *err)
+uint64_t weights_index_facts(const WeightsIndex *x)
+{
+    return x->facts;
+}
+
+bool weights_index_fill(const WeightsIndex *x, Session *s, const bool *filled, Error *err)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < x->n_params; i++)
-        ok = load_param(s, &x->param[i], x, err);
+        ok = (filled && filled[x->param[i].storage]) || load_param(s, &x->param[i], x, err);
     return ok;
 }
 
 bool weights_index_load(Session *s, const char *path, Error *err)
 {
     WeightsIndex *x;
-    const bool ok = weights_index_open(session_plan(s), path, &x, err) && weights_index_fill(x, s, err);
+    const bool ok = weights_index_open(session_plan(s), path, &x, err) && weights_index_fill(x, s, NULL, err);
     weights_index_close(x);
     return ok;
 }

@@ -24,9 +24,14 @@ void weights_index_close(WeightsIndex *x);
 /* The tensor of a parameter, or NULL. */
 const HubTensor *weights_index_tensor(const WeightsIndex *x, int32_t storage);
 
-/* Fills the session's parameters, but those whose storage is the tensor itself.  One that is missing, or of
- * another shape or type, is an error that names it and the file. */
-bool weights_index_fill(const WeightsIndex *x, Session *s, Error *err);
+/* A number for the index and its files' paths, sizes and times.  Equal numbers: the same tensors, unless somebody sets
+ * clocks back. */
+uint64_t weights_index_facts(const WeightsIndex *x);
+
+/* Fills the session's parameters, but those whose storage is the tensor itself, and those that are `filled`
+ * already (per storage of the plan; NULL: none).  One that is missing, or of another shape or type, is an
+ * error that names it and the file. */
+bool weights_index_fill(const WeightsIndex *x, Session *s, const bool *filled, Error *err);
 /* Opens, fills and closes. */
 bool weights_index_load(Session *s, const char *path, Error *err);
 

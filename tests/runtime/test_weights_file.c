@@ -65,7 +65,7 @@ static WeightsFile *open_file(const Plan *p, const char *path)
 {
     WeightsFile *f;
     Error err;
-    if (!weights_file_open(p, path, &f, &err))
+    if (!weights_file_open(p, path, false, &f, &err))
         fail_msg("%s", err.text);
     return f;
 }
@@ -226,7 +226,7 @@ static void short_files_are_refused(void **state)
     for (size_t cut = 1; cut < 5000; cut += 999) {
         WeightsFile *f;
         assert_true(file_replace("cut.safetensors", file.data, file.len - cut, &err));
-        assert_false(weights_file_open(&p, "cut.safetensors", &f, &err));
+        assert_false(weights_file_open(&p, "cut.safetensors", false, &f, &err));
         assert_non_null(strstr(err.text, "cut.safetensors"));
         weights_file_close(f);
     }
