@@ -46,9 +46,11 @@ int smrun_import(int argc, char **argv)
         { "--context", "N", ARG_INT, &o.context, "positions of a text (default: those the model was "
           "trained for, at most 4096)", 1, 1e9, NULL },
         { "--chunk", "N", ARG_INT, &o.chunk, "positions of a prompt computed at once (default: 512)", 1, 1e6, NULL },
+        { "--cache", "TYPE", ARG_CHOICE, &o.cache, "what keys and values are kept in (default f32)", 0, 0,
+          "f32|bf16|q8_0" },
         { "--json", NULL, ARG_FLAG, &c.json, "for machines", 0, 0, NULL },
     };
-    Args a = { .usage = "smrun import SOURCE [-o DIR] [--context N] [--chunk N] [--json]",
+    Args a = { .usage = "smrun import SOURCE [-o DIR] [--context N] [--chunk N] [--cache TYPE] [--json]",
                .about =
         "Makes a published model ready to run. SOURCE is a folder with config.json and .safetensors\n"
         "files, a .gguf file, or a .bin of llama2.c or llm.c; it stays as it is, and the weights stay\n"

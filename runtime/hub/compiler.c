@@ -130,7 +130,8 @@ bool compiler_run(const CompilerInput *in, const char *out, Error *err)
     const char *const chunks[] = { chunk };
     size_t n = add_words(argv, 5, "-D", in->define, in->n_defines);
     n = add_words(argv, n, "--weights", in->rule, in->n_rules);
-    add_words(argv, n, "--chunk", chunks, 1);
+    n = add_words(argv, n, "--chunk", chunks, 1);
+    add_words(argv, n, "--cache", &in->cache, in->cache ? 1 : 0);
     const int status = run((char *const *)(uintptr_t)argv, &said);
     if (status < 0)
         error_set(err, "%s: %s", smc, strerror(errno));

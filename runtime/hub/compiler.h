@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* What a plan is compiled from: models/NAME.smg, -D for each define, --weights for each rule, --chunk. */
+/* What a plan is compiled from: models/NAME.smg, -D for each define, --weights for each rule, --chunk and --cache. */
 enum { MAX_COMPILER_RULES = 200 };
 typedef struct CompilerInput {
     const char *model;
@@ -18,6 +18,7 @@ typedef struct CompilerInput {
     const char *const *rule;
     uint32_t n_rules;
     int64_t chunk;
+    const char *cache;                  /* type of keys and values; NULL: smc's default */
 } CompilerInput;
 
 /* As a plan at `out`.  On failure the message holds what smc said. */

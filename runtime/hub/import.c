@@ -21,6 +21,7 @@ typedef struct Import {
     Source source;
     Recipe recipe;
     const char *dir;
+    const char *cache;                  /* see ImportOptions */
     Plan plan;
     Buf *faults;
     ImportResult *result;
@@ -236,7 +237,8 @@ static bool compile(Import *m, Error *err)
     const char *rule[MAX_COMPILER_RULES];
     const CompilerInput in = { .model = m->result->model, .define = m->recipe.define,
                                .n_defines = m->recipe.n_defines, .rule = rule,
-                               .n_rules = type_rules(m, rule), .chunk = m->result->chunk };
+                               .n_rules = type_rules(m, rule), .chunk = m->result->chunk,
+                               .cache = m->cache };
     return file_make_dirs(m->dir, err) && in_dir(m, "model.smp", path, err)
         && compiler_run(&in, path, err) && plan_open(path, &m->plan, err);
 }
@@ -263,7 +265,7 @@ static bool import_open(Import *m, const char *source, const ImportOptions *o, E
 bool import_model(const char *source, const char *dir, const ImportOptions *o, ImportResult *result,
                   Buf *faults, Error *err)
 {
-    Import m = { .dir = dir, .faults = faults, .result = result };
+    Import m = { .dir = dir, .cache = o->cache, .faults = faults, .result = result };
     *result = (ImportResult){ 0 };
     bool ok = import_open(&m, source, o, err) && compile(&m, err);
     if (ok && !check_tensors(&m, err)) {
@@ -302,6 +304,7 @@ static bool cache_name(const char *source, const ImportOptions *o, char out[64],
     bool ok = source_open(&s, source, err) && recipe_open(&r, &s, o->context, err)
         && source_hash(&s, &h, err) && compiler_hash(family_model_name(r.model), &compiler, err);
     const int64_t sizes[] = { r.context, chunk_of(o, &r) };
+    h = o->cache ? hash_seeded(o->cache, strlen(o->cache), h) : h;
     h = hash_seeded(sizes, sizeof sizes, hash_seeded(&compiler, sizeof compiler, h));
     snprintf(out, 64, "%016" PRIx64, h);
     recipe_close(&r);

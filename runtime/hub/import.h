@@ -32,6 +32,7 @@ typedef struct ImportResult {
 enum { DEFAULT_IMPORT_CHUNK = 512 };
 typedef struct ImportOptions {
     int64_t context, chunk;
+    const char *cache;                  /* what keys and values are kept in: f32, bf16, q8_0; NULL: f32 */
 } ImportOptions;
 
 /* `faults` gets every parameter without a tensor, with one

@@ -509,6 +509,32 @@ static void test_chunk(void **state)
     family_close(&f);
 }
 
+/* The cache's type reaches the plan, or what smc says of it the user. */
+static void test_cache(void **state)
+{
+    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
+    FamilyCase f;
+    ImportResult r;
+    Buf faults = { 0 };
+    Plan plan;
+    Error err;
+    (void)state;
+    begin_folder(&f, "qwen3", folder, 1);
+    family_path(dir, family_root, "cache");
+    if (!import_model(folder, dir, &(ImportOptions){ .cache = "bf16" }, &r, &faults, &err))
+        fail_msg("%s", err.text);
+    family_path(path, dir, "model.smp");
+    assert_true(plan_open(path, &plan, &err));
+    const int32_t k = plan_storage(&plan, "cache.k.0");
+    assert_true(k >= 0);
+    assert_int_equal(plan.storages[k].dtype, DTYPE_bf16);
+    plan_close(&plan);
+    assert_false(import_model(folder, dir, &(ImportOptions){ .cache = "q8_0" }, &r, &faults, &err));
+    assert_non_null(strstr(err.text, "E0434"));
+    buf_free(&faults);
+    family_close(&f);
+}
+
 static void test_export(void **state)
 {
     char folder[FAMILY_PATH];
@@ -595,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_gguf),          cmocka_unit_test(test_weights_index),
         cmocka_unit_test(test_missing_files), cmocka_unit_test(test_types),
         cmocka_unit_test(test_chunk),
+        cmocka_unit_test(test_cache),
         cmocka_unit_test(test_export),        cmocka_unit_test(test_export_run),
         cmocka_unit_test(test_export_bytes),
     };

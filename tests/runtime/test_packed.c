@@ -18,7 +18,7 @@ static const char path[] = "packed.bin";
 static Session *open_stored(Plan *p)
 {
     const SessionOptions o = { .n_threads = 2, .programs = 1u << PLAN_score };
-    Session *s;
+    Session *s = NULL;
     Error err;
     if (!plan_open(STORED_PLAN, p, &err) || !session_open(p, &o, &s, &err))
         fail_msg("%s", err.text);

@@ -26,7 +26,7 @@ static void open_plan(Plan *p, const char *path)
 static Session *open_session(const Plan *p, void *const *given, SessionSize *size)
 {
     const SessionOptions o = { .n_threads = 1, .programs = PROGRAMS, .given = given };
-    Session *s;
+    Session *s = NULL;
     Error err;
     if (!session_size(p, &o, size, &err) || !session_open(p, &o, &s, &err))
         fail_msg("%s", err.text);
