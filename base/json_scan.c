@@ -289,7 +289,7 @@ bool json_equals(JsonText string, const char *ascii)
                 const char h = *++p;
                 code = 16 * code + (unsigned)(is_digit(h) ? h - '0' : (h | 32) - 'a' + 10);
             }
-            c = code < 128 ? (char)code : -1;
+            c = (char)(code < 128 ? code : 0xff);
         }
         if (c != *ascii)
             return false;
