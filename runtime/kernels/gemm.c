@@ -351,7 +351,7 @@ static size_t scratch(const Call *call)
     rows = sizeof(float) * (GEMM_BLOCK_K + GEMM_ROW_N);
     floats = floats > rows ? floats : rows;
     int64_t parts = call->i[PRECISION] ? 1 : 3;
-    k = min_i64(round_up(all_k, GEMM16_STEP), parts > 1 ? GEMM16_SPLIT_BLOCK_K : GEMM16_BLOCK_K);
+    k = min_i64(round_up(all_k, GEMM16_STEP), GEMM16_BLOCK_K);
     n = parts > 1 ? min_i64(n, GEMM16_SPLIT_BLOCK_N) : n;
     size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + GEMM16_PANEL + parts * k * n);
     return halves > floats ? halves : floats;
