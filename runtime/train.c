@@ -129,7 +129,8 @@ static TrainEnd run_steps(Trainer *t, TrainResult *result, Error *err)
         if (!ok)
             return TRAIN_FAILED;
         show_step(t, &s, result->seconds / (double)(step - first + 1) * (double)(o->steps - step));
-        if (stop_asked(t) && step < o->steps)
+        /* Asked for after finish_step looked, the next step ends with the checkpoint. */
+        if (stop_asked(t) && step < o->steps && t->record.step == step)
             return TRAIN_STOPPED;
     }
     return TRAIN_DONE;
