@@ -4,6 +4,7 @@
 #include "base/blocks.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "runtime/hub/weights_index.h"
 #include "runtime/safetensors.h"
 
 #include <setjmp.h>
@@ -159,4 +160,21 @@ void family_write(const FamilyCase *f, const char *folder, DType type, int shard
     if (indexed)
         write_json(folder, "model.safetensors.index.json", index);
     json_decref(index);
+}
+
+Session *family_score(const Plan *plan, const char *dir, int32_t n_threads, int64_t length)
+{
+    const SessionOptions so = { .n_threads = n_threads, .programs = 1u << PLAN_score };
+    char index[FAMILY_PATH];
+    int64_t sizes[MAX_SYMBOLS];
+    Session *s;
+    Error err;
+    for (int i = 0; i < MAX_SYMBOLS; i++)
+        sizes[i] = 1;
+    sizes[plan_symbol(plan, PLAN_SEQUENCE)] = length;
+    family_path(index, dir, WEIGHTS_INDEX);
+    if (!session_open(plan, &so, &s, &err) || !weights_index_load(s, index, &err)
+        || !session_bind(s, PLAN_score, sizes, &err))
+        fail_msg("%s: %s", dir, err.text);
+    return s;
 }

@@ -4,6 +4,7 @@
 #define TESTS_E2E_FAMILY_H
 
 #include "base/dtype.h"
+#include "runtime/session.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -33,5 +34,9 @@ float family_value(const FamilyCase *f, const char *tensor, size_t rank, uint64_
 /* A folder with config.json and the tensors, as `type`, in `shards` files; several are named by an index
  * when `indexed`. */
 void family_write(const FamilyCase *f, const char *folder, DType type, int shards, bool indexed);
+
+/* A session of program `score`, with the weights that the index in `dir` names, bound to one text of
+ * `length` tokens; the caller closes it.  What goes wrong fails the test. */
+Session *family_score(const Plan *plan, const char *dir, int32_t n_threads, int64_t length);
 
 #endif

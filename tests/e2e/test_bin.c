@@ -253,12 +253,9 @@ static void make_gpt2(Model *m, bool bf16, const char *folder, const char *bin)
 static void logits_of(const char *name, float out[CONTEXT * VOCAB])
 {
     char source[FAMILY_PATH], dir[FAMILY_PATH], imported[64], path[FAMILY_PATH];
-    const SessionOptions so = { .n_threads = 1, .programs = 1u << PLAN_score };
-    int64_t sizes[MAX_SYMBOLS];
     ImportResult r;
     Buf faults = { 0 };
     Plan plan;
-    Session *s;
     Operand o;
     Error err;
     snprintf(imported, sizeof imported, "%s.imported", name);
@@ -269,13 +266,7 @@ static void logits_of(const char *name, float out[CONTEXT * VOCAB])
     assert_int_equal(r.context, CONTEXT);
     family_path(path, dir, "model.smp");
     assert_true(plan_open(path, &plan, &err));
-    family_path(path, dir, WEIGHTS_INDEX);
-    if (!session_open(&plan, &so, &s, &err) || !weights_index_load(s, path, &err))
-        fail_msg("%s", err.text);
-    for (int i = 0; i < MAX_SYMBOLS; i++)
-        sizes[i] = 1;
-    sizes[plan_symbol(&plan, PLAN_SEQUENCE)] = CONTEXT;
-    assert_true(session_bind(s, PLAN_score, sizes, &err));
+    Session *s = family_score(&plan, dir, 1, CONTEXT);
     int32_t *ids = session_storage_named(s, "tokens");
     for (int i = 0; i < CONTEXT; i++)
         ids[i] = (7 * i * i + 3) % VOCAB;

@@ -70,21 +70,11 @@ static void check_row(const FamilyCase *f, size_t row, const Operand *o)
                  worst, largest);
 }
 
-static void check_logits(const FamilyCase *f, const Plan *p, const char *index)
+static void check_logits(const FamilyCase *f, const Plan *p, const char *dir)
 {
-    const SessionOptions so = { .n_threads = 2, .programs = 1u << PLAN_score };
     const size_t n = count_of(f, "prompt");
-    int64_t sizes[MAX_SYMBOLS];
-    Session *s;
     Operand logits;
-    Error err;
-    if (!session_open(p, &so, &s, &err) || !weights_index_load(s, index, &err))
-        fail_msg("%s: %s", f->name, err.text);
-    for (int i = 0; i < MAX_SYMBOLS; i++)
-        sizes[i] = 1;
-    sizes[plan_symbol(p, PLAN_SEQUENCE)] = (int64_t)n;
-    if (!session_bind(s, PLAN_score, sizes, &err))
-        fail_msg("%s: %s", f->name, err.text);
+    Session *s = family_score(p, dir, 2, (int64_t)n);
     int32_t *ids = session_storage_named(s, "tokens");
     for (size_t i = 0; i < n; i++)
         ids[i] = id_at(f, "prompt", i);
@@ -149,7 +139,7 @@ static void check_imported(const FamilyCase *f, const char *dir)
     family_path(index, dir, WEIGHTS_INDEX);
     if (!plan_open(path, &plan, &err))
         fail_msg("%s", err.text);
-    check_logits(f, &plan, index);
+    check_logits(f, &plan, dir);
     check_ids(f, &plan, index);
     plan_close(&plan);
 }
@@ -291,12 +281,9 @@ static void check_experts(Session *s, const FamilyCase *f)
 /* A position meets the experts that it is sent to, and no others, with their weights in bf16. */
 static void test_experts(void **state)
 {
-    const SessionOptions so = { .n_threads = 2, .programs = 1u << PLAN_score };
     char dir[FAMILY_PATH], path[FAMILY_PATH];
-    int64_t sizes[MAX_SYMBOLS];
     FamilyCase f;
     Plan plan;
-    Session *s;
     Error err;
     (void)state;
     family_open(&f, "qwen3moe");
@@ -304,12 +291,7 @@ static void test_experts(void **state)
     import_or_fail(SOURCE_DIR "/tests/reference/families/qwen3moe.gguf", dir);
     family_path(path, dir, "model.smp");
     assert_true(plan_open(path, &plan, &err));
-    family_path(path, dir, WEIGHTS_INDEX);
-    if (!session_open(&plan, &so, &s, &err) || !weights_index_load(s, path, &err))
-        fail_msg("%s", err.text);
-    for (int i = 0; i < MAX_SYMBOLS; i++)
-        sizes[i] = 1;
-    assert_true(session_bind(s, PLAN_score, sizes, &err));
+    Session *s = family_score(&plan, dir, 2, 1);
     check_experts(s, &f);
     session_close(s);
     plan_close(&plan);

@@ -261,6 +261,18 @@ static Case forward_case(const Problem *p)
     return c;
 }
 
+/* What every instruction set makes of operands that are drawn; ends the case. */
+static void check_results(Problem *p, Case *c)
+{
+    forward(p);
+    CASE_EACH_ISA(c, 3, table) {
+        compare("out", c, 0, p->out, p->out_off);
+        compare("lse", c, 1, p->lse, p->lse_off);
+    }
+    case_free(c);
+    problem_free(p);
+}
+
 static void check_forward(Problem p, float spread)
 {
     problem_alloc(&p);
@@ -270,13 +282,7 @@ static void check_forward(Problem p, float spread)
     load(&c, 2, p.q);
     load(&c, 3, p.k);
     load(&c, 4, p.v);
-    forward(&p);
-    CASE_EACH_ISA(&c, 3, table) {
-        compare("out", &c, 0, p.out, p.out_off);
-        compare("lse", &c, 1, p.lse, p.lse_off);
-    }
-    case_free(&c);
-    problem_free(&p);
+    check_results(&p, &c);
 }
 
 static Case backward_case(const Problem *p)
@@ -386,13 +392,7 @@ static void check_stored(Problem p, DType t)
     load(&c, 2, p.q);
     case_store(&c, 3, t, p.k);
     case_store(&c, 4, t, p.v);
-    forward(&p);
-    CASE_EACH_ISA(&c, 3, table) {
-        compare("out", &c, 0, p.out, p.out_off);
-        compare("lse", &c, 1, p.lse, p.lse_off);
-    }
-    case_free(&c);
-    problem_free(&p);
+    check_results(&p, &c);
 }
 
 static void test_stored(void **state)
