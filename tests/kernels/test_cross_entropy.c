@@ -87,14 +87,31 @@ static void test_loss(void **state)
         }
 }
 
+/* Every piece of a row has a larger logit than all before it. */
+static void test_rising(void **state)
+{
+    (void)state;
+    static const float steps[] = { 0.001f, 0.05f, 1 };
+    for (size_t k = 0; k < COUNT_OF(steps); k++) {
+        const int64_t v = 4000;
+        Case c = loss_case((int64_t[]){ 1, 3, v }, 1);
+        for (int64_t i = 0; i < elements(&c.operand[2]); i++)
+            *element(&c, 2, i) += steps[k] * (float)(i % v - v / 2);
+        check_loss(&c);
+        case_free(&c);
+    }
+}
+
+/* Infinities and NaN anywhere, and finite rows that the largest logit so far rises through. */
 static void test_strange(void **state)
 {
     (void)state;
-    for (int round = 0; round < 12; round++) {
-        Case c = loss_case((int64_t[]){ 4, 3, 75 }, 1);
+    for (int round = 0; round < 24; round++) {
+        const int64_t v = round < 12 ? 75 : 3000;
+        Case c = loss_case((int64_t[]){ 4, 3, v }, round < 12 ? 1 : 400);
         int64_t n = elements(&c.operand[2]);
         for (int64_t i = 0; i < n; i++)
-            if (round < 2 || draw(30) == 0)
+            if (round % 12 < 2 || draw(v < 100 ? 30 : 2 * v) == 0)
                 *element(&c, 2, i) = round % 3 == 0 ? -INFINITY : round % 3 == 1 ? INFINITY : NAN;
         check_loss(&c);
         case_free(&c);
@@ -200,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_rising),
         cmocka_unit_test(test_strange),
         cmocka_unit_test(test_grad),
         cmocka_unit_test(test_differences),
