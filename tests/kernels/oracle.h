@@ -116,13 +116,13 @@ static const Oracle oracles[] = {
     { ROW_sin, o_sin, 2 },
     { ROW_cos, o_cos, 2 },
     { ROW_erf, o_erf, 2 },
-    { ROW_sigmoid, o_sigmoid, 3 },
-    { ROW_silu, o_silu, 4 },
-    { ROW_gelu, o_gelu, 6 },
-    { ROW_gelu_tanh, o_gelu_tanh, 4 },
-    { ROW_silu_slope, o_silu_slope, 6 },
-    { ROW_gelu_slope, o_gelu_slope, 6 },
-    { ROW_gelu_tanh_slope, o_gelu_tanh_slope, 7 },
+    { ROW_sigmoid, o_sigmoid, 2.5 },
+    { ROW_silu, o_silu, 3 },
+    { ROW_gelu, o_gelu, 5 },
+    { ROW_gelu_tanh, o_gelu_tanh, 3 },
+    { ROW_silu_slope, o_silu_slope, 5 },
+    { ROW_gelu_slope, o_gelu_slope, 5 },
+    { ROW_gelu_tanh_slope, o_gelu_tanh_slope, 6 },
 };
 
 /* Distance in ulps of `scale`, which is at least a subnormal's.  Beyond the largest float the
