@@ -48,7 +48,7 @@ typedef struct Args {
     const char *about;                  /* what the command does, a paragraph and examples */
     const Arg *options;
     size_t n;
-    const char *positional[16];         /* filled: what was not an option */
+    const char *positional[256];        /* filled: what was not an option */
     uint32_t n_positional, max_positional;
     bool help;                          /* --help or -h was there */
 } Args;

@@ -18,7 +18,8 @@ typedef struct Added {
 struct AddedTokens {
     Added *token;
     size_t n, cap;
-    Buf bytes;                          /* the texts, as the file writes them */
+    Buf bytes;                          /* the texts, as the file writes them, and normalized */
+    Piece *shown;                       /* by token: where in `bytes` it is normalized; NULL: none differs */
     Trie trie[2];                       /* by whether they are looked for in normalized text */
     bool begins[2][256];                /* whether a token begins with the byte */
     int32_t *by_id;                     /* index of the token of an id, -1; owned */
@@ -45,7 +46,7 @@ bool added_add(AddedTokens *a, const char *text, size_t n, int32_t id, unsigned 
         a->token = grown;
         a->cap = cap;
     }
-    if (n > UINT32_MAX - a->bytes.len)
+    if (n > UINT32_MAX - MAX_TRIED - a->bytes.len)
         return error_set(err, "the added tokens have too many bytes together");
     a->token[a->n++] = (Added){ (uint32_t)a->bytes.len, (uint32_t)n, id, flags };
     buf_add(&a->bytes, n ? text : "", n);
@@ -111,11 +112,21 @@ static bool sought(const AddedTokens *a, const Added *t, const Normalizer *m, Wo
 
 static bool add_to_trie(AddedTokens *a, size_t i, const Normalizer *m, Workspace *w, Error *err)
 {
-    const bool normalized = a->token[i].flags & ADDED_NORMALIZED;
+    Added *t = &a->token[i];
+    const bool normalized = t->flags & ADDED_NORMALIZED;
     const char *text;
     size_t n;
-    if (!sought(a, &a->token[i], m, w, &text, &n, err))
+    if (!sought(a, t, m, w, &text, &n, err))
         return false;
+    if (n != t->n || memcmp(text, text_of(a, t), n) != 0) {
+        if (!a->shown)
+            a->shown = calloc(a->n, sizeof *a->shown);
+        if (a->shown)
+            a->shown[i] = (Piece){ (uint32_t)a->bytes.len, (uint32_t)(a->bytes.len + n) };
+        buf_add(&a->bytes, n ? text : "", n);
+        if (!a->shown || a->bytes.failed)
+            return error_set(err, "out of memory");
+    }
     if (n == 0)
         return true;
     a->begins[normalized][(uint8_t)*text] = true;
@@ -153,8 +164,11 @@ static bool index_ids(AddedTokens *a, Error *err)
 bool added_index(AddedTokens *a, const Normalizer *m, Workspace *w, Error *err)
 {
     bool ok = try_all(a, m, w, err);
-    for (size_t i = 0; ok && i < a->n; i++)
-        ok = add_to_trie(a, i, m, w, err);
+    /* Of tokens that are sought as the same text, the first special one is found, else the first. */
+    for (int special = 0; special < 2; special++)
+        for (size_t i = a->n; ok && i-- > 0;)
+            if (((a->token[i].flags & ADDED_SPECIAL) != 0) == special)
+                ok = add_to_trie(a, i, m, w, err);
     return ok && index_ids(a, err);
 }
 
@@ -164,6 +178,7 @@ void added_free(AddedTokens *a)
         return;
     free(a->token);
     buf_free(&a->bytes);
+    free(a->shown);
     trie_free(&a->trie[0]);
     trie_free(&a->trie[1]);
     free(a->by_id);
@@ -196,9 +211,11 @@ static const Added *of_id(const AddedTokens *a, int32_t id)
 const char *added_text(const AddedTokens *a, int32_t id, size_t *n)
 {
     const Added *t = of_id(a, id);
-    if (t)
-        *n = t->n;
-    return t ? text_of(a, t) : NULL;
+    if (!t)
+        return NULL;
+    const Piece shown = a->shown ? a->shown[t - a->token] : (Piece){ 0, 0 };
+    *n = shown.end ? shown.end - shown.begin : t->n;
+    return a->bytes.data + (shown.end ? shown.begin : t->begin);
 }
 
 bool added_is_special(const AddedTokens *a, int32_t id)
@@ -234,22 +251,27 @@ static bool stands_alone(const char *text, size_t n, size_t begin, size_t end)
     return true;
 }
 
-static void swallow(const Added *t, const char *text, size_t n, size_t floor, Span *place)
+/* The end of a run of spaces is found once for all tokens that end in it. */
+static void swallow(const Added *t, AddedWalk *walk, const char *text, size_t n, Span *place)
 {
     uint32_t c;
-    while ((t->flags & ADDED_LSTRIP) && place->begin > floor) {
+    while ((t->flags & ADDED_LSTRIP) && place->begin > walk->done) {
         const size_t back = step_back(text, place->begin);
         utf8_next(text + back, &c);
         if (!unicode_is_space(c))
             break;
         place->begin = back;
     }
-    while ((t->flags & ADDED_RSTRIP) && place->end < n) {
+    if (!(t->flags & ADDED_RSTRIP))
+        return;
+    place->end = place->end < walk->spaces_end ? walk->spaces_end : place->end;
+    while (place->end < n) {
         const size_t length = utf8_next(text + place->end, &c);
         if (!unicode_is_space(c))
             break;
         place->end += length;
     }
+    walk->spaces_end = place->end;
 }
 
 /* The longest token at `text`; -1 when there is none. */
@@ -269,30 +291,26 @@ static int32_t longest(const Trie *t, const char *text, size_t n, size_t *length
     return best;
 }
 
-bool added_find(const AddedTokens *a, bool normalized, bool plain, const char *text, size_t n,
-                size_t *at, size_t floor, Span *place, int32_t *id)
+bool added_next(const AddedTokens *a, AddedWalk *walk, const char *text, size_t n, Span *place, int32_t *id)
 {
-    const Trie *trie = &a->trie[normalized];
-    const bool *begins = a->begins[normalized];
-    while (trie->n && *at < n) {
+    const Trie *trie = &a->trie[walk->normalized];
+    const bool *begins = a->begins[walk->normalized];
+    while (trie->n && walk->at < n) {
         size_t length = 0;
-        if (!begins[(uint8_t)text[*at]]) {
-            ++*at;
-            continue;
-        }
-        const int32_t found = longest(trie, text + *at, n - *at, &length);
+        const int32_t found = begins[(uint8_t)text[walk->at]]
+                                  ? longest(trie, text + walk->at, n - walk->at, &length) : -1;
         if (found < 0) {
-            ++*at;
+            walk->at++;
             continue;
         }
         const Added *t = &a->token[found];
-        *place = (Span){ *at, *at + length };
-        *at = place->end;
-        if ((plain && (t->flags & ADDED_SPECIAL)) ||
+        *place = (Span){ walk->at, walk->at + length };
+        walk->at = place->end;
+        if ((walk->plain && (t->flags & ADDED_SPECIAL)) ||
             ((t->flags & ADDED_SINGLE_WORD) && !stands_alone(text, n, place->begin, place->end)))
             continue;
-        swallow(t, text, n, floor, place);
-        *at = place->end;
+        swallow(t, walk, text, n, place);
+        walk->done = place->end;
         *id = t->id;
         return true;
     }

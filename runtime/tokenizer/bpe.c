@@ -24,6 +24,7 @@ struct Bpe {
     bool has_bytes;                     /* falls back to bytes */
     bool fuse_unk, ignore_merges;
     bool can_cut;
+    bool drops;                         /* a character without a token leaves nothing */
     char *unk_token, *prefix, *suffix;  /* NULL: none; owned */
     int32_t unk;                        /* -1: none in the vocabulary */
     uint64_t ascii_pair[N_ASCII][2];    /* bit b of row a: a stands before b in a token */
@@ -135,17 +136,24 @@ static void find_characters(Bpe *m)
     }
 }
 
-/* Cutting is the same as not cutting when a merge sees only characters: no byte is joined, and no
- * run of unknown characters becomes one token. */
+static bool is_merged(const Bpe *m, int32_t id)
+{
+    for (size_t i = 0; i < m->n_merges; i++)
+        if (m->merges[i].left == id || m->merges[i].right == id)
+            return true;
+    return false;
+}
+
+/* Cutting is the same as not cutting when a merge sees only characters: neither a byte nor the unknown
+ * token is joined, and no run of unknown characters becomes one token. */
 static bool may_cut(const Bpe *m)
 {
     if (m->prefix || m->suffix || (m->fuse_unk && m->unk_token && !m->has_bytes))
         return false;
-    for (size_t i = 0; m->has_bytes && i < m->n_merges; i++)
-        for (int b = 0; b < 256; b++)
-            if (m->merges[i].left == m->byte[b] || m->merges[i].right == m->byte[b])
-                return false;
-    return true;
+    for (int b = 0; m->has_bytes && b < 256; b++)
+        if (is_merged(m, m->byte[b]))
+            return false;
+    return m->unk < 0 || !is_merged(m, m->unk);
 }
 
 static char *copy(const char *s)
@@ -177,6 +185,7 @@ Bpe *bpe_new(const Vocab *v, const BpeOptions *o, Merge *merges, size_t n, Error
         return NULL;
     }
     m->can_cut = may_cut(m);
+    m->drops = !m->unk_token && !m->has_bytes;
     return m;
 }
 
@@ -280,17 +289,19 @@ static bool encode_part(const Bpe *m, Workspace *w, const char *text, size_t n, 
     return true;
 }
 
-/* Bytes up to the first place behind `text` where nothing can be joined. */
+/* Bytes up to the first place behind `text` where nothing can be joined.  What stands around a dropped
+ * character stands side by side. */
 static size_t part_length(const Bpe *m, const char *text, size_t n)
 {
     uint32_t a, b;
     size_t at = utf8_next(text, &a);
     while (at < n) {
         const size_t length = utf8_next(text + at, &b);
-        if (!stand_together(m, a, b))
+        const bool dropped = m->drops && find_character(m, text + at, length, true, false) < 0;
+        if (!dropped && !stand_together(m, a, b))
             break;
         at += length;
-        a = b;
+        a = dropped ? a : b;
     }
     return at;
 }

@@ -276,15 +276,15 @@ static bool encode_pieces(HfEncoder *e, bool first, TokenIds *out, Error *err)
 static bool encode_normalized(HfEncoder *e, bool first, int flags, TokenIds *out, Error *err)
 {
     Workspace *w = &e->work;
+    AddedWalk walk = { .normalized = true, .plain = flags & HF_PLAIN };
     Span place;
-    size_t at = 0, done = 0;
     int32_t id = 0;
     bool found = true;
     while (found) {
         /* The parts before the last share w->normal; the last takes it over when it is whole. */
-        found = added_find(e->t->added, true, flags & HF_PLAIN, w->normal.data, w->normal.len, &at,
-                           done, &place, &id);
-        const size_t end = found ? place.begin : w->normal.len;
+        const size_t done = walk.done;
+        found = added_next(e->t->added, &walk, w->normal.data, w->normal.len, &place, &id);
+        const size_t next = found ? place.begin : w->normal.len, end = next > done ? next : done;
         if (done == 0 && !found) {
             const Buf text = w->pieces[0].text;
             w->pieces[0].text = w->normal;
@@ -295,7 +295,6 @@ static bool encode_normalized(HfEncoder *e, bool first, int flags, TokenIds *out
         }
         if (!encode_pieces(e, first && done == 0, out, err) || (found && !ids_push(out, id, err)))
             return false;
-        done = found ? place.end : done;
     }
     return true;
 }
@@ -310,21 +309,23 @@ static bool encode_raw(HfEncoder *e, const char *text, size_t n, bool first, int
     buf_add(&w->normal, text, n);
     if (w->normal.failed)
         return error_set(err, "out of memory");
+    w->beheaded = false;
     return normalizer_run(e->t->normalizer, w, err) &&
-           (w->normal.len == 0 || encode_normalized(e, first, flags, out, err));
+           (w->normal.len == 0 || encode_normalized(e, first && !w->beheaded, flags, out, err));
 }
 
 static bool encode_text(HfEncoder *e, const char *text, size_t n, int flags, TokenIds *out,
                         Error *err)
 {
-    size_t at = 0, done = 0;
+    AddedWalk walk = { .plain = flags & HF_PLAIN };
+    size_t done = 0;
     Span place;
     int32_t id = 0;
-    while (added_find(e->t->added, false, flags & HF_PLAIN, text, n, &at, done, &place, &id)) {
-        if (!encode_raw(e, text + done, place.begin - done, done == 0, flags, out, err) ||
-            !ids_push(out, id, err))
+    while (added_next(e->t->added, &walk, text, n, &place, &id)) {
+        const size_t between = place.begin > done ? place.begin - done : 0;
+        if (!encode_raw(e, text + done, between, done == 0, flags, out, err) || !ids_push(out, id, err))
             return false;
-        done = place.end;
+        done = walk.done;
     }
     return encode_raw(e, text + done, n - done, done == 0, flags, out, err);
 }

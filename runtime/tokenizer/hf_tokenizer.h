@@ -8,7 +8,7 @@
  *   normalizers      NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, StripAccents,
  *                    BertNormalizer, ByteLevel, Nmt, Precompiled, Sequence
  *   pre-tokenizers   ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit,
- *                    BertPreTokenizer, CharDelimiterSplit, FixedLength, Sequence
+ *                    BertPreTokenizer, CharDelimiterSplit, FixedLength, UnicodeScripts, Sequence
  *   models           BPE, Unigram, WordPiece, WordLevel
  *   post-processors  TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence
  *   decoders         ByteLevel, Metaspace, WordPiece, BPEDecoder, ByteFallback, Fuse, Strip, Replace,

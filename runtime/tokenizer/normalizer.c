@@ -154,18 +154,23 @@ static void lower(Buf *out, const char *text, size_t n)
     }
 }
 
-static void drop(Buf *out, const char *text, size_t n, bool (*what)(uint32_t))
+/* Like those that follow it returns whether the first character goes. */
+static bool drop(Buf *out, const char *text, size_t n, bool (*what)(uint32_t))
 {
     uint32_t c;
+    bool kept_first = false;
     for (size_t at = 0; at < n;) {
         const size_t length = utf8_next(text + at, &c);
-        if (!what(c))
+        if (!what(c)) {
+            kept_first |= at == 0;
             buf_add(out, text + at, length);
+        }
         at += length;
     }
+    return !kept_first;
 }
 
-static void strip(Buf *out, const char *text, size_t n, bool left, bool right)
+static bool strip(Buf *out, const char *text, size_t n, bool left, bool right)
 {
     uint32_t c;
     size_t begin = 0, end = n;
@@ -185,20 +190,25 @@ static void strip(Buf *out, const char *text, size_t n, bool left, bool right)
         end = last;
     }
     buf_add(out, text + begin, end - begin);
+    return begin > 0;
 }
 
-static void clean(Buf *out, const char *text, size_t n)
+static bool clean(Buf *out, const char *text, size_t n)
 {
     uint32_t c;
+    bool kept_first = false;
     for (size_t at = 0; at < n;) {
         const size_t length = utf8_next(text + at, &c);
         const bool space = unicode_is_space(c) && c != 0x0b && c != 0x0c && c != 0x85;
+        const bool kept = space || (c != 0 && c != 0xfffd && !unicode_is_other(c));
+        kept_first |= kept && at == 0;
         if (space)
             buf_putc(out, ' ');
-        else if (c != 0 && c != 0xfffd && !unicode_is_other(c))
+        else if (kept)
             buf_add(out, text + at, length);
         at += length;
     }
+    return !kept_first;
 }
 
 /* What machine translation leaves out: control characters go, spaces of every kind are one kind. */
@@ -214,7 +224,7 @@ static bool is_nmt_space(uint32_t c)
            c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
 }
 
-static void nmt(Buf *out, const char *text, size_t n)
+static bool nmt(Buf *out, const char *text, size_t n)
 {
     uint32_t c;
     for (size_t at = 0; at < n;) {
@@ -225,6 +235,8 @@ static void nmt(Buf *out, const char *text, size_t n)
             buf_add(out, text + at, length);
         at += length;
     }
+    utf8_next(text, &c);
+    return is_nmt_removed(c);
 }
 
 static bool is_ideograph(uint32_t c)
@@ -263,7 +275,7 @@ static bool run_bert(const Normalizer *m, Workspace *w)
     bool ok = true;
     buf_clear(&w->spare);
     if (m->clean) {
-        clean(&w->spare, w->normal.data, w->normal.len);
+        w->beheaded |= clean(&w->spare, w->normal.data, w->normal.len);
         turn(w);
     }
     if (m->chinese && w->normal.len) {
@@ -274,7 +286,7 @@ static bool run_bert(const Normalizer *m, Workspace *w)
         ok = unicode_normalize(&w->spare, w->normal.data, w->normal.len, FORM_NFD);
         turn(w);
         if (w->normal.len)
-            drop(&w->spare, w->normal.data, w->normal.len, unicode_is_nonspacing);
+            w->beheaded |= drop(&w->spare, w->normal.data, w->normal.len, unicode_is_nonspacing);
         turn(w);
     }
     if (m->lower && w->normal.len) {
@@ -319,11 +331,13 @@ bool normalizer_run(const Normalizer *m, Workspace *w, Error *err)
     case NORM_REPLACE:
         if (!pattern_replace(&m->pattern, w, text, n, m->content, m->content_n, out, err))
             return false;
+        w->beheaded |= m->content_n == 0 && (out->len == 0 || utf8_length(*text) > out->len ||
+                                             memcmp(text, out->data, utf8_length(*text)) != 0);
         break;
-    case NORM_STRIP: strip(out, text, n, m->left, m->right); break;
-    case NORM_STRIP_ACCENTS: drop(out, text, n, unicode_is_mark); break;
+    case NORM_STRIP: w->beheaded |= strip(out, text, n, m->left, m->right); break;
+    case NORM_STRIP_ACCENTS: w->beheaded |= drop(out, text, n, unicode_is_mark); break;
     case NORM_BYTE_LEVEL: byte_level_put(out, text, n); break;
-    case NORM_NMT: nmt(out, text, n); break;
+    case NORM_NMT: w->beheaded |= nmt(out, text, n); break;
     case NORM_PRECOMPILED: charsmap_run(m->charsmap, out, text, n); break;
     }
     turn(w);

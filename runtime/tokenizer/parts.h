@@ -74,6 +74,7 @@ typedef struct Workspace {
     struct BpeScratch *bpe;
     Buf paths;                          /* of the Unigram model */
     bool plain;                         /* special tokens in the text are text */
+    bool beheaded;                      /* a normalizer dropped what the text began with */
     uint64_t steps;                     /* of the Unigram model: bytes tried at its places */
     struct WordCache *cache;
 } Workspace;
@@ -99,7 +100,7 @@ bool pattern_replace(const Pattern *p, Workspace *w, const char *text, size_t n,
 typedef struct Normalizer Normalizer;
 Normalizer *normalizer_read(const json_t *o, Error *err);
 void normalizer_free(Normalizer *m);
-/* Rewrites w->normal by way of w->spare.  NULL changes nothing. */
+/* Rewrites w->normal by way of w->spare, and sets w->beheaded where that is so.  NULL changes nothing. */
 bool normalizer_run(const Normalizer *m, Workspace *w, Error *err);
 
 typedef struct PreTokenizer PreTokenizer;
@@ -181,14 +182,20 @@ size_t added_count(const AddedTokens *a);
 int32_t added_ids(const AddedTokens *a);        /* every id is below */
 /* Token i: its text, not terminated, and id. */
 const char *added_get(const AddedTokens *a, size_t i, size_t *n, int32_t *id, unsigned *flags);
-/* The text of an id, NULL for others. */
+/* What an id decodes to, NULL for others: its text, normalized where it is looked for so. */
 const char *added_text(const AddedTokens *a, int32_t id, size_t *n);
 bool added_is_special(const AddedTokens *a, int32_t id);
-/* The first token at or after `at`: its place, spaces that it swallows included, and id.  False when
- * there is none.  `normalized` says which of the two kinds is looked for; with `plain`, special ones
- * are text like any other. */
-bool added_find(const AddedTokens *a, bool normalized, bool plain, const char *text, size_t n,
-                size_t *at, size_t floor, Span *place, int32_t *id);
+/* The tokens of a text from left to right.  `normalized` says which of the two kinds is looked for; with
+ * `plain`, special ones are text like any other. */
+typedef struct AddedWalk {
+    bool normalized, plain;
+    size_t at;                          /* where to look next: behind the last token itself */
+    size_t done;                        /* where the last token ends, spaces that it swallows included */
+    size_t spaces_end;                  /* where the spaces end that a token last swallowed */
+} AddedWalk;
+/* The next token's place, spaces that it swallows included, and id; false when there is none.  It may
+ * begin in spaces that the one before swallowed, or end in them. */
+bool added_next(const AddedTokens *a, AddedWalk *walk, const char *text, size_t n, Span *place, int32_t *id);
 
 typedef struct PostProcessor PostProcessor;
 PostProcessor *post_read(const json_t *o, Error *err);

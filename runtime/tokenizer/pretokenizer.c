@@ -10,12 +10,13 @@
 typedef enum PreKind {
     PRE_SEQUENCE, PRE_BYTE_LEVEL, PRE_METASPACE, PRE_SPLIT, PRE_DIGITS, PRE_PUNCTUATION,
     PRE_WHITESPACE, PRE_WHITESPACE_SPLIT, PRE_BERT, PRE_CHAR_DELIMITER,
-    PRE_FIXED_LENGTH,
+    PRE_FIXED_LENGTH, PRE_UNICODE_SCRIPTS,
 } PreKind;
 
 static const char *const names[] = {
     "Sequence", "ByteLevel", "Metaspace", "Split", "Digits", "Punctuation", "Whitespace",
     "WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit", "FixedLength",
+    "UnicodeScripts",
 };
 
 /* What becomes of the matches of a pattern: the order of `behaviors`. */
@@ -157,7 +158,7 @@ static bool read_fields(const json_t *o, PreTokenizer *p, Error *err)
     case PRE_FIXED_LENGTH:
         return field_size(o, "length", 5, &p->length, err) &&
                (p->length > 0 || error_set(err, "\"length\" is 0"));
-    case PRE_WHITESPACE_SPLIT: case PRE_BERT:
+    case PRE_WHITESPACE_SPLIT: case PRE_BERT: case PRE_UNICODE_SCRIPTS:
         break;
     }
     return true;
@@ -310,6 +311,27 @@ static bool split_length(Splitter *s, size_t length, const char *text, Span in)
     return true;
 }
 
+/* A piece begins where the script changes.  Characters without one, as the space, go on with the piece
+ * before them, and are dropped where there is none. */
+static bool split_scripts(Splitter *s, const char *text, Span in)
+{
+    size_t begin = in.end;
+    unsigned current = 0;
+    uint32_t c;
+    for (size_t at = in.begin; at < in.end;) {
+        const size_t length = utf8_next(text + at, &c);
+        const unsigned script = unicode_script(c);
+        if (script && script != current) {
+            if (current && !pieces_push(s->out, begin, at, s->err))
+                return false;
+            begin = at;
+            current = script;
+        }
+        at += length;
+    }
+    return pieces_push(s->out, begin, in.end, s->err);
+}
+
 /* What a pre-tokenizer that only cuts does with one piece. */
 static bool split_piece(Splitter *s, const PreTokenizer *p, Workspace *w, const char *text, Span in)
 {
@@ -331,6 +353,7 @@ static bool split_piece(Splitter *s, const PreTokenizer *p, Workspace *w, const 
         s->behavior = SPLIT_REMOVED;
         return split_literal(s, &p->pattern, false, text, in);
     case PRE_FIXED_LENGTH: return split_length(s, p->length, text, in);
+    case PRE_UNICODE_SCRIPTS: return split_scripts(s, text, in);
     case PRE_SEQUENCE: case PRE_BYTE_LEVEL: case PRE_METASPACE: case PRE_BERT:
         break;
     }
@@ -470,7 +493,7 @@ bool pretokenizer_run(const PreTokenizer *p, Workspace *w, bool first, int *at, 
     case PRE_METASPACE: return run_metaspace(p, w, first, at, sink, err);
     case PRE_SPLIT: case PRE_DIGITS: case PRE_PUNCTUATION: case PRE_WHITESPACE:
     case PRE_WHITESPACE_SPLIT: case PRE_CHAR_DELIMITER:
-    case PRE_FIXED_LENGTH:
+    case PRE_FIXED_LENGTH: case PRE_UNICODE_SCRIPTS:
         break;
     }
     return run_split(p, w, at, sink, err);

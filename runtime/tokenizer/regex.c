@@ -33,28 +33,37 @@ struct RegexScratch {
 /* ---- rewriting -------------------------------------------------------------------------------- */
 
 /* Members of a set, without its brackets.  Oniguruma's \w has the marks, which PCRE2's leaves out, and
- * of the numbers that are neither digits nor letters those of Latin-1. */
+ * where it stands in no set, of the numbers that are neither digits nor letters those of Latin-1. */
 #define SPACES "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
                "\\x{205f}\\x{3000}"
 #define WORDS REGEX_WORDS "\\xb2\\xb3\\xb9\\xbc-\\xbe"
 #define HEX "0-9A-Fa-f"
 
-static const char *set_of(char letter)
+static const char *set_of(char letter, bool in_set)
 {
     switch (letter | 32) {
     case 's': return SPACES;
-    case 'w': return WORDS;
+    case 'w': return in_set ? REGEX_WORDS : WORDS;
     case 'h': return HEX;
     }
     return NULL;
 }
 
+#define BEHIND_WORD "(?<=[" WORDS "])"
+#define BEHIND_NONE "(?<![" WORDS "])"
+#define BEFORE_WORD "(?=[" WORDS "])"
+#define BEFORE_NONE "(?![" WORDS "])"
+static const char boundary[] = "(?:" BEHIND_WORD BEFORE_NONE "|" BEHIND_NONE BEFORE_WORD ")";
+static const char no_boundary[] = "(?:" BEHIND_WORD BEFORE_WORD "|" BEHIND_NONE BEFORE_NONE ")";
+
 /* The escape at `p`, of which 2 bytes are there. */
 static bool rewrite_escape(Buf *out, const char *p, bool in_set, Error *err)
 {
-    const char *set = set_of(p[1]);
+    const char *set = set_of(p[1], in_set);
     const bool negated = p[1] >= 'A' && p[1] <= 'Z';
-    if (!set)
+    if (!in_set && (p[1] | 32) == 'b')
+        buf_puts(out, negated ? no_boundary : boundary);
+    else if (!set)
         buf_add(out, p, 2);
     else if (!in_set)
         buf_printf(out, "[%s%s]", negated ? "^" : "", set);

@@ -1,6 +1,6 @@
 /* Regular expressions as tokenizer files write them (Oniguruma's syntax), run by PCRE2 with its JIT.
  *
- * What the two read differently is rewritten: \s, \w and \h are spelt out, ^ and $ stand at lines.
+ * What the two read differently is rewritten: \s, \w, \h and \b are spelt out, ^ and $ stand at lines.
  * What cannot be is refused by name: set intersection (&&).  Matching uses bounded memory and a
  * bounded number of steps; a pattern that wants more is an error, never a crash. */
 #ifndef RUNTIME_TOKENIZER_REGEX_H

@@ -52,6 +52,10 @@ bool unicode_is_mark(uint32_t c);               /* Mn, Mc, Me */
 bool unicode_is_nonspacing(uint32_t c);         /* Mn */
 bool unicode_is_other(uint32_t c);              /* Cc, Cf, Cs, Co */
 
+/* A number for the script of a character (Latin, Cyrillic, ...), 0 for none: by the tables of Unicode 9
+ * and with what scripts.def says joins others. */
+unsigned unicode_script(uint32_t c);
+
 /* Appends the lower case of one character: two for U+0130. */
 void unicode_lower(Buf *out, uint32_t c);
 void unicode_put(Buf *out, uint32_t c);

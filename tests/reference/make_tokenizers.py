@@ -340,8 +340,42 @@ def splits():
     return bpe(tok, 400, ["<unk>"], limit_alphabet=80)
 
 
+def scripts():
+    """Words are runs of one script; what is stripped in front takes the sign of the first word along; a token
+    is looked for in the spaces that another swallows."""
+    tok = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tok.normalizer = normalizers.Strip(right=False)
+    tok.pre_tokenizer = pre.Sequence([pre.UnicodeScripts(), pre.Metaspace(prepend_scheme="first", split=False)])
+    bpe(tok, 500, ["<unk>"], limit_alphabet=90)
+    tok.add_tokens([AddedToken("Hello", normalized=True, rstrip=True), AddedToken(" x", normalized=True),
+                    AddedToken("word", normalized=True, rstrip=True), AddedToken(" <added>", normalized=True)])
+    tok.decoder = decoders.Metaspace(prepend_scheme="first")
+    return tok
+
+
+def dropped():
+    """No unknown token: a character that has none leaves nothing, and what stood around it may be joined."""
+    tok = Tokenizer(models.BPE())
+    bpe(tok, 500, limit_alphabet=60)
+    tok.decoder = decoders.Fuse()
+    return tok
+
+
+def bytes_first():
+    """Bytes are written as characters before anything is cut, and tokens looked for in them, in lower case; the
+    cuts ask for words and their edges."""
+    tok = Tokenizer(models.BPE())
+    tok.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.StripAccents(), normalizers.ByteLevel()])
+    tok.pre_tokenizer = pre.Sequence([pre.Split(Regex(r"\b"), "merged_with_previous"), pre.Split(Regex(r"[^\w\d]"), "isolated"),
+                                      pre.Split(Regex(r"\B"), "merged_with_next", invert=True)])
+    tok.decoder = decoders.ByteLevel()
+    byte_bpe(tok, 500, [])
+    tok.add_tokens([AddedToken("Hello World", normalized=True), AddedToken("Naïve", normalized=True)])
+    return tok
+
+
 KINDS = [gpt2, llama3, llama3_unmerged, o200k, llama2, mistral, t5, unigram_bytes, bert, bert_cased, words, added, clip,
-         prefixed, splits, t5_charsmap, speech, roberta]
+         prefixed, splits, t5_charsmap, speech, roberta, scripts, dropped, bytes_first]
 
 
 def fnv(data):

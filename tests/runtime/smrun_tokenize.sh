@@ -24,6 +24,8 @@ tokenize folder text --no-added --pieces >pieces
 [ "$(tokenize folder text --json | tr -d ' \n')" = '{"bytes":11,"count":4,"ids":[1,301,408,2]}' ] ||
     fail "json"
 [ "$("$smrun" detokenize folder 1 301 408 2 --skip-special)" = "hello world" ] || fail "ids to text"
+yes 301 | head -200 >ids
+[ "$("$smrun" detokenize folder $(cat ids))" = "$("$smrun" detokenize folder <ids)" ] || fail "many ids"
 echo '[301, 408]' | "$smrun" detokenize folder >back
 cmp text back || fail "ids of JSON to text"
 

@@ -91,7 +91,7 @@ static void bad_files(void **state)
            "the behavior \"X\"");
     refuse(WITH("\"decoder\": {\"type\": \"Magic\"}"), "the decoder \"Magic\"");
     refuse(WITH("\"decoder\": {\"type\": \"CTC\", \"word_delimiter_token\": \"\"}"), "is empty");
-    refuse(WITH("\"pre_tokenizer\": {\"type\": \"UnicodeScripts\"}"), "the pre-tokenizer \"UnicodeScripts\"");
+    refuse(WITH("\"pre_tokenizer\": {\"type\": \"Runes\"}"), "the pre-tokenizer \"Runes\"");
     refuse(WITH("\"pre_tokenizer\": {\"type\": \"FixedLength\", \"length\": 0}"), "\"length\" is 0");
     refuse(WITH("\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}"), "no sequence");
     refuse(WITH("\"added_tokens\": [{\"content\": \"x\"}]"), "\"id\" is missing");

@@ -22,7 +22,8 @@ enum { SMALL = 1 << 14, LARGE = 8 * SMALL };
 static const char *const kinds[] = {
     FOLDER "gpt2.json", FOLDER "llama3.json", FOLDER "llama2.json", FOLDER "mistral.json",
     FOLDER "t5.json", FOLDER "unigram_bytes.json", FOLDER "bert.json", FOLDER "words.json",
-    FOLDER "clip.json", FOLDER "splits.json", DATA "gpt-2.gguf", DATA "llama-spm.gguf",
+    FOLDER "clip.json", FOLDER "splits.json", FOLDER "scripts.json", FOLDER "dropped.json",
+    FOLDER "bytes_first.json", DATA "gpt-2.gguf", DATA "llama-spm.gguf",
 };
 
 static const char *const units[] = {

@@ -137,7 +137,7 @@ int main(void)
         KIND(gpt2), KIND(llama3), KIND(llama3_unmerged), KIND(o200k), KIND(llama2), KIND(mistral),
         KIND(t5), KIND(unigram_bytes), KIND(bert), KIND(bert_cased), KIND(words), KIND(added),
         KIND(clip), KIND(prefixed), KIND(splits), KIND(t5_charsmap), KIND(speech),
-        KIND(roberta),
+        KIND(roberta), KIND(scripts), KIND(dropped), KIND(bytes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
