@@ -1,5 +1,5 @@
 /* The families attention and attention_grad: softmax(scale Q K^T) V and its gradient, in tiles. */
-#include "runtime/kernels/attention.h"
+#include "runtime/kernels/attention_cells.h"
 
 #include <math.h>
 
@@ -84,6 +84,15 @@ static bool check(const Call *call, Error *err)
            (!seed || check_seed(call, 5 + past, err));
 }
 
+/* Queries of a task. */
+static int64_t block_queries(int64_t heads, int64_t queries)
+{
+    int64_t block = ATTENTION_QUERIES;
+    while (block > 2 * ATTENTION_STRIP && heads * ceil_div(queries, block) < ATTENTION_TASKS)
+        block /= 2;
+    return block;
+}
+
 static void prepare(Call *call)
 {
     const Operand *q = &call->operand[2], *k = &call->operand[3];
@@ -94,18 +103,24 @@ static void prepare(Call *call)
         call->n_tasks = 0;
         return;
     }
-    int64_t blocks = rows ? ceil_div(heads / groups, ATTENTION_SHARED)
-                          : ceil_div(queries, ATTENTION_QUERIES);
+    const int64_t block = block_queries(q->dim[0] * heads, queries);
+    int64_t blocks = rows ? ceil_div(heads / groups, ATTENTION_SHARED) : ceil_div(queries, block);
     call->derived[ATTENTION_BLOCKS] = blocks;
+    call->derived[ATTENTION_PER_TASK] = block;
     call->n_tasks = q->dim[0] * (rows ? groups : heads) * blocks;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 /* Floats of the forward strips: q turned, out turned, a tile of scores and one of random words, and
  * per query the maximum, the sum, and the factor; a tile of keys or values that are no floats. */
 static size_t strip_floats(size_t d, size_t e, bool floats)
 {
-    size_t tile = 2 * (ATTENTION_KEYS + ATTENTION_PAD), most = d > e ? d : e;
-    return ATTENTION_QUERIES * (d + e + tile + 3) + (floats ? 0 : ATTENTION_KEYS * most);
+    size_t tile = 2 * (ATTENTION_KEYS + ATTENTION_PAD);
+    return ATTENTION_STRIP * (d + e + tile + 3) + (floats ? 0 : ATTENTION_KEYS * most(d, e));
 }
 
 /* Of the rows: scores, and the sum of values, of the heads that work together. */
@@ -118,7 +133,10 @@ static size_t scratch(const Call *call)
 {
     size_t d = (size_t)call->operand[2].dim[3], e = (size_t)call->operand[4].dim[3];
     size_t strips = strip_floats(d, e, call->operand[3].dtype == DTYPE_f32), rows = row_floats(e);
-    return sizeof(float) * (strips > rows ? strips : rows);
+    const Attention a = attention_sizes(call, 2);
+    const int64_t block = min_i64(block_queries(call->operand[2].dim[0] * a.heads, a.queries), a.queries);
+    const size_t cells = cells_take(&a) ? cells_forward(a.key_size, a.value_size, cell_steps(block)).end : 0;
+    return most(sizeof(float) * most(strips, rows), cells);
 }
 
 /* Pairs of a query and a key that it sees, without a past. */
@@ -185,7 +203,9 @@ static size_t scratch_grad(const Call *call)
 {
     size_t d = (size_t)call->operand[3].dim[3], e = (size_t)call->operand[5].dim[3];
     size_t tiles = 4 * (ATTENTION_KEYS + ATTENTION_PAD);
-    return sizeof(float) * ATTENTION_QUERIES * (3 * d + 2 * e + tiles + 2);
+    size_t strip = sizeof(float) * ATTENTION_STRIP * (3 * d + 2 * e + tiles + 2);
+    const Attention a = attention_sizes(call, 3);
+    return most(strip, cells_take(&a) ? cells_grad(a.key_size, a.value_size, a.keys, a.queries).end : 0);
 }
 
 static KernelCost cost_grad(const Call *call)

@@ -5,7 +5,9 @@
 #include "runtime/kernels/operand.h"
 
 enum {
-    ATTENTION_QUERIES = 32,     /* of a task; at least two vectors of every instruction set */
+    ATTENTION_STRIP = 32,       /* queries that go through the keys together: two vectors, at most */
+    ATTENTION_QUERIES = 256,    /* of a task, at most: what they share is packed keys and values */
+    ATTENTION_TASKS = 16,       /* with fewer, tasks become smaller, of at least two strips */
     ATTENTION_KEYS = 64,        /* of a tile: with 32 queries, scores that stay in L1 */
     ATTENTION_ROW_KEYS = 256,   /* of a tile where there is one query */
     ATTENTION_SHARED = 4,       /* heads that read a group's keys and values together then */
@@ -13,10 +15,11 @@ enum {
 };
 
 /* derived: the grid of the forward pass.
- *  ATTENTION_MODE    ATTENTION_STRIPS: tasks are [B, H, blocks of queries];
- *                    ATTENTION_ROWS (one query a head): [B, G, blocks of heads]
- *  ATTENTION_BLOCKS  the size of the last axis of that grid */
-enum { ATTENTION_MODE, ATTENTION_BLOCKS };
+ *  ATTENTION_MODE      ATTENTION_STRIPS: tasks are [B, H, blocks of queries];
+ *                      ATTENTION_ROWS (one query a head): [B, G, blocks of heads]
+ *  ATTENTION_BLOCKS    the size of the last axis of that grid
+ *  ATTENTION_PER_TASK  queries of a block */
+enum { ATTENTION_MODE, ATTENTION_BLOCKS, ATTENTION_PER_TASK };
 enum { ATTENTION_STRIPS, ATTENTION_ROWS };
 
 typedef struct Attention {
@@ -39,8 +42,8 @@ typedef struct AttentionRows {
     ptrdiff_t stride;           /* bytes */
 } AttentionRows;
 
-/* `q` is the operand that q is, `extra` the first of the optional ones. */
-static inline Attention attention_read(const Call *call, int32_t q, int32_t extra)
+/* What a Call tells without its values; `q` is the operand that q is. */
+static inline Attention attention_sizes(const Call *call, int32_t q)
 {
     const Operand *o = call->operand;
     Attention a = {
@@ -53,6 +56,14 @@ static inline Attention attention_read(const Call *call, int32_t q, int32_t extr
         .scale = (float)call->f[0], .cap = (float)call->f[1],
     };
     a.heads_per_group = a.groups > 0 ? a.heads / a.groups : 0;
+    return a;
+}
+
+/* All of it; `extra` is the first of the optional operands. */
+static inline Attention attention_read(const Call *call, int32_t q, int32_t extra)
+{
+    const Operand *o = call->operand;
+    Attention a = attention_sizes(call, q);
     if (call->i[2]) {
         a.past = *(const int32_t *)o[extra++].data;
         a.keys = max_i64(0, min_i64(a.keys, a.past + a.queries));
@@ -91,6 +102,18 @@ static inline AttentionRows attention_rows(const Attention *a, const Operand *o,
     int64_t at = b * o->stride[0] + head * o->stride[1] + key * o->stride[2];
     return (AttentionRows){ (const char *)o->data + at / a->block * a->block_bytes,
                             o->stride[2] / a->block * a->block_bytes };
+}
+
+/* The queries [t, end) of a forward task. */
+typedef struct AttentionBlock { int64_t b, head, t, end; } AttentionBlock;
+
+static inline AttentionBlock attention_block(const Attention *a, const Call *call, int64_t task)
+{
+    const int64_t blocks = call->derived[ATTENTION_BLOCKS], size = call->derived[ATTENTION_PER_TASK];
+    const int64_t at = task % blocks, head = task / blocks;
+    /* Early and late blocks in turn, since under a causal mask the late ones are the longer. */
+    const int64_t t = (at % 2 == 0 ? at / 2 : blocks - 1 - at / 2) * size;
+    return (AttentionBlock){ head / a->heads, head % a->heads, t, min_i64(t + size, a->queries) };
 }
 
 static inline int64_t attention_group(const Attention *a, int64_t head)

@@ -9,6 +9,9 @@
 #define GEMM_TABLE kernels_own_avx512
 #include "runtime/kernels/gemm_bf16.inc"
 
+#include "runtime/kernels/math.inc"
+#include "runtime/kernels/attention_amx.inc"
+
 static KernelFn K(gemm_q), K(gemm_q_shared);
 #define GEMM_Q_TILES "runtime/kernels/gemm_q_amx.inc"
 #include "runtime/kernels/gemm_q.inc"
@@ -22,5 +25,6 @@ const KernelTable kernels_own_amx = {
     .probe = { .bf16 = { K(probe_bf16), PROBE_BF16_OPS }, .int8 = { K(probe_int8), PROBE_INT8_OPS } },
     .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_shared] = K(gemm_shared),
              [KERNEL_gemm_q] = K(gemm_q), [KERNEL_gemm_q_shared] = K(gemm_q_shared),
-             [KERNEL_masked_matmul] = K(masked_matmul) },
+             [KERNEL_masked_matmul] = K(masked_matmul),
+             [KERNEL_attention] = K(attention), [KERNEL_attention_grad] = K(attention_grad) },
 };
