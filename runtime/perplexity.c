@@ -151,14 +151,28 @@ static void show_progress(const Perplexity *s, int64_t done)
     progress_show(s->progress, line);
 }
 
+/* The positions whose ids [next, end) of the window are scored. */
+typedef struct Positions {
+    Perplexity *s;
+    const Operand *logits, *against;
+    int64_t next, end, shift;           /* shift: the id that position 0 predicts */
+} Positions;
+
+static void score_share(void *data, int thread)
+{
+    const Positions *p = data;
+    const int64_t n = p->end - p->next, n_threads = session_threads(p->s->model.session);
+    const int64_t last = p->next + (thread + 1) * n / n_threads;
+    for (int64_t i = p->next + thread * n / n_threads; i < last; i++)
+        p->s->position[i - p->next] = position_of(p->logits, p->against, i - p->shift, p->s->ids.id[i]);
+}
+
 /* Adds up what the ids [next, end) of the window that begins at `first` say. */
 static void add_positions(Perplexity *s, const Operand *logits, const Operand *against, int64_t first,
                           int64_t next, int64_t end)
 {
-    const int64_t shift = first + (s->bos >= 0 ? 0 : 1);   /* of the id that position 0 predicts */
-    #pragma omp parallel for schedule(static) num_threads(s->options->n_threads)
-    for (int64_t i = next; i < end; i++)
-        s->position[i - next] = position_of(logits, against, i - shift, s->ids.id[i]);
+    Positions p = { s, logits, against, next, end, first + (s->bos >= 0 ? 0 : 1) };
+    session_each_thread(s->model.session, score_share, &p);
     for (int64_t i = 0; i < end - next; i++) {
         s->sum += s->position[i].nll;
         s->sum_against += s->position[i].nll_against;

@@ -8,7 +8,6 @@
 #include "runtime/threads.h"
 
 #include <inttypes.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,7 +37,7 @@ struct Session {
     char *pool;
     char *scratch;
     size_t scratch_stride;              /* bytes of one thread */
-    Barrier barrier;
+    Team *team;                         /* n_threads */
 };
 
 /* ---- layout ------------------------------------------------------------------------------------
@@ -200,9 +199,10 @@ static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, si
 {
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
+    Team *team = layout_take(l, team_bytes(o->n_threads), 1);
     if (s) {
         *s = (Session){ .plan = p, .n_threads = o->n_threads, .storage = storage,
-                        .scratch_stride = scratch };
+                        .scratch_stride = scratch, .team = team };
     }
     layout_programs(l, p, o->programs, s);
     size->instrs = l->used;
@@ -276,12 +276,23 @@ bool session_open(const Plan *p, const SessionOptions *o, Session **out, Error *
     bool ok = layout_session(&l, p, o, scratch_bytes(p, o->programs), out, &size);
     CHECK(ok, "counted before");
     (*out)->kernels = kernels;
-    return true;
+    if (team_open((*out)->team, o->n_threads, err))
+        return true;
+    free(block);
+    *out = NULL;
+    return false;
 }
 
 void session_close(Session *s)
 {
+    if (s)
+        team_close(s->team);
     free(s);
+}
+
+void session_each_thread(Session *s, TeamFn *run, void *data)
+{
+    team_run(s->team, run, data);
 }
 
 const Plan *session_plan(const Session *s)
@@ -309,25 +320,40 @@ void *session_storage_named(Session *s, const char *name)
     return session_storage(s, plan_storage(s->plan, name));
 }
 
-/* Each thread takes panels of its own, by way of its scratch. */
+/* A matrix of blocks that is brought into panels; each thread takes panels of its own, by way of its
+ * scratch. */
+typedef struct Packing {
+    Session *session;
+    DType type;
+    int64_t rows, k, panel;             /* bytes of one */
+    char *data;
+} Packing;
+
+static void pack_share(void *data, int thread)
+{
+    const Packing *p = data;
+    Session *s = p->session;
+    const int64_t n = (p->rows + PANEL_ROWS - 1) / PANEL_ROWS, last = (thread + 1) * n / s->n_threads;
+    for (int64_t i = thread * n / s->n_threads; i < last; i++) {
+        const int64_t left = p->rows - i * PANEL_ROWS;
+        panel_pack(p->type, left < PANEL_ROWS ? left : PANEL_ROWS, p->k, p->data + i * p->panel,
+                   s->scratch + (size_t)thread * s->scratch_stride);
+    }
+}
+
 void session_pack(Session *s, int32_t storage)
 {
     const PlanStorage *st = &s->plan->storages[storage];
-    const DType type = (DType)st->dtype;
     const int64_t none[MAX_SYMBOLS] = { 0 };
-    int64_t count, panel;
-    if (dtype_block(type) == 1 || !s->storage[storage])
+    Packing p = { .session = s, .type = (DType)st->dtype, .data = s->storage[storage] };
+    int64_t count;
+    if (dtype_block(p.type) == 1 || !p.data)
         return;
-    const int64_t k = st->dim[st->rank - 1].coef;
-    bool ok = plan_storage_count(st, none, &count) && panel_bytes(type, 1, k, &panel);
+    p.k = st->dim[st->rank - 1].coef;
+    bool ok = plan_storage_count(st, none, &count) && panel_bytes(p.type, 1, p.k, &p.panel);
     CHECK(ok, "checked when the plan was opened");
-    const int64_t rows = count / k, n_panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads)
-    for (int64_t i = 0; i < n_panels; i++) {
-        const int64_t left = rows - i * PANEL_ROWS;
-        panel_pack(type, left < PANEL_ROWS ? left : PANEL_ROWS, k, s->storage[storage] + i * panel,
-                   s->scratch + (size_t)omp_get_thread_num() * s->scratch_stride);
-    }
+    p.rows = count / p.k;
+    team_run(s->team, pack_share, &p);
 }
 
 /* ---- binding and running ---------------------------------------------------------------------- */
@@ -381,24 +407,25 @@ bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_S
     return true;
 }
 
-/* Before instruction k?  OpenMP may give a run fewer threads than the session asked for: the plan's marks
- * hold for any number. */
-static bool meets(const Session *s, const BoundProgram *b, uint32_t k, int n_threads)
-{
-    if (n_threads == s->n_threads)
-        return b->meet[k];
-    return s->plan->instrs[b->plan->first_instr + k].flags & INSTR_BARRIER;
-}
+/* A program that all threads walk over. */
+typedef struct Walk {
+    Session *session;
+    const BoundProgram *program;
+    ClockFn *now;                       /* walk_timed's */
+    SessionSpan *spans;
+} Walk;
 
-/* One thread's walk over the program. */
-static void walk(Session *s, const BoundProgram *b, int thread, int n_threads)
+static void walk(void *data, int thread)
 {
+    const Walk *w = data;
+    Session *s = w->session;
+    const BoundProgram *b = w->program;
     void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
     for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
         const Call *call = &b->calls[k];
-        if (meets(s, b, k, n_threads))
-            barrier_wait(&s->barrier, (unsigned)n_threads);
-        const KernelShare share = kernel_share(call, thread, n_threads);
+        if (b->meet[k])
+            barrier_wait(&s->team->barrier, (unsigned)s->n_threads, (unsigned)thread);
+        const KernelShare share = kernel_share(call, thread, s->n_threads);
         if (share.first < share.last)
             s->kernels->run[call->kernel](call, share.first, share.last, scratch);
     }
@@ -406,52 +433,41 @@ static void walk(Session *s, const BoundProgram *b, int thread, int n_threads)
 
 void session_run(Session *s, PlanProgramKind program)
 {
-    BoundProgram *b = &s->program[program];
-    CHECK(b->bound, "session_bind comes first");
-    if (s->n_threads == 1) {
-        walk(s, b, 0, 1);
-        return;
-    }
-#pragma omp parallel num_threads(s->n_threads)
-    walk(s, b, omp_get_thread_num(), omp_get_num_threads());
+    Walk w = { .session = s, .program = &s->program[program] };
+    CHECK(w.program->bound, "session_bind comes first");
+    team_run(s->team, walk, &w);
 }
 
 /* `walk` with a clock in hand; apart from it, so that a run nobody times pays nothing. */
-static void walk_timed(Session *s, const BoundProgram *b, int thread, int n_threads, ClockFn *now,
-                       SessionSpan *spans)
+static void walk_timed(void *data, int thread)
 {
+    const Walk *w = data;
+    Session *s = w->session;
+    const BoundProgram *b = w->program;
+    SessionSpan *spans = w->spans + (size_t)thread * b->plan->n_instrs;
     void *scratch = s->scratch + (size_t)thread * s->scratch_stride;
-    uint64_t t = now();
+    uint64_t t = w->now();
     for (uint32_t k = 0; k < b->plan->n_instrs; k++) {
         const Call *call = &b->calls[k];
         spans[k].ready = t;
-        if (meets(s, b, k, n_threads)) {
-            barrier_wait(&s->barrier, (unsigned)n_threads);
-            t = now();
+        if (b->meet[k]) {
+            barrier_wait(&s->team->barrier, (unsigned)s->n_threads, (unsigned)thread);
+            t = w->now();
         }
         spans[k].begin = t;
-        const KernelShare share = kernel_share(call, thread, n_threads);
+        const KernelShare share = kernel_share(call, thread, s->n_threads);
         if (share.first < share.last)
             s->kernels->run[call->kernel](call, share.first, share.last, scratch);
-        t = now();
+        t = w->now();
         spans[k].end = t;
     }
 }
 
 void session_run_timed(Session *s, PlanProgramKind program, ClockFn *now, SessionSpan *spans)
 {
-    BoundProgram *b = &s->program[program];
-    CHECK(b->bound, "session_bind comes first");
-    if (s->n_threads == 1) {
-        walk_timed(s, b, 0, 1, now, spans);
-        return;
-    }
-#pragma omp parallel num_threads(s->n_threads)
-    {
-        const int thread = omp_get_thread_num();
-        walk_timed(s, b, thread, omp_get_num_threads(), now,
-                   spans + (size_t)thread * b->plan->n_instrs);
-    }
+    Walk w = { .session = s, .program = &s->program[program], .now = now, .spans = spans };
+    CHECK(w.program->bound, "session_bind comes first");
+    team_run(s->team, walk_timed, &w);
 }
 
 const Call *session_call(const Session *s, PlanProgramKind program, uint32_t k)

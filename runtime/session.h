@@ -12,6 +12,7 @@
 
 #include "runtime/kernels/select.h"
 #include "runtime/plan.h"
+#include "runtime/threads.h"
 
 typedef struct SessionOptions {
     int n_threads;                      /* >= 1 */
@@ -40,6 +41,8 @@ void session_close(Session *s);
 const Plan *session_plan(const Session *s);
 const KernelTable *session_kernels(const Session *s);
 int session_threads(const Session *s);
+/* Runs it on each of the session's threads, for work between runs: other threads would spin beside these. */
+void session_each_thread(Session *s, TeamFn *run, void *data);
 
 /* Data of a storage, dense and row-major, aligned to 64 where it was not given; NULL when the session
  * does not hold it. */

@@ -1,5 +1,6 @@
 /* Barriers: what was written before one is read behind it, with more threads than processors too, and
- * whoever sleeps is woken. */
+ * whoever sleeps is woken.  Teams: all run what is asked of them, and go home, even those that never were
+ * all there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { MOST = 9, ROUNDS = 300 };
 
@@ -34,11 +40,11 @@ static void *attend(void *arg)
             while (atomic_load(&m->barrier.sleepers) < m->n - 1)
                 sched_yield();
         m->written[self->id] = round;
-        barrier_wait(&m->barrier, m->n);
+        barrier_wait(&m->barrier, m->n, self->id);
         for (unsigned i = 0; i < m->n; i++)
             if (m->written[i] != round)
                 atomic_fetch_add(&m->wrong, 1);
-        barrier_wait(&m->barrier, m->n);
+        barrier_wait(&m->barrier, m->n, self->id);
     }
     return NULL;
 }
@@ -74,10 +80,96 @@ static void test_sleepers(void **state)
     meet(MOST, true);
 }
 
+/* Threads that are held on one processor know that they share it. */
+static void test_seats(void **state)
+{
+    (void)state;
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    const int cpu = sched_getcpu();
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    Meeting m = { .n = 2 };
+    Member members[2] = { { &m, 0 }, { &m, 1 } };
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, attend, &members[1]), 0);
+    attend(&members[0]);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(atomic_load(&m.barrier.seat[0]), cpu + 1);
+    assert_int_equal(atomic_load(&m.barrier.seat[1]), cpu + 1);
+    assert_int_equal(atomic_load(&m.wrong), 0);
+}
+
+static Team *new_team(int n)
+{
+    const size_t bytes = (team_bytes(n) + 63) / 64 * 64;
+    Team *t = aligned_alloc(64, bytes);
+    assert_non_null(t);
+    memset(t, 0, bytes);
+    return t;
+}
+
+static void count_one(void *data, int thread)
+{
+    ((unsigned *)data)[thread]++;
+}
+
+static void test_team(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= MOST; n += 2) {
+        Error err;
+        unsigned count[MOST] = { 0 };
+        Team *t = new_team(n);
+        assert_true(team_open(t, n, &err));
+        for (unsigned run = 1; run <= ROUNDS; run++) {
+            team_run(t, count_one, count);
+            for (int i = 0; i < n; i++)
+                assert_int_equal(count[i], run);
+        }
+        team_close(t);
+        free(t);
+    }
+}
+
+/* Address space for a few stacks, but not for all. */
+static void test_too_few_threads(void **state)
+{
+    (void)state;
+    enum { MANY = 64, FEW = 3 };
+#if defined(__SANITIZE_ADDRESS__)
+    skip();                             /* address space is the sanitizer's */
+#endif
+    struct rlimit before, less;
+    pthread_attr_t attr;
+    size_t stack;
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%lu", &pages) != 1)
+        skip();
+    fclose(f);
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_getstacksize(&attr, &stack), 0);
+    Team *t = new_team(MANY);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    less = before;
+    less.rlim_cur = pages * (unsigned long)sysconf(_SC_PAGESIZE) + FEW * stack + stack / 2;
+    assert_int_equal(setrlimit(RLIMIT_AS, &less), 0);
+    Error err = { 0 };
+    const bool opened = team_open(t, MANY, &err);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_false(opened);
+    assert_non_null(strstr(err.text, "cannot start thread"));
+    free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meeting), cmocka_unit_test(test_sleepers),
+        cmocka_unit_test(test_meeting), cmocka_unit_test(test_sleepers), cmocka_unit_test(test_seats),
+        cmocka_unit_test(test_team), cmocka_unit_test(test_too_few_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
