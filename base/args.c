@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { HELP_WIDTH = 80, HELP_INDENT = 29 };    /* columns of --help; where it explains options */
+
 static const Arg *find_arg(const Args *a, const char *name, size_t n)
 {
     for (size_t i = 0; i < a->n; i++)
@@ -74,8 +76,8 @@ static bool set_number(const Arg *o, const char *value, Error *err)
         *(double *)o->target = x;
     }
     if (!bounded(o, x))
-        return isinf(o->hi) ? error_set(err, "%s %s: it must be at least %g", o->name, value, o->lo)
-                            : error_set(err, "%s %s: it must lie from %g to %g", o->name, value,
+        return isinf(o->hi) ? error_set(err, "%s %s: it must be at least %.15g", o->name, value, o->lo)
+                            : error_set(err, "%s %s: it must lie from %.15g to %.15g", o->name, value,
                                         o->lo, o->hi);
     return true;
 }
@@ -166,6 +168,21 @@ bool args_parse(Args *a, int argc, char **argv, Error *err)
     return true;
 }
 
+/* From column `indent` on, broken at spaces before column HELP_WIDTH. */
+static void add_wrapped(Buf *out, const char *text, size_t indent)
+{
+    for (size_t room = HELP_WIDTH - indent; strlen(text) > room;) {
+        size_t n = room;
+        while (n > 0 && text[n] != ' ')
+            n--;
+        if (n == 0)
+            n = strcspn(text, " ");     /* a word that no line holds */
+        buf_printf(out, "%.*s\n%*s", (int)n, text, (int)indent, "");
+        text += n + (text[n] == ' ');
+    }
+    buf_printf(out, "%s\n", text);
+}
+
 void args_help(Buf *out, const Args *a)
 {
     buf_printf(out, "usage: %s\n\n%s\n", a->usage, a->about);
@@ -176,6 +193,7 @@ void args_help(Buf *out, const Args *a)
         char left[64];
         snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "",
                  o->value ? o->value : "");
-        buf_printf(out, "  %-26s %s\n", left, o->help);
+        buf_printf(out, "  %-*s ", HELP_INDENT - 3, left);
+        add_wrapped(out, o->help, HELP_INDENT);
     }
 }

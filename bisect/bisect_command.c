@@ -76,7 +76,7 @@ int command_bisect(Compilation *c, int argc, char **argv)
           0, NULL },
         { "--program", "P", ARG_STRING, &program, "only this one: score, eval, train, ...", 0, 0,
           NULL },
-        MODEL_ARGS(of),
+        MODEL_ARGS_OF(of, "2", "6", "6"),
         { "--seed", "N", ARG_INT, &seed, "of weights and inputs (default 1)", 0, 1e15, NULL },
         { "--cpu", "ISA", ARG_STRING, &v.cpu, "instruction set of the plan's run", 0, 0, NULL },
     };
@@ -86,19 +86,17 @@ int command_bisect(Compilation *c, int argc, char **argv)
                         "optimizer by its formulas,\nthe cached program by the whole sequence, and "
                         "runs the plan instruction by\ninstruction.  Names the first pass and op at "
                         "fault and writes the smallest graph found\nthat shows it.  Everything is "
-                        "evaluated many times, so make the model small; by default the batch is 2, and\n"
-                        "sequence and chunk are 6.\n\n"
+                        "evaluated many times, so make the model small.\n\n"
                         "  smc bisect gpt2.smg -D depth=2 -D width=16 -D heads=2 -D vocab=11",
                .options = specs, .n = COUNT_OF(specs), .max_positional = 1 };
     Error err;
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
         return usage_or_help(&a, parsed, &err);
-    if (program && (!program_from_name(program, &only) || only == PROGRAM_model))
-        return fault("no program is called %s; they are score, eval, train, accumulate, apply, "
-                     "generate", program);
+    if (program && program_asked(program, &only) != EXIT_DONE)
+        return EXIT_USAGE;
     if (of.weights.n || strcmp(of.cache, "f32") != 0 || strcmp(of.precision, "f32") != 0)
-        return fault("what is right is told in full precision; leave out --weights, --cache and "
+        return misuse("what is right is told in full precision; leave out --weights, --cache and "
                      "--precision");
     int code = model_read(c, a.positional[0], &of, program, false, &options, &model);
     if (code != EXIT_DONE)

@@ -21,6 +21,12 @@ typedef struct Compilation {
 
 /* "smc: " and the message on standard error; EXIT_FAULT. */
 int fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same of a command line that makes no sense; EXIT_USAGE. */
+int misuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The program that --program names.  Else EXIT_USAGE, and it has been said which there are. */
+int program_asked(const char *name, Program *out);
+/* The pass that is named, or NULL, with the nearest to it. */
+const PassInfo *pass_asked(const char *name);
 /* Shows the diagnostics that were collected; the exit code that they amount to. */
 int report(Compilation *c, bool json);
 /* To a file, or to standard output (NULL or "-").  Frees the buffer. */

@@ -2,10 +2,36 @@
 #include "codegen/model_options.h"
 
 #include "base/check.h"
+#include "base/str.h"
 #include "passes/weight_types.h"
 
 #include <inttypes.h>
 #include <string.h>
+
+int program_asked(const char *name, Program *out)
+{
+    if (program_from_name(name, out) && *out != PROGRAM_model)
+        return EXIT_DONE;
+    Buf known = { 0 };
+    for (Program p = PROGRAM_score; p < N_PROGRAMS; p++)
+        buf_printf(&known, "%s%s", p == PROGRAM_score ? "" : ", ", program_name(p));
+    misuse("no program is called %s; they are %s", name, known.failed ? "" : known.data);
+    buf_free(&known);
+    return EXIT_USAGE;
+}
+
+const PassInfo *pass_asked(const char *name)
+{
+    const PassInfo *pass = pass_find(name);
+    Nearest best = nearest_of(name);
+    for (int i = 0; i < n_passes; i++)
+        nearest_try(&best, pass_table[i].name);
+    if (!pass && best.found)
+        misuse("no pass is called %s; did you mean %s?", name, best.found);
+    else if (!pass)
+        misuse("no pass is called %s; smc passes lists them", name);
+    return pass;
+}
 
 /* What CompileOptions takes for --memory-limit. */
 static int64_t memory_limit(uint64_t asked)
@@ -22,7 +48,7 @@ static int set_weight_types(Compilation *c, Graph *model, const ModelOptions *a,
     Error err;
     for (uint32_t i = 0; i < a->weights.n; i++)
         if (!weight_rule_parse(a->weights.item[i], &c->arena, &rules[i], &err))
-            return fault("--weights %s", err.text);
+            return misuse("--weights %s", err.text);
     if (!weight_types_set(model, rules, a->weights.n, &c->scratch, &err))
         return fault("--weights: %s", err.text);
     const bool training = program && (strcmp(program, "train") == 0
@@ -41,7 +67,7 @@ int model_read(Compilation *c, const char *path, const ModelOptions *o, const ch
                                  .sequence = o->seq, .chunk = o->chunk,
                                  .memory_limit = memory_limit(o->memory_limit) };
     if (o->fusion && !fusion_parse(o->fusion, &options->fusions, &err))
-        return fault("%s", err.text);
+        return misuse("%s", err.text);
     dtype_from_name(o->precision, &options->precision);
     dtype_from_name(o->cache, &options->cache);
     *model = read_model(c, path, &o->defines);

@@ -16,13 +16,14 @@ typedef struct ModelOptions {
 #define MODEL_OPTIONS_DEFAULT                                                                    \
     { .level = "2", .memory_limit = NO_MEMORY_LIMIT, .precision = "f32", .cache = "f32" }
 
-/* Rows of an Arg table for a ModelOptions `o`. */
-#define MODEL_ARGS(o)                                                                            \
+/* Rows of an Arg table for a ModelOptions `o`; what is said of the sizes that nobody gives. */
+#define MODEL_ARGS(o) MODEL_ARGS_OF(o, "1", "the model's bound", "64")
+#define MODEL_ARGS_OF(o, rows, length, piece)                                                                            \
     { "-D", "NAME=VALUE", ARG_LIST, &(o).defines, "replace the value of a config", 0, 0, NULL }, \
-    { "--batch", "N", ARG_INT, &(o).batch, "largest batch (default 1)", 1, 1e6, NULL },          \
-    { "--seq", "N", ARG_INT, &(o).seq, "longest sequence (default: the model's bound)", 1, 1e9,  \
+    { "--batch", "N", ARG_INT, &(o).batch, "largest batch (default: " rows ")", 1, 1e6, NULL },          \
+    { "--seq", "N", ARG_INT, &(o).seq, "longest sequence (default: " length ")", 1, 1e9,  \
       NULL },                                                                                    \
-    { "--chunk", "N", ARG_INT, &(o).chunk, "most new positions at once in generation", 1, 1e6,   \
+    { "--chunk", "N", ARG_INT, &(o).chunk, "most new positions at once in generation (default: " piece ")", 1, 1e6,   \
       NULL },                                                                                    \
     { "--memory-limit", "BYTES", ARG_BYTES, &(o).memory_limit,                                   \
       "most memory for the activations and gradients of a training step (2G, 700M): what does "  \

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define COMPILER_VERSION "smc 0.1.0"
+#define COMPILER_VERSION "smc " SMALLMIND_VERSION
 
 void plan_builder_init(PlanBuilder *b, Arena *arena, const char *model)
 {

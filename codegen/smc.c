@@ -5,6 +5,7 @@
  * 2 a command line that makes no sense. */
 #include "base/check.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "codegen/command.h"
 #include "codegen/model_options.h"
 #include "codegen/dot.h"
@@ -25,15 +26,29 @@
 
 enum { MAX_GRAPH_TEXT = 1 << 30 };
 
+static void say(const char *fmt, va_list ap)
+{
+    fputs("smc: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
 int fault(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    fputs("smc: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    say(fmt, ap);
     va_end(ap);
     return EXIT_FAULT;
+}
+
+int misuse(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(fmt, ap);
+    va_end(ap);
+    return EXIT_USAGE;
 }
 
 /* ---- what a failed CHECK leaves behind -------------------------------------------------------- */
@@ -103,7 +118,7 @@ int deliver(Buf *out, const char *path)
     return code;
 }
 
-/* Library blocks: beside the program when installed, else in the source tree. */
+/* Where `use` finds the library's blocks: in the source tree, if nobody says otherwise. */
 static const char *library_dir(void)
 {
     const char *set = getenv("SMALLMIND_LIB");
@@ -132,10 +147,10 @@ static int emit_graph(Compilation *c, const Graph *model, const CompileArgs *a,
     Buf out = { 0 };
     Program p = PROGRAM_model;
     void (*const print)(Buf *, const Graph *) = strcmp(a->emit, "dot") == 0 ? dot_print : graph_print;
-    if (a->program && !program_from_name(a->program, &p))
-        return fault("no program is called %s; they are model, score, eval, train, accumulate, "
-                     "apply, generate", a->program);
-    if (p == PROGRAM_model) {
+    const bool whole = !a->program || strcmp(a->program, program_name(PROGRAM_model)) == 0;
+    if (!whole && program_asked(a->program, &p) != EXIT_DONE)
+        return EXIT_USAGE;
+    if (whole) {
         print(&out, model);
         return deliver(&out, a->out);
     }
@@ -195,8 +210,8 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     CompileOptions options;
     Graph *model;
     Error err;
-    if (a->after && !pass_find(a->after))
-        return fault("no pass is called %s; smc passes lists them", a->after);
+    if (a->after && !pass_asked(a->after))
+        return EXIT_USAGE;
     if (dump.dir && !file_make_dirs(dump.dir, &err))
         return fault("%s", err.text);
     if (a->emit && strcmp(a->emit, "ast") == 0)
@@ -342,17 +357,18 @@ static int command_explain(Compilation *c, int argc, char **argv)
         return usage_or_help(&a, parsed, &err);
     if (!diag_code_from_name(a.positional[0], &code))
         return fault("no error has the code %s; codes look like E0210", a.positional[0]);
-    printf("%s: %s\n\n%s\n", diag_code_name(code), diag_code_title(code), diag_code_text(code));
-    return EXIT_DONE;
+    Buf out = { 0 };
+    buf_printf(&out, "%s: %s\n\n%s\n", diag_code_name(code), diag_code_title(code), diag_code_text(code));
+    return deliver(&out, NULL);
 }
 
 /* Runs the passes of a comma-separated list. */
 static int opt_passes(Compilation *c, Graph *g, char *list, const PassOptions *options)
 {
     for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-        const PassInfo *pass = pass_find(name);
+        const PassInfo *pass = pass_asked(name);
         if (!pass)
-            return fault("no pass is called %s; smc passes lists them", name);
+            return EXIT_USAGE;
         if (!pass_run(pass, g, options, &c->diags, &c->scratch))
             return report(c, false);
     }
@@ -381,10 +397,10 @@ static int command_opt(Compilation *c, int argc, char **argv)
     const bool parsed = args_parse(&a, argc, argv, &err);
     if (!parsed || a.help || a.n_positional != 1)
         return usage_or_help(&a, parsed, &err);
-    if (program && !program_from_name(program, &options.program))
-        return fault("no program is called %s", program);
+    if (program && program_asked(program, &options.program) != EXIT_DONE)
+        return EXIT_USAGE;
     if (fusion && !fusion_parse(fusion, &options.fusions, &err))
-        return fault("%s", err.text);
+        return misuse("%s", err.text);
     if (!file_read(a.positional[0], MAX_GRAPH_TEXT, &text, &err))
         return fault("%s", err.text);
     Graph *g = graph_read(text.data ? text.data : "", text.len, &c->arena, &err);
@@ -402,16 +418,21 @@ static int command_opt(Compilation *c, int argc, char **argv)
 
 static int command_passes(Compilation *c, int argc, char **argv)
 {
+    Args a = { .usage = "smc passes", .about = "Lists the passes in their order, each with the least -O "
+               "at which it runs, and the fusions." };
+    Error err;
+    Buf out = { 0 };
     (void)c;
-    (void)argc;
-    (void)argv;
+    const bool parsed = args_parse(&a, argc, argv, &err);
+    if (!parsed || a.help)
+        return usage_or_help(&a, parsed, &err);
     for (int i = 0; i < n_passes; i++)
-        printf("%-11s -O%d  %s\n", pass_table[i].name, pass_table[i].level, pass_table[i].what);
-    printf("\nfusions, which --fusion=-name,+name switches\n");
+        buf_printf(&out, "%-11s -O%d  %s\n", pass_table[i].name, pass_table[i].level, pass_table[i].what);
+    buf_puts(&out, "\nfusions, which --fusion=-name,+name switches\n");
     for (Fusion f = 0; f < N_FUSIONS; f++)
-        printf("%-18s %-4s %s\n", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
-               fusion_table[f].what);
-    return EXIT_DONE;
+        buf_printf(&out, "%-18s %-4s %s\n", fusion_table[f].name, fusion_table[f].on ? "on" : "off",
+                   fusion_table[f].what);
+    return deliver(&out, NULL);
 }
 
 typedef struct Command {
@@ -439,7 +460,18 @@ static void print_usage(FILE *to)
           to);
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(to, "  smc %-8s  %s\n", commands[i].name, commands[i].what);
-    fputs("\nsmc COMMAND --help tells more.\n", to);
+    fputs("\nsmc COMMAND --help tells more; smc --version.\n\n"
+          "exit codes: 0 done; 1 mistakes in the model, or a file, with a message; 2 usage\n"
+          "environment: SMALLMIND_LIB=DIR holds the blocks of `use`; NO_COLOR=1: no colours\n", to);
+}
+
+static int unknown_command(const char *name)
+{
+    Nearest best = nearest_of(name);
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        nearest_try(&best, commands[i].name);
+    return best.found ? misuse("no command \"%s\"; did you mean %s?", name, best.found)
+                      : misuse("no command \"%s\"; smc --help lists them", name);
 }
 
 int main(int argc, char **argv)
@@ -448,10 +480,13 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     check_set_hook(save_graph_at_fault, NULL);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0
+        || strcmp(argv[1], "help") == 0) {
         print_usage(argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_USAGE : EXIT_DONE;
+        return argc < 2 ? EXIT_USAGE : fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAULT;
     }
+    if (strcmp(argv[1], "--version") == 0)
+        return puts("smc " SMALLMIND_VERSION) >= 0 && fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAULT;
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
@@ -462,7 +497,5 @@ int main(int argc, char **argv)
         compilation_end(&c);
         return code;
     }
-    fprintf(stderr, "smc: unknown command %s\n", argv[1]);
-    print_usage(stderr);
-    return EXIT_USAGE;
+    return unknown_command(argv[1]);
 }

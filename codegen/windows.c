@@ -26,9 +26,8 @@ int each_program(Compilation *c, const Graph *model, const char *program,
 {
     Program only = PROGRAM_model;
     int code = EXIT_DONE;
-    if (program && (!program_from_name(program, &only) || only == PROGRAM_model))
-        return fault("no program is called %s; they are score, eval, train, accumulate, apply, "
-                     "generate", program);
+    if (program && program_asked(program, &only) != EXIT_DONE)
+        return EXIT_USAGE;
     for (Program p = PROGRAM_score; p < N_PROGRAMS && code == EXIT_DONE; p++) {
         if (program ? p != only : !program_possible(model, p))
             continue;

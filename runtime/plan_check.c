@@ -54,7 +54,7 @@ static bool check_header(Plan *p, Error *err)
         return error_set(err, "plan bytes are not aligned to 8");
     const PlanHeader *h = p->header = (const void *)p->file.data;
     if (memcmp(h->magic, PLAN_MAGIC, sizeof h->magic) != 0)
-        return error_set(err, "not a plan: it does not begin with \"smgplan\"");
+        return error_set(err, "not a plan: it does not begin with \"smgplan\"; smc compile makes plans");
     if (h->version != PLAN_VERSION)
         return error_set(err, "plan version %" PRIu32 ", this smrun reads version %d: compile the "
                          "model again with the smc beside it", h->version, PLAN_VERSION);

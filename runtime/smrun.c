@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SMRUN_VERSION "0.1.0"
-
 static void on_signal(int sig)
 {
     command_stop = sig;
@@ -74,7 +72,7 @@ int main(int argc, char **argv)
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAULT;
     }
     if (strcmp(argv[1], "--version") == 0)
-        return puts("smrun " SMRUN_VERSION) >= 0 ? EXIT_DONE : EXIT_FAULT;
+        return puts("smrun " SMALLMIND_VERSION) >= 0 && fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAULT;
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 2, argv + 2);

@@ -111,7 +111,7 @@ static bool asked_tokenizer(const char *asked, HfTokenizer **out, Error *err)
     if (!asked || strcmp(asked, "char") == 0)
         return true;
     *out = strcmp(asked, "byte") == 0 ? house_bytes(err) : hf_tokenizer_open(asked, err);
-    return *out != NULL;
+    return *out || error_prefix(err, "--tokenizer is char, byte or a file");
 }
 
 /* The run's own tokenizer, that of the weights it begins with, or the one asked for; NULL as above. */
