@@ -128,6 +128,7 @@ static void lower_kernel(Lower *l, NodeId n)
         in->i[0] = NODE_ATTR(node, cross_entropy, ignore).i;
     } else if (node->op == OP_cross_entropy_grad) {
         in->i[0] = NODE_ATTR(node, cross_entropy_grad, ignore).i;
+        in->f[0] = 1;
     }
 }
 

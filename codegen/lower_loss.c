@@ -1,20 +1,34 @@
-/* The output matrix with the cross entropy: for each chunk of rows the product that makes its
- * logits, their loss, their gradient in place, and the products of the gradient with the rows and
- * with the weights.  All chunks use the same room; how many there are depends on the largest sizes,
- * and at smaller ones the last are cut short or empty. */
+/* The output matrix with the cross entropy: for each chunk of rows the product and the row program of
+ * what follows it, which make its logits, their loss, their gradient in place, its sum over the rows
+ * for a bias, and its products with the rows and with the weights.  All chunks use the same room; how
+ * many there are depends on the largest sizes, and at smaller ones the last are cut short or empty. */
 #include "codegen/lower.h"
 
 #include "base/check.h"
 
+#include <string.h>
+
 /* Operands of the whole call; those that have rows are cut per chunk. */
 typedef struct LossCall {
     const Node *node;
-    PlanOperand x, w, targets, g, dx, dw, loss, lse, room;
-    bool grad, transpose_w;
-    double alpha;
+    PlanOperand x, w, targets, g, bias, dx, dw, loss, lse, room, dbias;
+    bool grad, transpose_w, biased;
+    double alpha, gain;
+    OpId act;
     int64_t chunk, ignore;
     DType precision;
 } LossCall;
+
+/* [V] as [1, V]. */
+static PlanOperand as_row(PlanOperand o)
+{
+    o.rank = 2;
+    o.dim[1] = o.dim[0];
+    o.stride[1] = o.stride[0];
+    o.dim[0] = (PlanDim){ .coef = 1 };
+    o.stride[0] = (PlanDim){ 0 };
+    return o;
+}
 
 static LossCall bind_loss(const Lower *l, const Node *n)
 {
@@ -24,6 +38,8 @@ static LossCall bind_loss(const Lower *l, const Node *n)
                    .alpha = NODE_ATTR(n, linear_cross_entropy, alpha).f,
                    .chunk = NODE_ATTR(n, linear_cross_entropy, chunk).i,
                    .ignore = NODE_ATTR(n, linear_cross_entropy, ignore).i,
+                   .act = (OpId)NODE_ATTR(n, linear_cross_entropy, activation).i,
+                   .gain = NODE_ATTR(n, linear_cross_entropy, gain).f,
                    .precision = (DType)NODE_ATTR(n, linear_cross_entropy, precision).i };
     c.x = lower_operand(l, node_input(l->g, n, 0));
     c.w = lower_operand(l, node_input(l->g, n, 1));
@@ -33,6 +49,11 @@ static LossCall bind_loss(const Lower *l, const Node *n)
         c.dx = lower_operand(l, out);
         c.dw = lower_operand(l, out + 1);
     }
+    c.biased = n->n_inputs > (c.grad ? 4 : 3);
+    if (c.biased)
+        c.bias = as_row(lower_operand(l, node_input(l->g, n, n->n_inputs - 1u)));
+    if (c.biased && c.grad)
+        c.dbias = as_row(lower_operand(l, out + 5));
     c.loss = lower_operand(l, out + (c.grad ? 2 : 0));
     c.lse = lower_operand(l, out + (c.grad ? 3 : 1));
     c.room = lower_operand(l, out + (c.grad ? 4 : 2));
@@ -64,6 +85,56 @@ static void add_product(Lower *l, const LossCall *c, PlanOperand to, PlanOperand
     lower_add_operand(l, b);
 }
 
+static RowOp row_op_of(OpId op)
+{
+    RowOp row;
+    const bool known = row_op_from_name(op_info(op)->name, &row);
+    CHECK(known, "no row instruction %s", op_info(op)->name);
+    return row;
+}
+
+/* room = gain act(room + bias), as far as there are such.  Operands are the room and the bias, then
+ * come the gain and a temporary. */
+static void add_epilogue(Lower *l, const LossCall *c, PlanOperand room)
+{
+    const bool acts = c->act != OP_copy, scales = c->gain < 1 || c->gain > 1;
+    const uint16_t constant = (uint16_t)(1 + c->biased), temp = (uint16_t)(constant + scales);
+    const int n = c->biased + acts + scales;
+    PlanBuilder *b = l->plan;
+    RowInstr steps[3];
+    int k = 0;
+    if (c->biased)
+        steps[k++] = (RowInstr){ .op = ROW_add, .b = 1 };
+    if (acts)
+        steps[k++] = (RowInstr){ .op = (uint16_t)row_op_of(c->act) };
+    if (scales)
+        steps[k++] = (RowInstr){ .op = ROW_mul, .b = constant };
+    if (n == 0)
+        return;
+    PlanRow row = { .rank = 2, .first_const = b->n_row_consts, .n_consts = scales, .n_temps = n > 1,
+                    .first_temp = b->n_row_temps, .first_instr = b->n_row_instrs,
+                    .n_instrs = (uint32_t)n, .outputs = 1, .cut = room.cut };
+    row.cut.from = 0;
+    memcpy(row.dim, room.dim, sizeof row.dim);
+    for (int i = 0; i < n; i++) {
+        steps[i].a = i > 0 ? temp : 0;
+        steps[i].dst = i + 1 < n ? temp : 0;
+        ARENA_PUSH(b->arena, b->row_instrs, b->n_row_instrs, b->cap_row_instrs, steps[i]);
+    }
+    const float gain = (float)c->gain;
+    PlanRowConst value = { 0 };
+    memcpy(&value.bits, &gain, sizeof gain);
+    if (scales)
+        ARENA_PUSH(b->arena, b->row_consts, b->n_row_consts, b->cap_row_consts, value);
+    if (n > 1)
+        ARENA_PUSH(b->arena, b->row_temps, b->n_row_temps, b->cap_row_temps, 0);
+    ARENA_PUSH(b->arena, b->rows, b->n_rows, b->cap_rows, row);
+    lower_begin(l, "row", c->node)->row = b->n_rows - 1;
+    lower_add_operand(l, room);
+    if (c->biased)
+        lower_add_operand(l, c->bias);
+}
+
 static void add_loss(Lower *l, const LossCall *c, int64_t first, PlanOperand room)
 {
     lower_begin(l, "cross_entropy", c->node)->i[0] = c->ignore;
@@ -75,12 +146,27 @@ static void add_loss(Lower *l, const LossCall *c, int64_t first, PlanOperand roo
 
 static void add_slope(Lower *l, const LossCall *c, int64_t first, PlanOperand room)
 {
-    lower_begin(l, "cross_entropy_grad", c->node)->i[0] = c->ignore;
+    PlanInstr *in = lower_begin(l, "cross_entropy_grad", c->node);
+    double slope[3];
+    const bool known = op_slope_of_result(c->act, slope);
+    CHECK(known, "an activation whose slope its result does not tell");
+    in->i[0] = c->ignore;
+    in->f[0] = c->gain * slope[0];
+    in->f[1] = slope[1];
+    in->f[2] = slope[2] / c->gain;
     lower_add_operand(l, room);
     lower_add_operand(l, room);
     lower_add_operand(l, rows_of(c, c->lse, first, true));
     lower_add_operand(l, rows_of(c, c->targets, first, true));
     lower_add_operand(l, rows_of(c, c->g, first, true));
+}
+
+/* The bias adds to each row, so its gradient is the sum of theirs. */
+static void add_column_sums(Lower *l, const LossCall *c, int64_t first, PlanOperand room)
+{
+    lower_begin(l, "reduce_sum", c->node)->i[0] = first > 0;
+    lower_add_operand(l, c->dbias);
+    lower_add_operand(l, room);
 }
 
 /* dw comes before dx, which may take the place of x. */
@@ -90,10 +176,13 @@ static void add_chunk(Lower *l, const LossCall *c, int64_t first)
     const PlanOperand x = rows_of(c, c->x, first, true);
     const bool turn = c->transpose_w && dtype_block((DType)c->w.dtype) == 1;
     add_product(l, c, room, x, turn ? turned(c->w) : c->w, false);
+    add_epilogue(l, c, room);
     add_loss(l, c, first, room);
     if (!c->grad)
         return;
     add_slope(l, c, first, room);
+    if (c->biased)
+        add_column_sums(l, c, first, room);
     if (c->transpose_w)
         add_product(l, c, c->dw, turned(room), x, first > 0);
     else

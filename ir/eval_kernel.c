@@ -380,14 +380,13 @@ void eval_cross_entropy_grad(EvalNode *n)
 
 /* ---- the output matrix with the cross entropy -------------------------------------------------- */
 
-static double dot_column(const EvalNode *n, int64_t row, int64_t column, int64_t *step)
+static double dot_column(const EvalNode *n, int64_t row, int64_t column)
 {
     const Tensor *x = n->in[0], *w = n->in[1];
     const bool turned = EVAL_ATTR(n, linear_cross_entropy, transpose_w).i;
-    *step = turned ? 1 : w->dim[1];
     const Dot d = { .x = x->data + row * x->dim[1], .x_step = 1,
-                    .y = w->data + (turned ? column * w->dim[1] : column), .y_step = *step,
-                    .depth = x->dim[1] };
+                    .y = w->data + (turned ? column * w->dim[1] : column),
+                    .y_step = turned ? 1 : w->dim[1], .depth = x->dim[1] };
     return EVAL_ATTR(n, linear_cross_entropy, alpha).f
         * dot(n, EVAL_ATTR(n, linear_cross_entropy, precision).i, &d);
 }
@@ -397,17 +396,41 @@ static int64_t n_columns(const EvalNode *n)
     return n->in[1]->dim[EVAL_ATTR(n, linear_cross_entropy, transpose_w).i ? 0 : 1];
 }
 
+/* The bias of the logits; NULL when there is none. */
+static const Tensor *logit_bias(const EvalNode *n)
+{
+    const unsigned at = n->node->op == OP_linear_cross_entropy ? 3 : 4;
+    return n->node->n_inputs > at ? n->in[at] : NULL;
+}
+
+static double logit_at(const EvalNode *n, int64_t row, int64_t column)
+{
+    const OpId act = (OpId)EVAL_ATTR(n, linear_cross_entropy, activation).i;
+    const Tensor *bias = logit_bias(n);
+    const double x = dot_column(n, row, column) + (bias ? bias->data[column] : 0);
+    return EVAL_ATTR(n, linear_cross_entropy, gain).f * (act == OP_copy ? x : eval_scalar(act, x));
+}
+
+/* The derivative of a logit with respect to what its activation is of. */
+static double logit_slope(const EvalNode *n, double logit)
+{
+    const double gain = EVAL_ATTR(n, linear_cross_entropy, gain).f, y = logit / gain;
+    double c[3];
+    const bool known = op_slope_of_result((OpId)EVAL_ATTR(n, linear_cross_entropy, activation).i, c);
+    CHECK(known, "an activation whose slope its result does not tell");
+    return gain * (c[0] + c[1] * y + c[2] * y * y);
+}
+
 /* The loss and the log-sum-exp of a row of logits, by the definitions above. */
 static void linear_row(const EvalNode *n, int64_t row, double *loss, double *lse)
 {
     const int64_t width = n_columns(n);
     const double target = n->in[2]->data[row];
     double max = -INFINITY, sum = 0, at_target = NAN;
-    int64_t step;
     for (int64_t v = 0; v < width; v++)
-        max = fmax(max, dot_column(n, row, v, &step));
+        max = fmax(max, logit_at(n, row, v));
     for (int64_t v = 0; v < width; v++) {
-        const double logit = dot_column(n, row, v, &step);
+        const double logit = logit_at(n, row, v);
         sum += exp(logit - max);
         at_target = (double)v == target ? logit : at_target;
     }
@@ -433,10 +456,14 @@ void eval_linear_cross_entropy_grad(EvalNode *n)
         double *lse = &n->out[3].data[r];
         linear_row(n, r, &n->out[2].data[r], lse);
         for (int64_t v = 0; v < n_columns(n) && targets->data[r] != ignored; v++) {
-            int64_t step, at = turned ? v * w->dim[1] : v;
-            const double slope = exp(dot_column(n, r, v, &step) - *lse)
-                - ((double)v == targets->data[r]);
-            const double d = alpha * side(slope * n->in[3]->data[r]);
+            int64_t at = turned ? v * w->dim[1] : v;
+            const int64_t step = turned ? 1 : w->dim[1];
+            const double logit = logit_at(n, r, v);
+            const double slope = (exp(logit - *lse) - ((double)v == targets->data[r]))
+                * n->in[3]->data[r] * logit_slope(n, logit);
+            const double d = alpha * side(slope);
+            if (logit_bias(n))
+                n->out[5].data[v] += slope;
             for (int64_t k = 0; k < x->dim[1]; k++, at += step) {
                 n->out[0].data[r * x->dim[1] + k] += d * side(w->data[at]);
                 n->out[1].data[at] += d * side(x->data[r * x->dim[1] + k]);

@@ -269,8 +269,8 @@ ValueId graph_add(Graph *g, const NodeSpec *spec, DiagSink *diags)
               spec->inputs[i], g->n_values);
 
     Node node = {
-        .op = spec->op, .n_outputs = info->n_outputs, .first_input = g->n_edges,
-        .first_output = g->n_values, .span = spec->span, .path = spec->path ? spec->path : "",
+        .op = spec->op, .first_input = g->n_edges, .first_output = g->n_values,
+        .span = spec->span, .path = spec->path ? spec->path : "",
     };
     memcpy(node.attr, spec->attr, sizeof node.attr);
     Type out[MAX_OUTPUTS];
@@ -278,6 +278,7 @@ ValueId graph_add(Graph *g, const NodeSpec *spec, DiagSink *diags)
         return NO_VALUE;
 
     node.n_inputs = (uint8_t)spec->n_inputs;
+    node.n_outputs = (uint8_t)op_n_results(spec->op, spec->n_inputs);
     for (uint32_t i = 0; i < spec->n_inputs; i++)
         ARENA_PUSH(g->arena, g->edges, g->n_edges, g->cap_edges, spec->inputs[i]);
     for (uint8_t i = 0; i < node.n_outputs; i++) {

@@ -10,14 +10,14 @@ typedef struct Infer {
     const Graph *g;
     const NodeSpec *spec;
     AttrValue *attr;
-    Type *out;                          /* n_outputs of the op */
+    Type *out;                          /* op_n_results of them */
     DiagSink *diags;                    /* NULL: a mistake is a bug of ours */
 } Infer;
 
 typedef bool InferFn(Infer *in);
 extern InferFn *const infer_rules[N_OPS];
 
-enum { MAX_OUTPUTS = 5 };
+enum { MAX_OUTPUTS = 6 };
 
 /* Runs the rule of spec->op, counting the inputs first.  `attr` is spec->attr on entry and in its
  * normal form after; `out` has the types of the results.  False after a mistake. */

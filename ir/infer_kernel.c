@@ -363,9 +363,26 @@ SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, alpha);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, chunk);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, ignore);
 SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, precision);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, activation);
+SAME_PLACE(linear_cross_entropy, linear_cross_entropy_grad, gain);
 
-/* x [R, C], w [C, V] or [V, C], targets [R]; the last three results: loss, lse, room. */
-static bool linear_loss(Infer *in, Type *results)
+/* What stands between the product and the loss; input `bias`, when there is one, is [V]. */
+static bool linear_epilogue(Infer *in, unsigned bias, int columns)
+{
+    const int64_t act = in->attr[ATTR_INDEX(linear_cross_entropy, activation)].i;
+    const double gain = in->attr[ATTR_INDEX(linear_cross_entropy, gain)].f;
+    double slope[3];
+    if (!op_is_activation(act) || !op_slope_of_result((OpId)act, slope))
+        return mistake(in, DIAG_E0206, "activation must be one whose derivative its result tells");
+    if (!isfinite(gain) || gain == 0)
+        return mistake(in, DIAG_E0206, "gain must be a finite number and not 0, not %g", gain);
+    return in->spec->n_inputs <= bias
+        || (need_dtype(in, bias, DTYPE_f32) && need_rank(in, bias, 1, 1)
+            && need_equal(in, bias, 0, 1, columns));
+}
+
+/* x [R, C], w [C, V] or [V, C], targets [R]; the results from here on: loss, lse, room. */
+static bool linear_loss(Infer *in, unsigned bias, Type *results)
 {
     AttrValue *transpose = &in->attr[ATTR_INDEX(linear_cross_entropy, transpose_w)];
     const double alpha = in->attr[ATTR_INDEX(linear_cross_entropy, alpha)].f;
@@ -385,20 +402,22 @@ static bool linear_loss(Infer *in, Type *results)
     const Dim room[] = { chunk, input_dim(in, 1, 1 - inner) };
     results[0] = results[1] = (Type){ .dtype = DTYPE_f32, .shape = *input_shape(in, 2) };
     results[2] = type_of(DTYPE_f32, 2, room);
-    return true;
+    return linear_epilogue(in, bias, 1 - inner);
 }
 
 bool infer_linear_cross_entropy(Infer *in)
 {
-    return linear_loss(in, in->out);
+    return linear_loss(in, 3, in->out);
 }
 
 bool infer_linear_cross_entropy_grad(Infer *in)
 {
-    if (!linear_loss(in, in->out + 2) || !need_dtype(in, 3, DTYPE_f32) ||
+    if (!linear_loss(in, 4, in->out + 2) || !need_dtype(in, 3, DTYPE_f32) ||
         !need_same_shape(in, 3, 2))
         return false;
     for (unsigned i = 0; i < 2; i++)
         in->out[i] = *input_type(in, i);
+    if (in->spec->n_inputs > 4)
+        in->out[5] = *input_type(in, 4);
     return true;
 }

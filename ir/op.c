@@ -67,6 +67,32 @@ bool op_is_activation(int64_t op)
             && op != OP_causal_mask);
 }
 
+unsigned op_n_results(OpId op, unsigned n_inputs)
+{
+    const OpInfo *info = op_info(op);
+    const bool missing = (info->flags & OP_PAIRED) && n_inputs < info->max_inputs;
+    return info->n_outputs - (missing ? 1u : 0u);
+}
+
+bool op_slope_of_result(OpId op, double c[3])
+{
+    static const struct {
+        OpId op;
+        double c[3];
+    } slopes[] = {
+        { OP_copy, { 1, 0, 0 } },
+        { OP_exp, { 0, 1, 0 } },
+        { OP_tanh, { 1, 0, -1 } },
+        { OP_sigmoid, { 0, 1, -1 } },
+    };
+    for (size_t i = 0; i < sizeof slopes / sizeof *slopes; i++)
+        if (slopes[i].op == op) {
+            memcpy(c, slopes[i].c, sizeof slopes[i].c);
+            return true;
+        }
+    return false;
+}
+
 int op_attr(OpId op, const char *name)
 {
     const OpInfo *info = op_info(op);

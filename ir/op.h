@@ -26,6 +26,7 @@ enum {
     OP_COMMUTES = 2,
     OP_RANDOM = 4,      /* a function of the seed too */
     OP_WRITES = 8,      /* writes the storage of input 0 */
+    OP_PAIRED = 16,     /* the last result is of the last input, and missing where that is */
 };
 
 enum { ALL_AXES = -1, MAX_ATTRS = 7 };
@@ -63,6 +64,10 @@ bool op_from_name(const char *name, OpId *out);
 bool op_reads_stored(OpId op, unsigned input);
 /* May an attribute MAP be this op: element by element, of one input and nothing else; or copy? */
 bool op_is_activation(int64_t op);
+/* Results of the op when it has so many inputs. */
+unsigned op_n_results(OpId op, unsigned n_inputs);
+/* Is the derivative of y = op(x), an activation, c[0] + c[1] y + c[2] y^2? */
+bool op_slope_of_result(OpId op, double c[3]);
 /* Index of an attribute, -1 when the op has none of that name. */
 int op_attr(OpId op, const char *name);
 

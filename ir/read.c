@@ -462,11 +462,11 @@ static bool read_node(Reader *r)
         return false;
     if (!op_from_name(name.text, &op))
         return scan_fail(&r->scan, "there is no op `%s`", name.text);
-    if (n_results != op_info(op)->n_outputs)
-        return scan_fail(&r->scan, "%s has %u results, not %u", name.text, op_info(op)->n_outputs,
-                         n_results);
     if (!read_inputs(r, inputs, &n_inputs))
         return false;
+    if (n_results != op_n_results(op, n_inputs))
+        return scan_fail(&r->scan, "%s has %u results, not %u", name.text,
+                         op_n_results(op, n_inputs), n_results);
     NodeSpec spec = node_spec(op, inputs, n_inputs, (Span){ 0 }, NULL);
     if (!read_attrs(r, &spec) || !read_types(r, n_results, types) || !scan_span(&r->scan, g, &span))
         return false;

@@ -325,10 +325,10 @@ static bool overlap(const Places *p, ValueId a, ValueId b)
     return true;
 }
 
-/* May the unit of `n` write its result where it reads `old`, both at one place? */
-static bool works_in_place(const Graph *g, NodeId n, ValueId old)
+/* May the unit that makes `v` write it where it reads `old`, both at one place? */
+static bool works_in_place(const Graph *g, ValueId v, ValueId old)
 {
-    const Node *node = &g->nodes[n];
+    const Node *node = value_def(g, v);
     switch (op_info(node->op)->class) {
     case CLASS_MAP:
     case CLASS_REDUCE:
@@ -337,6 +337,8 @@ static bool works_in_place(const Graph *g, NodeId n, ValueId old)
     case CLASS_KERNEL:
         if (node->op != OP_rope && node->op != OP_cross_entropy_grad &&
             node->op != OP_linear_cross_entropy_grad && node->op != OP_embedding_grad)
+            return false;
+        if (v != node->first_output)    /* the others are begun while all chunks but one are unread */
             return false;
         for (unsigned i = 1; i < node->n_inputs; i++)
             if (node_input(g, node, i) == old)
@@ -419,7 +421,7 @@ static bool verify_over(const Places *p, ValueId v, ValueId old)
                            old);
     if (move == MOVE_BESIDE)
         return true;
-    if (!same_place(value, before) || !works_in_place(p->v.g, value->def, old))
+    if (!same_place(value, before) || !works_in_place(p->v.g, v, old))
         return verify_fail(&p->v, value->def, "%%%u is written over %%%u while that is read", v,
                            old);
     return true;

@@ -58,7 +58,7 @@ static double kernel_flops(const Graph *g, const Node *n, const int64_t sizes[MA
         return 3 * elements(g, node_input(g, n, 0), sizes);
     if (n->op == OP_linear_cross_entropy || n->op == OP_linear_cross_entropy_grad) {
         const bool grad = n->op == OP_linear_cross_entropy_grad;
-        const double columns = size_of(g, n->first_output + n->n_outputs - 1u, 1, sizes);
+        const double columns = size_of(g, n->first_output + (grad ? 4u : 2u), 1, sizes);
         const double logits = elements(g, node_input(g, n, 2), sizes) * columns;
         const double width = size_of(g, node_input(g, n, 0), 1, sizes);
         return grad ? (6 * width + 6) * logits : (2 * width + 3) * logits;

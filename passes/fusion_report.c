@@ -2,6 +2,7 @@
 #include "passes/fusion_report.h"
 
 #include "passes/epilogue.h"
+#include "passes/loss.h"
 #include "passes/norm.h"
 #include "passes/rope_write.h"
 
@@ -28,7 +29,7 @@ typedef struct Reporting {
     const Graph *g;
     Fuse f;
     Epilogues epilogues;
-    Arena *arena;
+    Arena *arena, *scratch;
     FusionReport out;
     int64_t sizes[MAX_SYMBOLS];
     uint32_t *seen, mark;               /* by value */
@@ -195,6 +196,16 @@ static bool is_norm(const Node *producer, const Node *reader)
         && NODE_ATTR(reader, partial_sum, square).i;
 }
 
+static bool is_loss(const Graph *g, ValueId v, const Node *reader)
+{
+    if (reader->op != OP_cross_entropy)
+        return false;
+    ValueId logits = node_input(g, reader, 0);
+    while (op_info(value_def(g, logits)->op)->class == CLASS_VIEW && logits != v)
+        logits = node_input(g, value_def(g, logits), 0);
+    return logits == v;
+}
+
 static FusionReason explain_rope_write(const Reporting *r, const Node *rope, const Node *write)
 {
     const Fuse *f = &r->f;
@@ -216,6 +227,8 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
     else if (is_norm(value_def(r->g, v), &r->g->nodes[reader]))
         e.reason = norm_product(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == e.producer
             ? norm_refusal(r->g, value_def(r->g, v), f->fusions) : FUSION_view_between;
+    else if (is_loss(r->g, v, &r->g->nodes[reader]))
+        e.reason = loss_refusal(r->g, &r->g->nodes[reader], f->fusions, r->scratch);
     else if (viewed && (f->units[from].rows || product) && f->units[to].rows)
         e.reason = FUSION_view_between;
     else if (product && f->units[to].rows)
@@ -241,7 +254,7 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
     const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
     const bool candidate = f->units[from].rows || f->units[to].rows
         || is_rope_write(value_def(g, v), &g->nodes[reader])
-        || is_norm(value_def(g, v), &g->nodes[reader]);
+        || is_norm(value_def(g, v), &g->nodes[reader]) || is_loss(g, v, &g->nodes[reader]);
     if (!does_something(value_def(g, v)) || !candidate || !first_time(r, v))
         return;
     if (from == to) {
@@ -299,7 +312,7 @@ static void add_products(Reporting *r)
 FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
     const Epilogues epilogues = epilogues_begin(g, fusions, scratch);
-    Reporting r = { .g = g, .f = epilogues.f, .epilogues = epilogues, .arena = arena,
+    Reporting r = { .g = g, .f = epilogues.f, .epilogues = epilogues, .arena = arena, .scratch = scratch,
                     .seen = arena_array(scratch, g->n_values, sizeof *r.seen) };
     for (int s = 0; s < MAX_SYMBOLS; s++)
         r.sizes[s] = s < (int)g->n_symbols && g->symbol[s].max > 0 ? g->symbol[s].max : 1;

@@ -3,12 +3,17 @@
  * needs  symbols with their largest sizes
  * keeps  order, meaning; the product stays where something else reads the logits
  *
- *     cross_entropy(c * (x @ w), targets)        becomes linear_cross_entropy
+ *     cross_entropy(gain * act(c * (x @ w) + bias), targets)
+ *                                                becomes linear_cross_entropy, where act is a function
+ *                                                whose slope its result tells: the gradient then takes
+ *                                                the place of the logits
  *     linear_cross_entropy and its gradient      become the gradient alone, which tells the loss on
  *                                                its way, when what the gradient is multiplied with
  *                                                does not depend on the loss
  *
  * The pass stands before autodiff, for the first, and behind it, for the second. */
+#include "passes/loss.h"
+
 #include "ir/build.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -37,26 +42,90 @@ static int64_t chunk_rows(int64_t rows, int64_t columns)
 /* ---- the product and the loss ----------------------------------------------------------------- */
 
 typedef struct Pattern {
-    ValueId x, w;
+    ValueId x, w, bias;                 /* bias: NO_VALUE where there is none */
     bool transpose_w;
-    double alpha;
+    double alpha, gain;
+    double bias_scale;                  /* what the bias is multiplied with before it is added */
+    OpId act;
     AttrValue precision;
     Dim rows;                           /* all of them, as one axis */
     int64_t chunk;
 } Pattern;
 
-static bool match_product(const Graph *g, const uint32_t *uses, ValueId logits, Pattern *p)
+/* Back from `v` over factors and over views that keep its rows, as long as nothing else reads them; the
+ * product of the factors in *f. */
+static ValueId skip_factors(const Graph *g, const uint32_t *uses, ValueId v, double *f)
 {
-    double f;
-    p->alpha = 1;
-    for (ValueId inner; match_scaled(g, value_def(g, logits), &inner, &f); logits = inner) {
-        if (uses[logits] != 1)
-            return false;
-        p->alpha *= f;
+    *f = 1;
+    for (;;) {
+        const Node *n = value_def(g, v);
+        const Shape *s = &value_type(g, v)->shape;
+        ValueId from = n->n_inputs ? node_input(g, n, 0) : NO_VALUE;
+        double c = n->op == OP_neg ? -1 : 1;
+        bool passes = n->op == OP_neg || match_scaled(g, n, &from, &c);
+        if (n->op == OP_reshape) {
+            const Shape *t = &value_type(g, from)->shape;
+            passes = s->rank > 0 && t->rank > 0
+                && dim_equal(s->dim[s->rank - 1], t->dim[t->rank - 1]);
+        }
+        if (!passes || uses[v] != 1)
+            return v;
+        *f *= c;
+        v = from;
     }
-    const Node *n = value_def(g, logits);
-    if (n->op != OP_matmul || uses[logits] != 1 || NODE_ATTR(n, matmul, transpose_a).i)
-        return false;
+}
+
+/* Of a sum of rows with a value for each column: the rows; NO_VALUE where `v` is none. */
+static ValueId match_bias(const Graph *g, ValueId v, ValueId *bias)
+{
+    const Node *n = value_def(g, v);
+    const Shape *s = &value_type(g, v)->shape;
+    for (unsigned i = 0; n->op == OP_add && i < 2; i++) {
+        const ValueId row = node_input(g, n, i), rows = node_input(g, n, 1 - i);
+        const Shape *b = &value_type(g, row)->shape;
+        if (b->rank == 1 && s->rank > 1 && dim_equal(b->dim[0], s->dim[s->rank - 1])
+            && shape_equal(&value_type(g, rows)->shape, s)) {
+            *bias = row;
+            return rows;
+        }
+    }
+    return NO_VALUE;
+}
+
+/* What stands between the logits and the product; the product. */
+static ValueId match_epilogue(const Graph *g, const uint32_t *uses, ValueId logits, Pattern *p)
+{
+    double slope[3], inner, outer;
+    ValueId v = skip_factors(g, uses, logits, &outer);
+    const OpId op = value_def(g, v)->op;
+    p->gain = 1;
+    p->act = OP_copy;
+    if (uses[v] == 1 && op_is_activation(op) && op_slope_of_result(op, slope)) {
+        p->act = op;
+        p->gain = outer;
+        v = skip_factors(g, uses, node_input(g, value_def(g, v), 0), &outer);
+    }
+    p->bias_scale = p->alpha = outer;
+    const ValueId rows = uses[v] == 1 ? match_bias(g, v, &p->bias) : NO_VALUE;
+    if (rows != NO_VALUE) {
+        v = skip_factors(g, uses, rows, &inner);
+        p->alpha *= inner;
+    }
+    return v;
+}
+
+static FusionReason match_product(const Graph *g, const uint32_t *uses, ValueId logits, Pattern *p)
+{
+    const ValueId v = match_epilogue(g, uses, logits, p);
+    const Node *n = value_def(g, v);
+    const OpClass class = op_info(n->op)->class;
+    if (n->op != OP_matmul)
+        return uses[v] != 1 && v != logits ? FUSION_several_readers
+            : class == CLASS_MAP || class == CLASS_REDUCE ? FUSION_no_slope : FUSION_kernel_reads;
+    if (uses[v] != 1)
+        return FUSION_several_readers;
+    if (NODE_ATTR(n, matmul, transpose_a).i)
+        return FUSION_other_layout;
     p->x = node_input(g, n, 0);
     p->w = node_input(g, n, 1);
     p->transpose_w = NODE_ATTR(n, matmul, transpose_b).i;
@@ -67,7 +136,10 @@ static bool match_product(const Graph *g, const uint32_t *uses, ValueId logits, 
         p->w = node_input(g, t, 0);
         p->transpose_w = !p->transpose_w;
     }
-    return isfinite(p->alpha) && value_type(g, p->w)->shape.rank == 2;
+    if (value_type(g, p->w)->shape.rank != 2)
+        return FUSION_batched;
+    const bool numbers = isfinite(p->alpha) && isfinite(p->gain) && isfinite(p->bias_scale);
+    return numbers && fabs(p->gain) > 0 ? FUSION_none : FUSION_no_slope;
 }
 
 /* Are there rows enough to be cut? */
@@ -85,6 +157,37 @@ static bool match_sizes(const Graph *g, const Node *loss, Pattern *p)
     return p->chunk < rows;
 }
 
+static FusionReason match_loss(const Graph *g, const uint32_t *uses, const Node *loss, Pattern *p)
+{
+    *p = (Pattern){ .bias = NO_VALUE };
+    const FusionReason why = match_product(g, uses, node_input(g, loss, 0), p);
+    return why != FUSION_none ? why : match_sizes(g, loss, p) ? FUSION_none : FUSION_few_rows;
+}
+
+/* Readers of each value among the nodes that the output `loss` is made of. */
+static uint32_t *forward_uses(const Graph *g, Arena *scratch)
+{
+    uint32_t *uses = arena_array(scratch, g->n_values, sizeof *uses);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        uses[g->outputs[i].value] += strcmp(g->outputs[i].name, "loss") == 0;
+    for (NodeId n = g->n_nodes; n-- > 0;) {
+        const Node *node = &g->nodes[n];
+        bool needed = false;
+        for (unsigned i = 0; i < node->n_outputs; i++)
+            needed = needed || uses[node->first_output + i] > 0;
+        for (unsigned i = 0; needed && i < node->n_inputs; i++)
+            uses[node_input(g, node, i)]++;
+    }
+    return uses;
+}
+
+FusionReason loss_refusal(const Graph *g, const Node *loss, FusionSet fusions, Arena *scratch)
+{
+    Pattern p;
+    const FusionReason why = match_loss(g, forward_uses(g, scratch), loss, &p);
+    return why == FUSION_none && !fusion_on(fusions, FUSE_chunked_loss) ? FUSION_switched_off : why;
+}
+
 static ValueId as_rows(Builder *b, ValueId v, Dim rows, int columns)
 {
     const Shape from = value_type(b->g, v)->shape;
@@ -94,24 +197,32 @@ static ValueId as_rows(Builder *b, ValueId v, Dim rows, int columns)
     return build_reshape(b, v, &to);
 }
 
+static ValueId scaled_bias(Rewriter *rw, Builder *b, const Pattern *p)
+{
+    if (p->bias == NO_VALUE)
+        return NO_VALUE;
+    return build_scale(b, rewrite_of(rw, p->bias), p->bias_scale);
+}
+
 static bool fuse_product(Rewriter *rw, NodeId id, const uint32_t *uses)
 {
     const Graph *g = rw->old;
     const Node *n = &g->nodes[id];
     Pattern p;
-    if (n->op != OP_cross_entropy || !match_product(g, uses, node_input(g, n, 0), &p)
-        || !match_sizes(g, n, &p))
+    if (n->op != OP_cross_entropy || match_loss(g, uses, n, &p) != FUSION_none)
         return false;
     Builder b = rewrite_builder(rw, id);
     const Shape shape = value_type(g, n->first_output)->shape;
     ValueId x = as_rows(&b, rewrite_of(rw, p.x), p.rows, 1);
     ValueId targets = as_rows(&b, rewrite_of(rw, node_input(g, n, 1)), p.rows, 0);
-    ValueId in[] = { x, rewrite_of(rw, p.w), targets };
-    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, 3, b.span, b.path);
+    ValueId in[] = { x, rewrite_of(rw, p.w), targets, scaled_bias(rw, &b, &p) };
+    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, p.bias == NO_VALUE ? 3 : 4, b.span, b.path);
     spec.attr[ATTR_INDEX(linear_cross_entropy, transpose_w)].i = p.transpose_w;
     spec.attr[ATTR_INDEX(linear_cross_entropy, alpha)].f = p.alpha;
     spec.attr[ATTR_INDEX(linear_cross_entropy, chunk)].i = p.chunk;
     spec.attr[ATTR_INDEX(linear_cross_entropy, precision)] = p.precision;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, activation)].i = p.act;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, gain)].f = p.gain;
     spec.attr[ATTR_INDEX(linear_cross_entropy, ignore)] = NODE_ATTR(n, cross_entropy, ignore);
     ValueId loss = graph_add(b.g, &spec, NULL);
     for (unsigned i = 0; i < 2; i++)
@@ -127,9 +238,11 @@ static NodeId find_gradient(const Graph *g, NodeId id)
     const Node *loss = &g->nodes[id];
     for (NodeId n = id + 1; n < g->n_nodes; n++) {
         const Node *grad = &g->nodes[n];
-        if (grad->op == OP_linear_cross_entropy_grad
+        const bool alike = grad->op == OP_linear_cross_entropy_grad
+            && grad->n_inputs == loss->n_inputs + 1
             && memcmp(node_inputs(g, grad), node_inputs(g, loss), 3 * sizeof(ValueId)) == 0
-            && memcmp(grad->attr, loss->attr, sizeof grad->attr) == 0)
+            && (loss->n_inputs == 3 || node_input(g, grad, 4) == node_input(g, loss, 3));
+        if (alike && memcmp(grad->attr, loss->attr, sizeof grad->attr) == 0)
             return n;
     }
     return NO_NODE;

@@ -326,7 +326,7 @@ static bool put_in_place(Placing *p, ValueId v)
     if (node->op == OP_product)
         return put_product_in_place(p, v);
     if (node->op == OP_rope || node->op == OP_cross_entropy_grad
-        || node->op == OP_linear_cross_entropy_grad)
+        || (node->op == OP_linear_cross_entropy_grad && v == node->first_output))
         return try_place_of(p, v, node_input(g, node, 0));
     if (op_info(node->op)->class != CLASS_MAP)
         return false;

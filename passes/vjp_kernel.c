@@ -96,10 +96,13 @@ void vjp_cross_entropy(Vjp *v)
 /* Both rows have the same attributes in the same order. */
 void vjp_linear_cross_entropy(Vjp *v)
 {
-    ValueId in[] = { v->in[0], v->in[1], v->in[2], v->g };
-    NodeSpec spec = node_spec(OP_linear_cross_entropy_grad, in, 4, v->b.span, v->b.path);
+    const bool bias = v->node->n_inputs > 3;
+    ValueId in[] = { v->in[0], v->in[1], v->in[2], v->g, bias ? v->in[3] : NO_VALUE };
+    NodeSpec spec = node_spec(OP_linear_cross_entropy_grad, in, bias ? 5 : 4, v->b.span, v->b.path);
     memcpy(spec.attr, v->node->attr, sizeof spec.attr);
     ValueId first = graph_add(v->b.g, &spec, NULL);
     GRAD(0, first);
     GRAD(1, first + 1);
+    if (bias)
+        GRAD(3, first + 5);
 }

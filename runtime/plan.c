@@ -119,13 +119,18 @@ bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, 
     return true;
 }
 
+int64_t plan_cut(const PlanCut *c, int64_t size)
+{
+    return size <= c->skip ? 0 : size - c->skip < c->most ? size - c->skip : c->most;
+}
+
 /* Cuts the axis, and moves *start (elements) to the first that is left. */
 static bool bind_cut(const PlanCut *c, Operand *o, int64_t *start)
 {
     if (c->most == 0)
         return true;
-    int64_t *dim = &o->dim[c->axis], moved;
-    *dim = *dim <= c->skip ? 0 : *dim - c->skip < c->most ? *dim - c->skip : c->most;
+    int64_t moved;
+    o->dim[c->axis] = plan_cut(c, o->dim[c->axis]);
     return i64_mul(c->from, o->stride[c->axis], &moved) && i64_add(*start, moved, start);
 }
 

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC "smgplan\n"
-enum { PLAN_VERSION = 8, PLAN_ALIGN = 64 };
+enum { PLAN_VERSION = 9, PLAN_ALIGN = 64 };
 
 /* Programs that a plan may hold, at most one of each. */
 #define PLAN_PROGRAMS(X) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)
@@ -147,6 +147,7 @@ typedef struct PlanRow {
     uint32_t first_instr, n_instrs;
     uint32_t outputs;                   /* bit per operand of the instruction */
     PlanDim dim[MAX_RANK];
+    PlanCut cut;                        /* of the space; as for an operand, but nothing moves */
 } PlanRow;
 
 typedef struct PlanRowConst {
@@ -192,6 +193,8 @@ bool plan_storage_count(const PlanStorage *s, const int64_t sizes[MAX_SYMBOLS], 
 /* Largest over the programs in `programs` (bits) that use it, in bytes. */
 bool plan_storage_bytes(const Plan *p, const PlanStorage *s, uint32_t programs, size_t *out);
 
+/* What a cut leaves of its axis. */
+int64_t plan_cut(const PlanCut *c, int64_t size);
 /* Fills an operand's sizes and strides for these sizes (data stays NULL), and where it starts: bytes
  * from its storage or from the pool.  False on overflow. */
 bool plan_bind_operand(const PlanOperand *o, const int64_t sizes[MAX_SYMBOLS], Operand *out,

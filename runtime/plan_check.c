@@ -273,11 +273,10 @@ static bool operand_end(const Operand *o, int64_t start, int64_t *end)
         && i64_add(start, last, end);
 }
 
-static bool check_cut(const PlanOperand *o, Error *err)
+static bool check_cut(const PlanCut *c, uint32_t rank, Error *err)
 {
-    const PlanCut *c = &o->cut;
     if (c->most == 0 ? c->axis || c->skip || c->from
-                     : c->axis >= o->rank || c->most < 0 || c->most > MAX_ELEMENTS || c->skip < 0
+                     : c->axis >= rank || c->most < 0 || c->most > MAX_ELEMENTS || c->skip < 0
                        || c->skip > MAX_ELEMENTS || c->from < 0 || c->from > MAX_ELEMENTS)
         return error_set(err, "a cut of axis %" PRIu32 " that is none", c->axis);
     return true;
@@ -309,7 +308,7 @@ static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand
     for (uint32_t a = 0; a < o->rank; a++)
         if (!check_dim(p, &o->dim[a], 1, err) || !check_dim(p, &o->stride[a], 0, err))
             return false;
-    if (!check_cut(o, err))
+    if (!check_cut(&o->cut, o->rank, err))
         return false;
     int64_t start, end, room = g->pool_bytes;
     if (o->storage >= 0) {
@@ -347,6 +346,8 @@ bool plan_bind_row(const Plan *p, uint32_t row, const int64_t sizes[MAX_SYMBOLS]
     for (uint32_t a = 0; a < r->rank; a++)
         if (!plan_dim(&r->dim[a], sizes, &out->dim[a]))
             return false;
+    if (r->cut.most)
+        out->dim[r->cut.axis] = plan_cut(&r->cut, out->dim[r->cut.axis]);
     for (uint32_t i = 0; i < r->n_consts; i++) {
         const PlanRowConst *c = &p->row_consts[r->first_const + i];
         consts[i] = c->bits;
@@ -373,6 +374,8 @@ static bool check_row_record(const Plan *p, const PlanRow *r, Error *err)
     for (uint32_t a = 0; a < r->rank; a++)
         if (!check_dim(p, &r->dim[a], 1, err))
             return false;
+    if (!check_cut(&r->cut, r->rank, err))
+        return false;
     for (uint32_t i = 0; i < r->n_consts; i++) {
         const PlanRowConst *c = &p->row_consts[r->first_const + i];
         if (c->is_size > 1 || (c->is_size && !check_dim(p, &c->size, 1, err)))

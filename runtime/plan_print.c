@@ -41,6 +41,13 @@ static void print_dims(Buf *out, const Plan *p, const PlanDim *d, uint32_t rank)
     buf_putc(out, ']');
 }
 
+static void print_cut(Buf *out, const PlanCut *c)
+{
+    if (c->most)
+        buf_printf(out, " axis %" PRIu32 " from %" PRId64 " at most %" PRId64 " past %" PRId64, c->axis,
+                   c->from, c->most, c->skip);
+}
+
 static void print_operand(Buf *out, const Plan *p, const PlanOperand *o)
 {
     buf_puts(out, dtype_name((DType)o->dtype));
@@ -53,9 +60,7 @@ static void print_operand(Buf *out, const Plan *p, const PlanOperand *o)
     print_dim(out, p, &o->offset);
     buf_puts(out, " by ");
     print_dims(out, p, o->stride, o->rank);
-    if (o->cut.most)
-        buf_printf(out, " axis %" PRIu32 " from %" PRId64 " at most %" PRId64 " past %" PRId64,
-                   o->cut.axis, o->cut.from, o->cut.most, o->cut.skip);
+    print_cut(out, &o->cut);
 }
 
 static void print_row_reg(Buf *out, const PlanInstr *in, const PlanRow *r, uint32_t reg)
@@ -73,6 +78,7 @@ static void print_row(Buf *out, const Plan *p, const PlanInstr *in)
     const PlanRow *r = &p->rows[in->row];
     buf_puts(out, "      over ");
     print_dims(out, p, r->dim, r->rank);
+    print_cut(out, &r->cut);
     for (uint32_t i = 0; i < r->n_consts; i++) {
         const PlanRowConst *c = &p->row_consts[r->first_const + i];
         float f;

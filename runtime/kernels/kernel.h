@@ -75,10 +75,12 @@
  *  cross_entropy       loss[..] any, lse[..] any, logits[.., V] rows,    i0 = ignored id
  *                      targets i32[..]; loss = lse - logit[target], 0 where ignored; a target
  *                      outside 0..V-1 that is not the ignored id gives NaN
- *  cross_entropy_grad  grad[.., V] rows, logits, lse, targets, g[..];    i0 = ignored id
- *                      grad = (exp(logit - lse) - [v == target]) g; may be logits in place
- *  reduce_sum/max/min  out, in (same rank; axes of size 1 in out and more in in are reduced); any
- *                      strides                                           none
+ *  cross_entropy_grad  grad[.., V] rows, logits, lse, targets, g[..];    i0 = ignored id; f0, f1, f2
+ *                      grad = (exp(logit - lse) - [v == target]) g       = the slope of what makes the
+ *                      (f0 + f1 logit + f2 logit^2); may be logits in    logits: 1, 0, 0 is none
+ *                      place
+ *  reduce_sum/max/min  out, in (same rank; axes of size 1 in out and     sums: i0 = accumulate, onto
+ *                      more in in are reduced); any strides              what is there
  *  partial_sum         out[N_PARTIALS], in[..] any strides; out[i] = sum over elements
  *                      [i n/P, (i+1) n/P) of the row-major order         i0 = square them first
  *  copy                out, in (same shape) any strides, 4-byte lanes    none

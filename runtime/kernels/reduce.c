@@ -13,7 +13,8 @@ static bool check(const Call *call, Error *err)
         if (out->dim[i] != in->dim[i] && out->dim[i] != 1)
             return error_set(err, "axis %d: %lld elements reduced to %lld", i,
                              (long long)in->dim[i], (long long)out->dim[i]);
-    return true;
+    const bool known = call->i[0] == 0 || (call->i[0] == 1 && call->kernel == KERNEL_reduce_sum);
+    return known || error_set(err, "immediate 0: expected 0, or 1 for a sum");
 }
 
 /* Appends the axes of `tail` to those of `a`. */

@@ -482,7 +482,7 @@ static void sample_linear_cross_entropy(Sample *s, OpId op)
 {
     ValueId in[] = {
         f32_in(s, DIMS(s->T, C(8))), f32_in(s, DIMS(C(8), C(16))),
-        sample_input(s, DTYPE_i32, DIMS(s->T)),
+        sample_input(s, DTYPE_i32, DIMS(s->T)), f32_in(s, DIMS(C(16))),
     };
     NodeSpec n = spec(s, op, in, 3);
     add(s, &n);
@@ -492,6 +492,10 @@ static void sample_linear_cross_entropy(Sample *s, OpId op)
     attr(&n, "chunk")->i = 4;
     attr(&n, "precision")->i = DTYPE_bf16;
     attr(&n, "ignore")->i = 0;
+    attr(&n, "activation")->i = OP_tanh;
+    attr(&n, "gain")->f = 30;
+    add(s, &n);
+    n.n_inputs = 4;
     add(s, &n);
 }
 
@@ -499,7 +503,7 @@ static void sample_linear_cross_entropy_grad(Sample *s, OpId op)
 {
     ValueId in[] = {
         f32_in(s, DIMS(s->T, C(8))), f32_in(s, DIMS(C(16), C(8))),
-        sample_input(s, DTYPE_i32, DIMS(s->T)), f32_in(s, DIMS(s->T)),
+        sample_input(s, DTYPE_i32, DIMS(s->T)), f32_in(s, DIMS(s->T)), f32_in(s, DIMS(C(16))),
     };
     NodeSpec n = spec(s, op, in, 4);
     attr(&n, "transpose_w")->i = 1;
@@ -507,6 +511,10 @@ static void sample_linear_cross_entropy_grad(Sample *s, OpId op)
     attr(&n, "chunk")->i = 4;
     attr(&n, "precision")->i = DTYPE_bf16;
     attr(&n, "ignore")->i = 0;
+    add(s, &n);
+    attr(&n, "activation")->i = OP_sigmoid;
+    attr(&n, "gain")->f = -2;
+    n.n_inputs = 5;
     add(s, &n);
 }
 

@@ -98,7 +98,7 @@ static void outcome(const Case *c, OpId op, Buf *out)
         buf_printf(out, "%s: %s", diag_code_name(sink.diags[0].code), sink.diags[0].text);
     } else {
         assert_int_equal(sink.n, 0);
-        for (unsigned i = 0; i < op_info(op)->n_outputs; i++) {
+        for (unsigned i = 0; i < value_def(g, v)->n_outputs; i++) {
             if (i)
                 buf_putc(out, ';');
             type_print(out, g, value_type(g, v + i));
@@ -196,6 +196,8 @@ static const Case right[] = {
       "f32[T];f32[T];f32[4, 16]", NULL },
     { "linear_cross_entropy_grad", "f32[T, 8];f32[16, 8];i32[T];f32[T]", "transpose_w=1 chunk=4",
       NULL, "f32[T, 8];f32[16, 8];f32[T];f32[T];f32[4, 16]", NULL },
+    { "linear_cross_entropy_grad", "f32[T, 8];f32[16, 8];i32[T];f32[T];f32[16]",
+      "transpose_w=1 chunk=4", NULL, "f32[T, 8];f32[16, 8];f32[T];f32[T];f32[4, 16];f32[16]", NULL },
     { "cache_write", "f32[B, 2, 99, 8];f32[B, 2, T, 8];i32[]", NULL, NULL, "f32[B, 2, 99, 8]",
       NULL },
     { "assign", "i32[B];i32[B]", NULL, NULL, "i32[B]", NULL },
@@ -364,6 +366,10 @@ static const Case wrong[] = {
       "axis 1 of x and axis 0 of w", "E0216" },
     { "linear_cross_entropy", "f32[T, 8];f32[8, 16];i32[T]", "chunk=0", NULL,
       "chunk must be at least 1", "E0206" },
+    { "linear_cross_entropy", "f32[T, 8];f32[8, 16];i32[T];f32[8]", "chunk=4", NULL,
+      "axis 0 of bias and axis 1 of w", "E0216" },
+    { "linear_cross_entropy", "f32[T, 8];f32[8, 16];i32[T]", "chunk=4 gain=0", NULL,
+      "gain must be a finite number and not 0", "E0206" },
     { "linear_cross_entropy_grad", "f32[T, 8];f32[8, 16];i32[T];f32[B]", NULL, NULL,
       "axis 0 of g and axis 0 of targets", "E0216" },
     { "cross_entropy_grad", X3 ";f32[B, T];i32[B, T];f32[T, T]", NULL, NULL,

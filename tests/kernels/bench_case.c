@@ -465,6 +465,7 @@ static bool build_cross_entropy_grad(BenchCase *b, const Words *w)
     ids(b, n);
     add(b, DTYPE_f32, 0, 0, n, 1);
     b->call.i[0] = -1;
+    b->call.f[0] = 1;
     return w->n == 2;
 }
 

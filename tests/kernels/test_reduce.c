@@ -91,6 +91,34 @@ static void test_reduce(void **state)
             }
 }
 
+/* Onto what is there: a sum of two, of which the first has the bound above. */
+static void test_accumulate(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (uint32_t reduced = 0; reduced < 1u << shapes[s].rank; reduced++) {
+            int64_t out[MAX_RANK];
+            for (int i = 0; i < shapes[s].rank; i++)
+                out[i] = reduced >> i & 1 ? 1 : shapes[s].dim[i];
+            Case c = case_new(KERNEL_reduce_sum);
+            case_add(&c, DTYPE_f32, shapes[s].rank, out, ANY);
+            case_add(&c, DTYPE_f32, shapes[s].rank, shapes[s].dim, ANY);
+            c.call.i[0] = 1;
+            Fold *want = fold(&c);
+            const int64_t n = elements(&c.operand[0]);
+            for (int64_t i = 0; i < n; i++) {
+                const double old = *element(&c, 0, i);
+                want[i] = (Fold){ want[i].sum + old, want[i].size + fabs(old), .n = want[i].n + 1 };
+            }
+            CASE_EACH_ISA(&c, 1, table) {
+                for (int64_t i = 0; i < n; i++)
+                    expect_fold(&want[i], KERNEL_reduce_sum, *element(&c, 0, i));
+            }
+            free(want);
+            case_free(&c);
+        }
+}
+
 static float partial(const Case *c, int64_t begin, int64_t end, bool square)
 {
     float lane[64] = { 0 };
@@ -158,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_partial_sum),
         cmocka_unit_test(test_check),
     };

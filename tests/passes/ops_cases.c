@@ -392,13 +392,16 @@ static ValueId case_cross_entropy(Lab *l)
 }
 
 /* In chunks of 4 of 6 rows. */
-static ValueId linear_cross_entropy(Lab *l, bool transpose)
+static ValueId linear_cross_entropy(Lab *l, bool transpose, OpId act)
 {
     const Dim rows = { .coef = 1, .power = { 1, 1 } };
-    ValueId in[3] = { param(l, "x", -2, 2, SHAPE(rows, N(3))) };
+    ValueId in[4] = { param(l, "x", -2, 2, SHAPE(rows, N(3))) };
     in[1] = transpose ? param(l, "w", -1, 1, SHAPE(N(7), N(3))) : param(l, "w", -1, 1, SHAPE(N(3), N(7)));
     in[2] = ids(l, "targets", 7, SHAPE(rows));
-    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, 3, l->b.span, l->b.path);
+    in[3] = act == OP_copy ? NO_VALUE : param(l, "bias", -1, 1, SHAPE(N(7)));
+    NodeSpec spec = node_spec(OP_linear_cross_entropy, in, act == OP_copy ? 3 : 4, l->b.span, l->b.path);
+    spec.attr[ATTR_INDEX(linear_cross_entropy, activation)].i = act;
+    spec.attr[ATTR_INDEX(linear_cross_entropy, gain)].f = act == OP_copy ? 1 : 1.5;
     spec.attr[ATTR_INDEX(linear_cross_entropy, transpose_w)].i = transpose;
     spec.attr[ATTR_INDEX(linear_cross_entropy, alpha)].f = 0.7;
     spec.attr[ATTR_INDEX(linear_cross_entropy, chunk)].i = 4;
@@ -408,12 +411,27 @@ static ValueId linear_cross_entropy(Lab *l, bool transpose)
 
 static ValueId case_linear_cross_entropy(Lab *l)
 {
-    return linear_cross_entropy(l, false);
+    return linear_cross_entropy(l, false, OP_copy);
 }
 
 static ValueId case_linear_cross_entropy_tb(Lab *l)
 {
-    return linear_cross_entropy(l, true);
+    return linear_cross_entropy(l, true, OP_copy);
+}
+
+static ValueId case_linear_cross_entropy_tanh(Lab *l)
+{
+    return linear_cross_entropy(l, false, OP_tanh);
+}
+
+static ValueId case_linear_cross_entropy_sigmoid(Lab *l)
+{
+    return linear_cross_entropy(l, true, OP_sigmoid);
+}
+
+static ValueId case_linear_cross_entropy_exp(Lab *l)
+{
+    return linear_cross_entropy(l, false, OP_exp);
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -443,6 +461,7 @@ const OpCase op_cases[] = {
     ALONE(rope), CASE(rope, interleaved), CASE(rope, inverse), CASE(rope, factors),
     ALONE(attention), CASE(attention, window), CASE(attention, all), CASE(attention, drop),
     ALONE(cross_entropy), ALONE(linear_cross_entropy), CASE(linear_cross_entropy, tb),
+    CASE(linear_cross_entropy, tanh), CASE(linear_cross_entropy, sigmoid), CASE(linear_cross_entropy, exp),
 };
 const int n_op_cases = COUNT_OF(op_cases);
 

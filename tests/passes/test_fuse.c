@@ -281,6 +281,11 @@ typedef struct ReasonCase {
 
 #define X "%0 = input() storage=\"x\" : f32[4, 6]\n"
 
+/* x : f32[4, 6] times w, and a class for each row. */
+#define LOGITS X "storage input \"w\" f32[6, 4]\nstorage input \"t\" i32[4]\n" \
+    "%1 = input() storage=\"w\" : f32[6, 4]\n%2 = input() storage=\"t\" : i32[4]\n" \
+    "%3 = matmul(%0, %1) : f32[4, 4]\n"
+
 static const ReasonCase reason_cases[] = {
     { FUSION_kernel_reads, OP_exp, OP_matmul,
       X "%1 = exp(%0) : f32[4, 6]\n%2 = matmul(%0, %1) transpose_b=true : f32[4, 4]\n"
@@ -315,6 +320,19 @@ static const ReasonCase reason_cases[] = {
       "storage input \"s\" f32[4, 4]\n%0 = input() storage=\"s\" : f32[4, 4]\n"
       "%1 = exp(%0) : f32[4, 4]\n%2 = matmul(%1, %0) : f32[4, 4]\n"
       "%3 = add(%1, %2) : f32[4, 4]\noutput \"y\" %3\n" },
+    { FUSION_few_rows, OP_matmul, OP_cross_entropy,
+      LOGITS "%4, %5 = cross_entropy(%3, %2) : f32[4], f32[4]\noutput \"loss\" %4\n" },
+    { FUSION_no_slope, OP_sin, OP_cross_entropy,
+      LOGITS "%4 = sin(%3) : f32[4, 4]\n%5, %6 = cross_entropy(%4, %2) : f32[4], f32[4]\n"
+      "output \"loss\" %5\n" },
+    { FUSION_several_readers, OP_matmul, OP_cross_entropy,
+      LOGITS "%4, %5 = cross_entropy(%3, %2) : f32[4], f32[4]\n%6 = max(%3) axes=[1] : f32[4, 1]\n"
+      "%7 = reshape(%6) : f32[4]\n%8 = add(%4, %7) : f32[4]\noutput \"loss\" %8\n" },
+    { FUSION_batched, OP_matmul, OP_cross_entropy,
+      "storage input \"q\" f32[2, 4, 4]\nstorage input \"t\" i32[2, 4]\n"
+      "%0 = input() storage=\"q\" : f32[2, 4, 4]\n%1 = input() storage=\"t\" : i32[2, 4]\n"
+      "%2 = matmul(%0, %0) : f32[2, 4, 4]\n%3, %4 = cross_entropy(%2, %1) : f32[2, 4], f32[2, 4]\n"
+      "output \"loss\" %3\n" },
 };
 
 /* Two products of x : f32[4, 6], by w, v : f32[6, 4] and b : f32[6, 6], beside each other. */
@@ -546,7 +564,7 @@ static void test_every_edge_has_a_reason(void **state)
         Lab l;
         char path[512], passes[256];
         snprintf(path, sizeof path, SOURCE_DIR "/models/%s.smg", models[i]);
-        snprintf(passes, sizeof passes, "specialize attention autodiff update %s", lowering);
+        snprintf(passes, sizeof passes, "specialize attention loss autodiff loss update %s", lowering);
         lab_model(&l, path, shallow, i > 0);
         Graph *g = lab_passes(&l, PROGRAM_train, passes);
         const FusionReport r = fusion_report(g, (FusionSet){ 0 }, &l.arena, &l.scratch);
