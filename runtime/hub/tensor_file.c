@@ -79,11 +79,23 @@ static void list_stack(TensorFile *f, const GgufTensor *t, const char *name, uin
                  each);
 }
 
+/* blk.0.ffn_up.3.weight is blk.0.ffn_up_exps.3.weight; other names stay. */
+static const char *name_of(TensorFile *f, const GgufTensor *t)
+{
+    unsigned layer, expert;
+    char part[5];
+    int end = 0;
+    const char *name = arena_strndup(&f->names, t->name, t->name_n);
+    const bool single = sscanf(name, "blk.%6u.ffn_%4[a-z].%6u.weight%n", &layer, part, &expert, &end) == 3
+        && end > 0 && name[end] == '\0';
+    return single ? arena_printf(&f->names, "blk.%u.ffn_%s_exps.%u.weight", layer, part, expert) : name;
+}
+
 static void list_gguf(TensorFile *f)
 {
     for (uint32_t i = 0; i < f->gguf.n_tensors; i++) {
         const GgufTensor *t = &f->gguf.tensors[i];
-        const char *name = arena_strndup(&f->names, t->name, t->name_n);
+        const char *name = name_of(f, t);
         if (stack_of(t))
             list_stack(f, t, name, stack_of(t));
         else
@@ -95,6 +107,16 @@ static void list_bin(TensorFile *f)
 {
     for (size_t i = 0; i < f->bin.n; i++)
         f->tensor[f->n++] = f->bin.tensor[i];
+}
+
+/* The formats allow no name twice, but a stack's part may be called as another tensor. */
+static bool check_names(const TensorFile *f, const char *path, Error *err)
+{
+    for (size_t i = 1; i < f->n; i++)
+        if (strcmp(f->tensor[i - 1].name, f->tensor[i].name) == 0)
+            return error_set(err, "%s: tensor %.200s is there twice, in a stack and by itself", path,
+                             f->tensor[i].name);
+    return true;
 }
 
 static bool open_format(TensorFile *f, const char *path, size_t *n, Error *err)
@@ -125,7 +147,7 @@ bool tensor_file_open(TensorFile *out, const char *path, Error *err)
     case FORMAT_BIN:         list_bin(out); break;
     }
     qsort(out->tensor, out->n, sizeof *out->tensor, hub_tensor_order);
-    return true;
+    return check_names(out, path, err);
 }
 
 void tensor_file_close(TensorFile *f)

@@ -2,7 +2,8 @@
  * name, with shapes and types said in one way whatever the format.
  *
  * GGUF stacks the matrices of a layer's experts, blk.0.ffn_up_exps.weight [experts, out, in]; here each is a
- * tensor of its own, blk.0.ffn_up_exps.3.weight [out, in], as the hub's files have them. */
+ * tensor of its own, blk.0.ffn_up_exps.3.weight [out, in], as the hub's files have them.  Files of before
+ * 2024 hold them so already, as blk.0.ffn_up.3.weight. */
 #ifndef RUNTIME_HUB_TENSOR_FILE_H
 #define RUNTIME_HUB_TENSOR_FILE_H
 

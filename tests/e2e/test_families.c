@@ -316,6 +316,78 @@ static void test_foreign_gguf(void **state)
     }
 }
 
+/* Names the parts of blk.0.ffn_up_exps.weight as files of before 2024 do, blk.0.ffn_up.3.weight. */
+static void write_singly(GgufWriter *w, const GgufTensor *t)
+{
+    char name[128];
+    const char *mark = memmem(t->name, t->name_n, "_exps.", 6);
+    for (uint64_t e = 0; mark && e < t->dim[2]; e++) {
+        snprintf(name, sizeof name, "%.*s.%u.weight", (int)(mark - t->name), t->name, (unsigned)e);
+        gguf_add_tensor(w, name, (GgmlType)t->type, 2, t->dim);
+    }
+    if (!mark) {
+        snprintf(name, sizeof name, "%.*s", (int)t->name_n, t->name);
+        gguf_add_tensor(w, name, (GgmlType)t->type, t->rank, t->dim);
+    }
+}
+
+/* A copy of a file, its stacks taken apart; with `twice`, one of the parts stands in a stack as well. */
+static void take_apart(const char *from, const char *to, bool twice)
+{
+    Gguf g;
+    GgufWriter w = { .alignment = 32 };
+    Error err;
+    if (!gguf_open(from, &g, &err))
+        fail_msg("%s", err.text);
+    for (uint32_t i = 0; i < g.n_values; i++)
+        gguf_add_value(&w, &g.values[i]);
+    for (uint32_t i = 0; i < g.n_tensors; i++)
+        write_singly(&w, &g.tensors[i]);
+    if (twice)
+        gguf_add_tensor(&w, "blk.0.ffn_up_exps.2.weight", GGML_f32, 1, (uint64_t[]){ 1 });
+    assert_true(gguf_write_begin(&w, to, &err));
+    for (uint32_t i = 0; i < g.n_tensors; i++) {
+        const GgufTensor *t = &g.tensors[i];
+        const uint64_t n = t->rank == 3 ? t->dim[2] : 1;
+        for (uint64_t e = 0; e < n; e++)
+            gguf_write_data(&w, t->data + e * (t->bytes / n), t->bytes / n);
+    }
+    if (twice)
+        gguf_write_data(&w, &(float){ 0 }, sizeof(float));
+    if (!gguf_write_end(&w, &err))
+        fail_msg("%s", err.text);
+    gguf_close(&g);
+}
+
+static void test_single_experts(void **state)
+{
+    static const char foreign[] = SOURCE_DIR "/tests/reference/families/mixtral.gguf";
+    char folder[FAMILY_PATH], own[FAMILY_PATH], apart[FAMILY_PATH], dir[FAMILY_PATH];
+    ImportResult r = { 0 };
+    ExportResult exported;
+    FamilyCase f;
+    Error err;
+    (void)state;
+    family_open(&f, "mixtral");
+    family_path(folder, family_root, "single");
+    family_path(own, family_root, "stacked.gguf");
+    family_path(apart, family_root, "single.gguf");
+    family_path(dir, family_root, "single_imported");
+    family_write(&f, folder, DTYPE_f32, 1, false);
+    assert_true(export_model(folder, own, &exported, &err));
+    for (int i = 0; i < 2; i++) {
+        take_apart(i ? own : foreign, apart, false);
+        import_or_fail(apart, dir);
+        check_imported(&f, dir);
+    }
+    take_apart(own, apart, true);
+    Buf faults = { 0 };
+    assert_false(import_model(apart, dir, &(ImportOptions){ 0 }, &r, &faults, &err));
+    buf_free(&faults);
+    assert_non_null(strstr(err.text, "blk.0.ffn_up_exps.2.weight is there twice"));
+    family_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_foreign_gguf),
         cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_single_experts),
     };
     return cmocka_run_group_tests(tests, family_begin, family_end);
 }
