@@ -121,7 +121,7 @@ static bool is_exact(const Node *n)
         break;
     }
     return n->op == OP_max || n->op == OP_min || n->op == OP_neg || n->op == OP_abs
-        || n->op == OP_where || n->op == OP_relu || n->op == OP_causal_mask;
+        || n->op == OP_where || n->op == OP_relu || n->op == OP_causal_mask || n->op == OP_round_bf16;
 }
 
 double noise_block_step(const Tensor *t, int64_t at)

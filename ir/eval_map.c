@@ -1,5 +1,6 @@
 /* Element-wise ops: one scalar function each, applied under NumPy's broadcasting. */
 #include "base/check.h"
+#include "base/half.h"
 #include "base/random.h"
 #include "ir/eval_rule.h"
 
@@ -116,6 +117,12 @@ void eval_cast(EvalNode *n)
             x = isnan(x) ? 0 : trunc(fmin(fmax(x, INT32_MIN), INT32_MAX));
         n->out[0].data[i] = x;
     }
+}
+
+void eval_round_bf16(EvalNode *n)
+{
+    for (int64_t i = 0; i < n->out[0].count; i++)
+        n->out[0].data[i] = f32_of_bf16(bf16_of_f32((float)n->in[0]->data[i]));
 }
 
 bool eval_keep(double seed_low, double seed_high, int64_t site, int64_t element, double p)

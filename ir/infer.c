@@ -16,7 +16,8 @@ InferFn *const infer_rules[N_OPS] = {
 static bool need_lane(Infer *in, unsigned i)
 {
     const DType t = input_type(in, i)->dtype;
-    if (dtype_is_lane(t) || op_reads_stored(in->spec->op, i))
+    const bool rounded = t == DTYPE_bf16 && op_reads_rounded(in->spec->op, i);
+    if (dtype_is_lane(t) || rounded || op_reads_stored(in->spec->op, i))
         return true;
     return mistake(in, DIAG_E0203, "%s is stored as %s, which it does not read",
                    input_name(in, i).text, dtype_name(t));
@@ -205,6 +206,11 @@ bool infer_cast(Infer *in)
     int dtype = ATTR_INDEX(cast, dtype);
     return need_dtype_attr(in, dtype) &&
            set_out(in, (DType)in->attr[dtype].i, input_shape(in, 0));
+}
+
+bool infer_round_bf16(Infer *in)
+{
+    return need_dtype(in, 0, DTYPE_f32) && set_out(in, DTYPE_bf16, input_shape(in, 0));
 }
 
 bool infer_dropout(Infer *in)

@@ -39,6 +39,12 @@ static bool need_weights(Infer *in, unsigned i)
     return !dtype_is_lane(input_type(in, i)->dtype) || need_dtype(in, i, DTYPE_f32);
 }
 
+/* f32, or that rounded. */
+static bool need_left(Infer *in, unsigned i)
+{
+    return input_type(in, i)->dtype == DTYPE_bf16 || need_dtype(in, i, DTYPE_f32);
+}
+
 /* Blocks of the product's right side lie along what is summed over. */
 static bool need_blocks(Infer *in, int64_t transposed)
 {
@@ -68,7 +74,7 @@ bool infer_matmul(Infer *in)
     AttrValue *tb = &in->attr[ATTR_INDEX(matmul, transpose_b)];
     ta->i = ta->i != 0;
     tb->i = tb->i != 0;
-    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, MAX_RANK) ||
+    if (!need_left(in, 0) || !need_rank(in, 0, 2, MAX_RANK) ||
         !need_weights(in, 1) || !need_rank(in, 1, 2, MAX_RANK))
         return false;
     if (!need_blocks(in, tb->i) || !need_precision(in, ATTR_INDEX(matmul, precision)))

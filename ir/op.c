@@ -57,6 +57,13 @@ bool op_reads_stored(OpId op, unsigned input)
         || (op == OP_attention_cached && (input == 1 || input == 2));
 }
 
+bool op_reads_rounded(OpId op, unsigned input)
+{
+    const OpClass class = op_info(op)->class;
+    return class == CLASS_VIEW || (class == CLASS_MATMUL && input <= 1)
+        || (op == OP_assign_product && (input == 1 || input == 2));
+}
+
 bool op_is_activation(int64_t op)
 {
     if (op < 0 || op >= N_OPS)
@@ -64,7 +71,7 @@ bool op_is_activation(int64_t op)
     const OpInfo *info = op_info((OpId)op);
     return op == OP_copy
         || (info->class == CLASS_MAP && info->max_inputs == 1 && info->n_attrs == 0
-            && op != OP_causal_mask);
+            && op != OP_causal_mask && op != OP_round_bf16);
 }
 
 unsigned op_n_results(OpId op, unsigned n_inputs)

@@ -62,6 +62,8 @@ const OpInfo *op_info(OpId op);
 bool op_from_name(const char *name, OpId *out);
 /* May input `input` be of an element type that programs only store (bf16, blocks)? */
 bool op_reads_stored(OpId op, unsigned input);
+/* May input `input` be what round_bf16 made? */
+bool op_reads_rounded(OpId op, unsigned input);
 /* May an attribute MAP be this op: element by element, of one input and nothing else; or copy? */
 bool op_is_activation(int64_t op);
 /* Results of the op when it has so many inputs. */

@@ -18,6 +18,7 @@ typedef struct Places {
     NodeId *last_use;                   /* by value: node, its def when nobody reads it, FOREVER */
     bool *bare;                         /* by value: a constant, an extent or a view of one */
     BufferId *buffer_of;                /* by storage */
+    DType *dtype;                       /* by buffer: of its storage, or of a value in it */
     int64_t *low, *high;                /* by value: first and last element in its buffer */
 } Places;
 
@@ -72,6 +73,18 @@ static void find_uses(Places *p)
 
 /* ---- buffers and places by themselves -------------------------------------------------------- */
 
+static void find_dtypes(Places *p)
+{
+    const Graph *g = p->v.g;
+    p->dtype = arena_array(p->v.scratch, g->n_buffers, sizeof *p->dtype);
+    for (ValueId v = 0; v < g->n_values; v++)
+        if (value_at(p, v)->place.buffer < g->n_buffers)
+            p->dtype[value_at(p, v)->place.buffer] = value_type(g, v)->dtype;
+    for (BufferId b = 0; b < g->n_buffers; b++)
+        if (g->buffers[b].storage < g->n_storages)
+            p->dtype[b] = g->storages[g->buffers[b].storage].type.dtype;
+}
+
 static bool verify_buffer(Places *p, BufferId id)
 {
     const Graph *g = p->v.g;
@@ -79,9 +92,8 @@ static bool verify_buffer(Places *p, BufferId id)
     int64_t elements, bytes;
     if (b->storage != NO_STORAGE && b->storage >= g->n_storages)
         return error_set(p->v.err, "b%u: storage %u of %u", id, b->storage, g->n_storages);
-    const DType dtype = b->storage == NO_STORAGE ? DTYPE_f32 : g->storages[b->storage].type.dtype;
     if (!verify_dim(g, &b->elements, 0) || !dim_eval(b->elements, p->sizes, &elements) ||
-        !dtype_offset(dtype, elements, &bytes))
+        !dtype_offset(p->dtype[id], elements, &bytes))
         return error_set(p->v.err, "b%u: its number of elements is none", id);
     if (b->bytes < bytes || b->bytes % 64 != 0)
         return error_set(p->v.err, "b%u: %lld bytes, but its elements need %lld, in whole 64s", id,
@@ -120,6 +132,10 @@ static bool verify_place(Places *p, ValueId v)
     if (place->buffer >= g->n_buffers)
         return verify_fail(&p->v, value->def, "%%%u is in b%u of %u", v, place->buffer,
                            g->n_buffers);
+    const DType held = p->dtype[place->buffer];
+    if (dtype_block_bytes(held) != dtype_block_bytes(value->type.dtype))
+        return verify_fail(&p->v, value->def, "%%%u of %s lies in b%u, which holds %s", v,
+                           dtype_name(value->type.dtype), place->buffer, dtype_name(held));
     bool legal = verify_dim(g, &place->offset, 0);
     for (int i = 0; i < value->type.shape.rank; i++)
         legal = legal && verify_dim(g, &place->stride[i], 0);
@@ -543,6 +559,7 @@ bool verify_places(const Verify *v)
         return false;
     find_units(&p);
     find_uses(&p);
+    find_dtypes(&p);
     for (StorageId s = 0; s < g->n_storages; s++)
         p.buffer_of[s] = NO_BUFFER;
     for (BufferId b = 0; b < g->n_buffers; b++)

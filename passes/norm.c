@@ -31,7 +31,7 @@ FusionReason norm_refusal(const Graph *g, const Node *product, FusionSet fusions
         return FUSION_other_rows;
     if (s->dim[0].coef == 1)
         return FUSION_saves_nothing;
-    if (value_type(g, node_input(g, product, 1))->dtype != DTYPE_f32)
+    if (dtype_block(value_type(g, node_input(g, product, 1))->dtype) > 1)
         return FUSION_stored_weights;
     return fusion_on(fusions, FUSE_gradient_norm) ? FUSION_none : FUSION_switched_off;
 }

@@ -297,7 +297,8 @@ static bool try_place_of(Placing *p, ValueId v, ValueId x)
     const Graph *g = p->g;
     const NodeId def = g->values[v].def;
     if (!dies_whole(p, x, p->unit_last[def]) || !read_before(p, x, def)
-        || !shape_equal(&value_type(g, x)->shape, &value_type(g, v)->shape))
+        || !shape_equal(&value_type(g, x)->shape, &value_type(g, v)->shape)
+        || dtype_size(value_type(g, x)->dtype) != dtype_size(value_type(g, v)->dtype))
         return false;
     const Strided s = p->strided[x];
     put(p, v, g->values[x].place.buffer, &s);

@@ -31,7 +31,8 @@ typedef struct Recompute {
     double *work;                       /* by node: nanoseconds, roughly, of one core */
     bool *lasting;                      /* by value: of a storage, or without inputs; always there */
     ValueId *base;                      /* by value: what it is a view of, or itself */
-    int64_t *bytes;                     /* by value, at the largest sizes */
+    int64_t *bytes;                     /* by value, at the largest sizes; of floats, so that what is
+                                           nearly free does not depend on what is stored rounded */
     bool *wanted;                       /* by value: a base of the forward pass, read behind it */
     NodeId *narrow;                     /* nodes behind which least is alive in the forward pass */
     uint32_t n_narrow;

@@ -132,7 +132,7 @@ static bool is_long(const Node *n)
         return true;
     return op_info(n->op)->class == CLASS_MAP && n->n_inputs == 1 && n->op != OP_neg
         && n->op != OP_abs && n->op != OP_relu && n->op != OP_recip && n->op != OP_sqrt
-        && n->op != OP_rsqrt && n->op != OP_cast;
+        && n->op != OP_rsqrt && n->op != OP_cast && n->op != OP_round_bf16;
 }
 
 /* Nanoseconds on a core with AVX-512: what matters is how they compare.  An operation of a product

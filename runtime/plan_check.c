@@ -323,7 +323,7 @@ static bool check_operand(const Plan *p, const PlanProgram *g, const PlanOperand
         if (o->byte_offset != 0 || !plan_storage_count(s, g->max, &count)
             || !dtype_offset((DType)s->dtype, count, &room) || !check_panels(s, o))
             return error_set(err, "bad view of storage %s", plan_string(p, s->name));
-    } else if (!dtype_is_lane((DType)o->dtype)) {
+    } else if (!dtype_is_lane((DType)o->dtype) && o->dtype != DTYPE_bf16) {
         return error_set(err, "%s outside of storages", dtype_name((DType)o->dtype));
     }
     if (!check_blocks(o, err))

@@ -18,6 +18,7 @@ static const struct {
 #include "runtime/kernels/kernels.def"
     [ROW_dropout] = { "dropout", ROW_RANDOM, 2 },
     [ROW_gather] = { "gather", ROW_GATHER, 2 },
+    [ROW_round_bf16] = { "round_bf16", ROW_ROUND, 1 },
 };
 
 const char *row_op_name(RowOp op)
@@ -137,7 +138,8 @@ static bool check_operand(const Checker *c, int32_t i)
     const Operand *o = &c->call->operand[i];
     if (c->tables >> i & 1)
         return check_table(c, i);
-    if ((unsigned)o->dtype >= N_DTYPES || !dtype_is_lane(o->dtype))
+    const bool rounded = o->dtype == DTYPE_bf16 && c->p->outputs >> i & 1;
+    if ((unsigned)o->dtype >= N_DTYPES || !(dtype_is_lane(o->dtype) || rounded))
         return error_set(c->err, "operand %d: not of 4-byte elements", i);
     if (c->seeds >> i & 1)
         return check_seed(c, i);
@@ -208,6 +210,22 @@ static bool check_ids(const Checker *c, int at, uint16_t reg)
     return error_set(c->err, "instruction %d: register %u is no column of ids", at, reg);
 }
 
+/* What is rounded goes to memory of bf16, and nothing else does or comes from there. */
+static bool check_rounding(const Checker *c, int at, const RowInstr *in)
+{
+    const Operand *o = c->call->operand;
+    for (int i = 0; i < row_op_inputs((RowOp)in->op); i++) {
+        const uint16_t reg = instr_input(in, i);
+        if (is_operand(c, reg) && o[reg].dtype == DTYPE_bf16 && !(c->tables >> reg & 1))
+            return error_set(c->err, "instruction %d: reads bf16", at);
+    }
+    const bool to_bf16 = is_operand(c, in->dst) && o[in->dst].dtype == DTYPE_bf16;
+    if (to_bf16 != (in->op == ROW_round_bf16))
+        return error_set(c->err, "instruction %d: %s into register %u", at,
+                         row_op_name((RowOp)in->op), in->dst);
+    return true;
+}
+
 static bool check_instr(Checker *c, int at)
 {
     const RowInstr *in = &c->p->instrs[at];
@@ -231,7 +249,7 @@ static bool check_instr(Checker *c, int at)
         return error_set(c->err, "instruction %d: probability %g", at, (double)in->imm);
     if (in->unused != 0)
         return error_set(c->err, "instruction %d: unused field %u", at, in->unused);
-    if (!check_target(c, at, in->dst) || !check_kinds(c, at, in))
+    if (!check_target(c, at, in->dst) || !check_kinds(c, at, in) || !check_rounding(c, at, in))
         return false;
     c->written[in->dst] = true;
     return true;
@@ -495,6 +513,12 @@ static double operand_count(const Call *call, int32_t i)
     return count;
 }
 
+/* Of an element; tables are counted as what is made of them. */
+static double element_bytes(const Call *call, int32_t i)
+{
+    return call->row->outputs >> i & 1 ? (double)dtype_size(call->operand[i].dtype) : sizeof(float);
+}
+
 /* One operation an element and instruction, two for a fused multiply-add; each operand is moved
  * once for reading and once for writing. */
 static KernelCost cost(const Call *call)
@@ -509,14 +533,14 @@ static KernelCost cost(const Call *call)
         const RowInstr *in = &p->instrs[i];
         int t = in->dst - call->n_operands - p->n_consts;
         bool per_row = row_op_kind((RowOp)in->op) != ROW_REDUCE && t >= 0 && p->temp_per_row[t];
-        if (in->op != ROW_copy && in->op != ROW_gather)
+        if (in->op != ROW_copy && in->op != ROW_gather && in->op != ROW_round_bf16)
             c.flops += rows * (per_row ? 1 : n) * (in->op == ROW_fma ? 2 : 1);
         for (int k = 0; k < row_op_inputs((RowOp)in->op); k++)
             if (instr_input(in, k) < call->n_operands)
                 moved |= 1u << instr_input(in, k);
     }
     for (int32_t i = 0; i < call->n_operands; i++)
-        c.bytes += operand_count(call, i) * (double)sizeof(float)
+        c.bytes += operand_count(call, i) * element_bytes(call, i)
                  * ((moved >> i & 1) + (p->outputs >> i & 1));
     return c;
 }

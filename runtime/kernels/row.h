@@ -31,6 +31,8 @@
  *               others, whatever the space; imm: p, site in the instruction; the element index is
  *               that of the row-major order of the space.  keep: random_u32(seed, site, index) >=
  *               p * 2^32 as an integer (base/random.h)
+ *     round_bf16 dst = a, rounded to nearest, ties to even; dst: an output operand of bf16, which nothing
+ *               else names
  *     gather    dst = the row of a table that the row's id names, as floats; a: the table, an input
  *               operand of rank 2, rows, of any type of numbers in base/dtypes.def, with as many
  *               columns as the space; b: the ids, an input operand of dtype i32 with one value per
@@ -52,10 +54,11 @@ typedef enum RowOp {
 #include "runtime/kernels/kernels.def"
     ROW_dropout,
     ROW_gather,
+    ROW_round_bf16,
     N_ROW_OPS
 } RowOp;
 
-typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM, ROW_GATHER } RowKind;
+typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM, ROW_GATHER, ROW_ROUND } RowKind;
 
 const char *row_op_name(RowOp op);
 bool row_op_from_name(const char *name, RowOp *out);

@@ -1,6 +1,7 @@
 /* Recomputation changes where bytes come from and no bit of what is computed: training steps of the
  * shipped models, dropout on, with everything kept, with what is recomputed without being asked for,
- * and under limits down to the least that can be met; and a session's pool keeps to the limit. */
+ * and under limits down to the least that can be met; and a session's pool keeps to the limit.  Nor does
+ * it matter to a bit where operands of products in bf16 are rounded. */
 #include "passes/specialize.h"
 #include "tests/e2e/compare.h"
 #include "tests/e2e/compiled.h"
@@ -27,9 +28,9 @@ static const ModelSpec models[] = {
     { "chargpt", { "vocab=67", "context=24", "width=32", "depth=3" } },
 };
 
-static CompileOptions with_limit(int64_t limit)
+static CompileOptions with_limit(int64_t limit, DType precision)
 {
-    return (CompileOptions){ .level = 2, .batch = 3, .memory_limit = limit,
+    return (CompileOptions){ .level = 2, .batch = 3, .memory_limit = limit, .precision = precision,
                              .programs = 1u << PROGRAM_train | 1u << PROGRAM_accumulate };
 }
 
@@ -61,12 +62,11 @@ typedef struct Result {
     uint32_t n_instrs;
 } Result;
 
-static Result run_with(const ModelSpec *spec, int64_t limit)
+static Result run_with(const ModelSpec *spec, const CompileOptions *o)
 {
     Result r = { 0 };
     Compiled c;
-    const CompileOptions o = with_limit(limit);
-    compiled_open(&c, spec, &o);
+    compiled_open(&c, spec, o);
     for (PlanProgramKind p = 0; p < N_PLAN_PROGRAMS; p++) {
         if (!(TRAINING >> p & 1))
             continue;
@@ -107,7 +107,7 @@ static void expect_same_bits(const ModelSpec *spec, const Result *want, const Re
 /* ---- limits ----------------------------------------------------------------------------------- */
 
 /* The smallest limit that the message for one that cannot be met names. */
-static int64_t least_limit(const ModelSpec *spec)
+static int64_t least_limit(const ModelSpec *spec, DType precision)
 {
     char path[512];
     Arena arena, scratch;
@@ -115,7 +115,7 @@ static int64_t least_limit(const ModelSpec *spec)
     Buf plan = { 0 };
     uint32_t n = 0;
     int64_t least = 0;
-    const CompileOptions o = with_limit(1);
+    const CompileOptions o = with_limit(1, precision);
     arena_init(&arena, NULL);
     arena_init(&scratch, NULL);
     diag_init(&diags, &arena);
@@ -136,17 +136,23 @@ static int64_t least_limit(const ModelSpec *spec)
     return least;
 }
 
-static void check_model(const ModelSpec *spec)
+static Result run_limited(const ModelSpec *spec, int64_t limit, DType precision)
+{
+    const CompileOptions o = with_limit(limit, precision);
+    return run_with(spec, &o);
+}
+
+static void check_model(const ModelSpec *spec, DType precision)
 {
     enum { N_LIMITS = 4 };
-    Result kept = run_with(spec, INT64_MAX), free_ = run_with(spec, 0);
-    const int64_t most = kept.pool[PLAN_train], least = least_limit(spec);
+    Result kept = run_limited(spec, INT64_MAX, precision), free_ = run_limited(spec, 0, precision);
+    const int64_t most = kept.pool[PLAN_train], least = least_limit(spec, precision);
     bool recomputed = false;
     expect_same_bits(spec, &kept, &free_, INT64_MAX);
     assert_true(free_.pool[PLAN_train] <= most && least <= free_.pool[PLAN_train]);
     for (int k = 0; k <= N_LIMITS; k++) {
         const int64_t limit = least + (most - least) * k / N_LIMITS;
-        Result r = run_with(spec, limit);
+        Result r = run_limited(spec, limit, precision);
         expect_same_bits(spec, &kept, &r, limit);
         recomputed = recomputed || r.n_instrs > kept.n_instrs;
         print_message("%s: limit %" PRId64 ", pool %" PRId64 " of %" PRId64 ", %u instructions of %u\n",
@@ -162,7 +168,27 @@ static void test_models(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(models); i++)
-        check_model(&models[i]);
+        check_model(&models[i], DTYPE_f32);
+    check_model(&models[1], DTYPE_bf16);
+}
+
+/* Rounded where it is computed, or by each product that reads it. */
+static void test_rounding(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(models); i++) {
+        CompileOptions o = with_limit(0, DTYPE_bf16);
+        Result stored = run_with(&models[i], &o);
+        fusion_switch(&o.fusions, FUSE_rounding, false);
+        Result packed = run_with(&models[i], &o);
+        expect_same_bits(&models[i], &packed, &stored, INT64_MAX);
+        print_message("%s: pool %" PRId64 " of %" PRId64 "\n", models[i].name,
+                      stored.pool[PLAN_train], packed.pool[PLAN_train]);
+        assert_true(strcmp(models[i].name, "gpt2") != 0
+                    || stored.pool[PLAN_train] < packed.pool[PLAN_train]);
+        result_free(&stored);
+        result_free(&packed);
+    }
 }
 
 /* What docs/memory.md promises of GPT-2 124M at a batch of 4 and 1024 positions, gradients of the
@@ -193,7 +219,7 @@ static void test_gpt2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models), cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_models), cmocka_unit_test(test_rounding), cmocka_unit_test(test_gpt2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

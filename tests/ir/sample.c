@@ -194,6 +194,13 @@ static void sample_cast(Sample *s, OpId op)
         }
 }
 
+static void sample_round_bf16(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+}
+
 static void sample_dropout(Sample *s, OpId op)
 {
     ValueId in[] = { f32_in(s, DIMS(s->B, s->T, C(8))), seed_in(s) };

@@ -23,6 +23,7 @@
 
 #include "base/blocks.h"
 #include "base/check.h"
+#include "base/half.h"
 #include "base/random.h"
 #include "runtime/kernels/operand.h"
 #include "runtime/kernels/panel.h"
@@ -153,10 +154,15 @@ static inline int case_add(Case *c, DType dtype, int32_t rank, const int64_t *di
     int64_t extent = 1;
     for (int i = 0; i < rank; i++)
         extent = dim[i] == 0 || extent == 0 ? 0 : extent + (dim[i] - 1) * o->stride[i];
-    c->memory[n] = guarded((size_t)extent * sizeof(float));
+    c->memory[n] = guarded((size_t)extent * dtype_size(dtype));
     o->data = c->memory[n].p;
-    for (int64_t i = 0; i < extent; i++)
-        c->memory[n].p[i] = draw_float();
+    for (int64_t i = 0; i < extent; i++) {
+        const float x = draw_float();
+        if (dtype == DTYPE_bf16)
+            ((uint16_t *)o->data)[i] = bf16_of_f32(x);
+        else
+            c->memory[n].p[i] = x;
+    }
     return n;
 }
 
@@ -253,18 +259,20 @@ static inline void case_run(Case *c, const KernelTable *table, int pieces)
     release(&scratch);
 }
 
-/* Every float that is no element of an output is what it was. */
+/* Every number that is no element of an output is what it was. */
 static inline void case_check_rest(const Case *c, uint32_t outputs)
 {
     for (int i = 0; i < c->call.n_operands; i++) {
-        size_t n = c->memory[i].bytes / sizeof(float);
+        const size_t size = c->operand[i].dtype == DTYPE_bf16 ? sizeof(uint16_t) : sizeof(float);
+        const size_t n = c->memory[i].bytes / size;
         uint8_t *mine = calloc(n + 1, 1);
         assert_non_null(mine);
         for (int64_t e = 0; outputs >> i & 1 && e < elements(&c->operand[i]); e++)
             mine[at(&c->operand[i], e)] = 1;
         for (size_t e = 0; e < n; e++)
-            if (!mine[e] && memcmp(&c->memory[i].p[e], &c->before[i][e], sizeof(float)) != 0)
-                fail_msg("%s: operand %d: float %zu was overwritten", kernel_name(c->call.kernel),
+            if (!mine[e] && memcmp((char *)c->memory[i].p + e * size,
+                                   (char *)c->before[i] + e * size, size) != 0)
+                fail_msg("%s: operand %d: number %zu was overwritten", kernel_name(c->call.kernel),
                          i, e);
         free(mine);
     }

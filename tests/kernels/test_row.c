@@ -19,18 +19,22 @@ static bool is_operand(const Naive *v, int reg)
     return reg < v->c->call.n_operands;
 }
 
-/* Element j of row `row` (counted over the leading axes) in a register. */
-static float *place(const Naive *v, int reg, int64_t row, int64_t j)
+/* Where element j of row `row` (counted over the leading axes) lies in an operand. */
+static int64_t offset_of(const Naive *v, int reg, int64_t row, int64_t j)
 {
-    if (!is_operand(v, reg))
-        return &v->reg[reg][j];
     const Operand *o = &v->c->operand[reg];
     int64_t offset = o->dim[o->rank - 1] == 1 ? 0 : j * o->stride[o->rank - 1];
     for (int a = o->rank - 2; a >= 0; a--) {
         offset += o->dim[a] == 1 ? 0 : row % v->p->dim[a] * o->stride[a];
         row /= v->p->dim[a];
     }
-    return v->memory[reg] + offset;
+    return offset;
+}
+
+/* That element of any register. */
+static float *place(const Naive *v, int reg, int64_t row, int64_t j)
+{
+    return is_operand(v, reg) ? v->memory[reg] + offset_of(v, reg, row, j) : &v->reg[reg][j];
 }
 
 static bool per_row(const Naive *v, int reg)
@@ -62,7 +66,7 @@ static float one_element(const Naive *v, const RowInstr *in, int64_t row, int64_
     case ROW_MAP1: f.map1(1, 1, ly, la); break;
     case ROW_MAP2: f.map2(1, 1, ly, la, lb); break;
     case ROW_MAP3: f.map3(1, 1, ly, la, lb, lc); break;
-    case ROW_REDUCE: break;
+    case ROW_REDUCE: case ROW_ROUND: break;
     case ROW_GATHER: {
         const Operand *table = &v->c->operand[in->a];
         int32_t id;
@@ -98,7 +102,11 @@ static void interpret_row(const Naive *v, int64_t row)
         bool reduces = row_op_kind((RowOp)in->op) == ROW_REDUCE;
         int64_t n = reduces || per_row(v, in->dst) ? 1 : v->n;
         for (int64_t j = 0; j < n; j++)
-            *place(v, in->dst, row, j) = reduces ? one_row(v, in, row) : one_element(v, in, row, j);
+            if (in->op == ROW_round_bf16)
+                ((uint16_t *)v->memory[in->dst])[offset_of(v, in->dst, row, j)] =
+                    bf16_of_f32(read_at(v, in->a, row, j));
+            else
+                *place(v, in->dst, row, j) = reduces ? one_row(v, in, row) : one_element(v, in, row, j);
     }
 }
 
@@ -124,13 +132,17 @@ static void check_against_naive(const Case *c, const KernelTable *table, const c
     }
     for (int64_t row = 0; row < rows && v.n > 0; row++)
         interpret_row(&v, row);
-    for (int i = 0; i < n_operands; i++)
-        for (size_t e = 0; e < c->memory[i].bytes / sizeof(float); e++) {
+    for (int i = 0; i < n_operands; i++) {
+        const bool bf16 = c->operand[i].dtype == DTYPE_bf16;
+        if (bf16 && memcmp(c->memory[i].p, v.memory[i], c->memory[i].bytes) != 0)
+            fail_msg("%s on %s: operand %d of bf16", what, isa_name(table->isa), i);
+        for (size_t e = 0; !bf16 && e < c->memory[i].bytes / sizeof(float); e++) {
             float got = c->memory[i].p[e], want = v.memory[i][e];
             if (memcmp(&got, &want, sizeof got) != 0 && !(isnan(got) && isnan(want)))
                 fail_msg("%s on %s: operand %d, float %zu: %a, not %a", what,
                          isa_name(table->isa), i, e, (double)got, (double)want);
         }
+    }
     for (int i = 0; i < n_operands; i++)
         free(v.memory[i]);
     for (int i = n_operands; i < n_regs; i++)
@@ -226,7 +238,7 @@ static RowOp draw_op(bool reduce, bool seeded)
     for (;;) {
         RowOp op = (RowOp)draw(N_ROW_OPS);
         RowKind kind = row_op_kind(op);
-        if (reduce ? kind == ROW_REDUCE : kind != ROW_REDUCE && kind != ROW_GATHER
+        if (reduce ? kind == ROW_REDUCE : kind != ROW_REDUCE && kind != ROW_GATHER && kind != ROW_ROUND
                 && (kind != ROW_RANDOM || seeded))
             return op;
     }
@@ -259,14 +271,28 @@ static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_
     return in;
 }
 
+/* An output of bf16; -1 for none. */
+static int add_rounded(Case *c, RowProgram *p)
+{
+    int64_t dim[MAX_RANK];
+    memcpy(dim, p->dim, sizeof dim);
+    if (draw(4) == 0)
+        dim[p->rank - 1] = 1;
+    const int i = case_add(c, DTYPE_bf16, p->rank, dim, draw(3) ? ROWS : ANY);
+    if (dim[p->rank - 1] == 1)
+        c->operand[i].stride[p->rank - 1] = 0;
+    p->outputs |= 1u << i;
+    return i;
+}
+
 /* Every output is written; temporaries come and go. */
-static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int table)
+static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int table, int rounded)
 {
     RowProgram *p = &r->p;
     uint32_t readable[MAX_ROW_REGS] = { 0 };
     int n = c->call.n_operands;
     for (int i = 0; i < n + p->n_consts; i++)
-        readable[i] = i != table;
+        readable[i] = i != table && i != rounded;
     int n_work = (int)draw(20);
     for (int i = 0; i < n_work + n_out; i++) {
         bool to_temp = i < n_work && p->n_temps > 0;
@@ -291,6 +317,11 @@ static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int
     if (table >= 0)
         r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_gather, .dst = (uint16_t)n_in,
                                                .a = (uint16_t)table, .b = (uint16_t)(table + 1) };
+    if (rounded < 0)
+        return;
+    const bool one = holds_row_value(c, p, rounded);
+    r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_round_bf16, .dst = (uint16_t)rounded,
+                                           .a = (uint16_t)draw_source(c, p, seed, readable, one) };
 }
 
 static Case draw_case(Program *r)
@@ -309,6 +340,7 @@ static Case draw_case(Program *r)
         seed = add_seed(&c, p);
     if (first_is_full && draw(3) == 0)
         table = add_table(&c, p);
+    const int rounded = draw(2) ? add_rounded(&c, p) : -1;
     p->n_consts = 1 + (int)draw(3);
     p->n_temps = (int)draw(7);
     for (int i = 0; i < p->n_consts; i++) {
@@ -318,7 +350,7 @@ static Case draw_case(Program *r)
     for (int i = 0; i < p->n_temps; i++)
         r->per_row[i] = draw(3) == 0;
     c.call.row = p;
-    draw_program(&c, r, n_in, n_out, seed, table);
+    draw_program(&c, r, n_in, n_out, seed, table, rounded);
     return c;
 }
 
@@ -631,6 +663,28 @@ static void ids_written(Case *c, Program *r)
     r->p.outputs |= 8;
 }
 
+/* Operand 2 is operand 0 rounded. */
+static void add_rounding(Case *c, Program *r)
+{
+    case_add(c, DTYPE_bf16, 2, r->p.dim, ROWS);
+    r->p.outputs |= 4;
+    r->instrs[0].dst = 4;
+    r->instrs[1] = (RowInstr){ .op = ROW_round_bf16, .dst = 2, .a = 4 };
+    r->instrs[2] = (RowInstr){ .op = ROW_copy, .dst = 1, .a = 4 };
+}
+
+static void rounded_to_a_temp(Case *c, Program *r) { add_rounding(c, r); r->instrs[1].dst = 4; }
+static void rounded_to_floats(Case *c, Program *r) { add_rounding(c, r); r->instrs[1].dst = 1; }
+static void rounded_is_read(Case *c, Program *r) { add_rounding(c, r); r->instrs[2].a = 2; }
+static void bf16_written_to(Case *c, Program *r) { add_rounding(c, r); r->instrs[1].op = ROW_copy; }
+
+static void bf16_is_an_input(Case *c, Program *r)
+{
+    add_rounding(c, r);
+    r->p.outputs &= ~4u;
+    r->instrs[1] = (RowInstr){ .op = ROW_copy, .dst = 4, .a = 2 };
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -645,7 +699,8 @@ static void test_refused(void **state)
         seed_computed_with, seed_of_floats, seed_apart, seed_written, dropout_of_row_values,
         table_is_a_temp, table_computed_with, table_is_the_ids, ids_are_a_const, ids_of_elements,
         gather_of_row_values, table_of_more_columns, table_turned, table_of_ids, table_written,
-        ids_of_floats, ids_written,
+        ids_of_floats, ids_written, rounded_to_a_temp, rounded_to_floats, rounded_is_read,
+        bf16_written_to, bf16_is_an_input,
     };
     static Program r;
     for (size_t i = 0; i < COUNT_OF(spoils); i++) {
@@ -669,6 +724,11 @@ static void test_refused(void **state)
     c = legal_case(&r);
     c.call.operand = c.operand;
     add_gather(&c, &r);
+    case_expect_legal(&c);
+    case_free(&c);
+    c = legal_case(&r);
+    c.call.operand = c.operand;
+    add_rounding(&c, &r);
     case_expect_legal(&c);
     case_free(&c);
 }

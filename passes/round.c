@@ -1,0 +1,102 @@
+/* Operands of products in bf16 are stored as what the products make of them.
+ *
+ * needs  precision; absorb, so that products are as they will be; dce behind it, for views of floats that
+ *        nobody reads any more
+ * keeps  every number: a product rounds its operands to bf16, and rounding twice is rounding once
+ *
+ * An operand that row programs compute is rounded where it is computed, once for all products that read it:
+ * `round_bf16` fuses with what comes before it.  Floats are stored only where something else reads them,
+ * products read half as many bytes, and what is kept for the backward pass is half as large.  What kernels
+ * write (attention, other products) they write as floats, which are rounded while a product packs them. */
+#include "ir/build.h"
+#include "passes/pass.h"
+#include "passes/view.h"
+
+typedef struct Rounding {
+    Rewriter rw;
+    ValueId *rounded;                   /* by old value: the same as bf16; NO_VALUE: none yet */
+} Rounding;
+
+static bool is_view(const Node *n)
+{
+    return op_info(n->op)->class == CLASS_VIEW;
+}
+
+/* What `v` is a view of, and its strides over that as a dense tensor; NO_VALUE when one of the views would
+ * need a copy. */
+static ValueId base_of(const Graph *g, ValueId v, Strided *strided)
+{
+    const Node *n = value_def(g, v);
+    if (!is_view(n)) {
+        *strided = strided_dense(&value_type(g, v)->shape);
+        return v;
+    }
+    Strided in;
+    const ValueId base = base_of(g, node_input(g, n, 0), &in);
+    return base != NO_VALUE && strided_view(g, n, &in, strided) ? base : NO_VALUE;
+}
+
+/* Does a row program compute it? */
+static bool is_rounded(const Graph *g, ValueId v)
+{
+    Strided strided;
+    const ValueId base = base_of(g, v, &strided);
+    if (base == NO_VALUE || value_type(g, base)->dtype != DTYPE_f32)
+        return false;
+    const OpId op = value_def(g, base)->op;
+    return op == OP_embedding || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask);
+}
+
+/* Views are of what is rounded, so that its fusions do not depend on who reads it how. */
+static ValueId round_value(Rounding *r, ValueId v)
+{
+    const Graph *old = r->rw.old;
+    const NodeId def = old->values[v].def;
+    if (r->rounded[v] != NO_VALUE)
+        return r->rounded[v];
+    if (!is_view(&old->nodes[def])) {
+        Builder b = rewrite_builder(&r->rw, def);
+        r->rounded[v] = build1(&b, OP_round_bf16, rewrite_of(&r->rw, v));
+        return r->rounded[v];
+    }
+    const ValueId in = node_input(old, &old->nodes[def], 0);
+    const ValueId of_in = rewrite_of(&r->rw, in), of_v = rewrite_of(&r->rw, v);
+    r->rw.map[in] = round_value(r, in);
+    r->rounded[v] = rewrite_copy(&r->rw, def);
+    r->rw.map[in] = of_in;
+    r->rw.map[v] = of_v;
+    return r->rounded[v];
+}
+
+static void copy_product(Rounding *r, NodeId id)
+{
+    const Graph *old = r->rw.old;
+    const Node *n = &old->nodes[id];
+    const ValueId v[] = { node_input(old, n, 0), node_input(old, n, 1) };
+    const ValueId before[] = { rewrite_of(&r->rw, v[0]), rewrite_of(&r->rw, v[1]) };
+    for (unsigned i = 0; i < 2; i++)
+        if (is_rounded(old, v[i]))
+            r->rw.map[v[i]] = round_value(r, v[i]);
+    rewrite_copy(&r->rw, id);
+    r->rw.map[v[0]] = before[0];
+    r->rw.map[v[1]] = before[1];
+}
+
+bool pass_round(Graph *g, PassContext *cx)
+{
+    if (!fusion_on(cx->options->fusions, FUSE_rounding))
+        return true;
+    Rounding r = { .rounded = arena_array(cx->scratch, g->n_values, sizeof *r.rounded) };
+    for (ValueId v = 0; v < g->n_values; v++)
+        r.rounded[v] = NO_VALUE;
+    r.rw = rewrite_begin(g, cx->scratch);
+    for (NodeId n = 0; n < r.rw.old->n_nodes; n++) {
+        const Node *node = &r.rw.old->nodes[n];
+        if (node->op == OP_matmul && NODE_ATTR(node, matmul, precision).i == DTYPE_bf16)
+            copy_product(&r, n);
+        else
+            rewrite_copy(&r.rw, n);
+    }
+    rewrite_end(&r.rw);
+    return true;
+}
