@@ -11,7 +11,7 @@
 enum {
     CELL = 32,                          /* keys, queries, and elements of a panel */
     CELL_PANEL = 3 * CELL * CELL,       /* bf16 of one step of a panel, at most */
-    CELL_SPAN = 4,                      /* forward: panels of keys that strips meet at a time */
+    CELL_SPAN = 2,                      /* forward: panels of keys that strips meet at a time */
     CELL_STRIPS = 4,                    /* backward: strips that a panel of keys meets at a time */
     CELL_KEYS = 8,                      /* backward: panels of keys that stay packed for all queries */
     CELL_LEAST_KEYS = 256,              /* with fewer, or with smaller heads, packing and splitting them */
@@ -52,7 +52,7 @@ static inline size_t cell_floats(size_t panels)
 typedef struct CellsForward {
     size_t q, values, softmax;          /* packed; [E, lane]; maxima and sums */
     size_t strip;                       /* from one to the next */
-    size_t k, v, weights;               /* packed, of a span of keys */
+    size_t k, v, weights;               /* packed, of a span of keys; weights and scores of two strips */
     size_t scores, sums, keep, turned, room, end;
 } CellsForward;
 
@@ -66,9 +66,9 @@ static inline CellsForward cells_forward(int64_t key_size, int64_t value_size, i
     at.end = at.strip * (size_t)strips;
     at.k = cell_place(&at.end, CELL_SPAN * cell_packed(d));
     at.v = cell_place(&at.end, CELL_SPAN * cell_packed(e));
-    at.weights = cell_place(&at.end, cell_packed(CELL_SPAN));
-    at.scores = cell_place(&at.end, cell_floats(CELL_SPAN));
-    at.sums = cell_place(&at.end, cell_floats(1));
+    at.weights = cell_place(&at.end, 2 * cell_packed(CELL_SPAN));
+    at.scores = cell_place(&at.end, 2 * cell_floats(CELL_SPAN));
+    at.sums = cell_place(&at.end, cell_floats(e));
     at.keep = cell_place(&at.end, cell_floats(CELL_SPAN) + 2 * ATTENTION_PAD * CELL * sizeof(float));
     at.turned = cell_place(&at.end, cell_floats(most));
     at.room = cell_place(&at.end, cell_floats(most));
@@ -81,7 +81,8 @@ typedef struct CellsGrad {
     size_t q, dout;                     /* packed, of each strip, turned: [D, lane], [E, lane] */
     size_t q_rows, dout_rows;           /* packed, of all strips, along queries */
     size_t lse, dot;                    /* per query */
-    size_t p, ds, dst;                  /* packed, weights and dscores: along queries, and along keys */
+    size_t p, ds, dst;                  /* packed, weights and dscores: along queries, of two panels; and
+                                         * along keys, of all */
     size_t scores, dscores, tanhs, sums, keep, turned, end;
 } CellsGrad;
 
@@ -101,13 +102,13 @@ static inline CellsGrad cells_grad(int64_t key_size, int64_t value_size, int64_t
     at.dout_rows = cell_place(&at.end, strips * cell_packed(e));
     at.lse = cell_place(&at.end, strips * CELL * sizeof(float));
     at.dot = cell_place(&at.end, strips * CELL * sizeof(float));
-    at.p = cell_place(&at.end, cell_packed(strips));
-    at.ds = cell_place(&at.end, cell_packed(strips));
+    at.p = cell_place(&at.end, 2 * cell_packed(strips));
+    at.ds = cell_place(&at.end, 2 * cell_packed(strips));
     at.dst = cell_place(&at.end, strips * cell_packed(panels));
-    at.scores = cell_place(&at.end, cell_floats(1));
-    at.dscores = cell_place(&at.end, cell_floats(1));
+    at.scores = cell_place(&at.end, cell_floats(2));
+    at.dscores = cell_place(&at.end, cell_floats(2));
     at.tanhs = cell_place(&at.end, cell_floats(1));
-    at.sums = cell_place(&at.end, cell_floats(1));
+    at.sums = cell_place(&at.end, cell_floats(d + e));
     at.keep = cell_place(&at.end, cell_floats(1) + 2 * ATTENTION_PAD * CELL * sizeof(float));
     at.turned = cell_place(&at.end, cell_floats(most));
     return at;
