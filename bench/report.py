@@ -72,8 +72,8 @@ def fell_short(rows):
     return out
 
 
-def regressions(stored, rows, tolerance=TOLERANCE):
-    """What got worse: lines of text.  Rows that only one of the two has are nobody's fault."""
+def comparisons(stored, rows):
+    """(row, what, before, now) of every ratio and share that both have."""
     before = {key(r): r for r in stored}
     out = []
     for row in rows:
@@ -84,11 +84,15 @@ def regressions(stored, rows, tolerance=TOLERANCE):
                  for name in old["beside"] if name in row["beside"]]
         if old.get("share") and row.get("share"):
             pairs.append(("share of the limit", old["share"][0], row["share"][0]))
-        for what, was, now in pairs:
-            if now < was * (1 - tolerance):
-                out.append(f"{row['work']}, {row['threads']} threads, {what}: {was:.3f} before, "
-                           f"{now:.3f} now ({100 * (now / was - 1):+.1f} %)")
+        out += [(row, *pair) for pair in pairs]
     return out
+
+
+def regressions(stored, rows, tolerance=TOLERANCE):
+    """What got worse: lines of text.  Rows that only one of the two has are nobody's fault."""
+    return [f"{row['work']}, {row['threads']} threads, {what}: {was:.3f} before, {now:.3f} now "
+            f"({100 * (now / was - 1):+.1f} %)"
+            for row, what, was, now in comparisons(stored, rows) if now < was * (1 - tolerance)]
 
 
 def save(path, document):
@@ -99,7 +103,10 @@ def save(path, document):
 
 def load(path):
     with open(path) as f:
-        document = json.load(f)
+        try:
+            document = json.load(f)
+        except ValueError as error:
+            raise ValueError(f"{path}: no JSON: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
         raise ValueError(f"{path}: not what scripts/bench -o writes: there is no list of rows")
     return document

@@ -28,9 +28,14 @@ class Bench:
         self.python, self.llama_bench = options.python, options.llama_bench
         self.llama2, self.llmc = options.llama2, {64: options.llmc, 256: options.llmc_256}
         self.threads, self.text, self.fixed = options.threads, options.text, options.rounds
-        self.kernels = Worker([os.path.join(self.build, "tests", "kernels", "bench_kernels"), "--asked"],
+        self.bench_kernels = os.path.join(self.build, "tests", "kernels", "bench_kernels")
+        self.kernels = Worker([self.bench_kernels, "--asked"],
                               {"OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "SKYLAKEX")})
         self.workers = {}
+
+    def programs(self):
+        """Ours, which all have to be built."""
+        return self.smc, self.smrun, self.bench_kernels
 
     def rounds(self, quick, full):
         return self.fixed or (quick if self.quick else full)

@@ -53,7 +53,9 @@ def test_regressions():
     worse = changed(0.94)
     assert len(worse) == 1 and "beside peer" in worse[0] and "-6.0 %" in worse[0], worse
     assert len(changed(1, 0.9)) == 1, "a share counts as a ratio does"
+    assert len(report.comparisons([row], [row])) == 3, "two beside, and the share"
     other = dict(row, threads=2)
+    assert report.comparisons([row], [other]) == []
     assert report.regressions([row], [other]) == [], "another number of threads is other work"
     alone = dict(row, beside={})
     assert report.regressions([row], [alone]) == [], "who is not here now cannot be compared with"
@@ -65,14 +67,15 @@ def test_files():
         path = os.path.join(folder, "a.json")
         report.save(path, {"rows": [row]})
         assert report.load(path)["rows"] == [row]
-        with open(path, "w") as f:
-            f.write("[]")
-        try:
-            report.load(path)
-        except ValueError as error:
-            assert "a.json" in str(error)
-        else:
-            raise AssertionError("a list is no document")
+        for text in ("[]", "{", "{\"rows\": 1}"):
+            with open(path, "w") as f:
+                f.write(text)
+            try:
+                report.load(path)
+            except ValueError as error:
+                assert "a.json" in str(error)
+            else:
+                raise AssertionError(f"{text} is no document")
 
 
 def test_gguf():
