@@ -6,7 +6,7 @@ smc=$1 smrun=$2 source=$3
 . "$source/tests/runtime/shell.sh"
 
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
-    fail "no Chromium; scripts/install-deps installs it"
+    fail "no Chromium; scripts/install-deps --test installs it"
 
 # The document of page $1 after its script ran, in a window as wide as $2.
 drawn() {
