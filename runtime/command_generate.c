@@ -21,11 +21,12 @@ static int generation_json(const GenerateResult *r)
     for (int64_t i = 0; i < r->n_generated; i++)
         json_array_append_new(ids, json_integer(r->ids[r->n_prompt + i]));
     return command_deliver_json(json_pack(
-        "{s:s%, s:o, s:o, s:s, s:I, s:f, s:f, s:I}", "text", r->text.data ? r->text.data : "",
+        "{s:s%, s:o, s:o, s:s, s:I, s:f, s:f, s:I, s:I}", "text", r->text.data ? r->text.data : "",
         r->text.len, "tokens", ids, "prompt_tokens", prompt, "end", generate_end_name(r->end),
         "context", (json_int_t)r->context, "prefill_tokens_per_s",
         rate(r->n_prompt, r->prefill_seconds), "decode_tokens_per_s",
-        rate(r->n_decoded, r->decode_seconds), "barriers_per_token", (json_int_t)r->barriers));
+        rate(r->n_decoded, r->decode_seconds), "barriers_per_token", (json_int_t)r->barriers,
+        "mapped_bytes", (json_int_t)r->mapped));
 }
 
 static void report_packed(const GenerateResult *r)
@@ -47,6 +48,9 @@ static int report_generation(const GenerateResult *r, bool json)
     fprintf(stderr, "prefill %" PRId64 " tokens at %.1f/s, decode %" PRId64 " tokens at %.1f/s, %" PRIu32
             " barriers a token\n", r->n_prompt, rate(r->n_prompt, r->prefill_seconds), r->n_decoded,
             rate(r->n_decoded, r->decode_seconds), r->barriers);
+    if (r->memory > 0 && r->mapped > 0)
+        fprintf(stderr, "weights stay in their file (%.1f MiB): a copy of them does not fit in %.1f MiB of "
+                "memory\n", (double)r->mapped / 0x1p20, (double)r->memory / 0x1p20);
     report_packed(r);
     if (r->end == GENERATE_CONTEXT)
         fprintf(stderr, "stopped: the model's context of %" PRId64 " positions is full\n",
@@ -64,7 +68,7 @@ int smrun_generate(int argc, char **argv)
                           .sample = SAMPLE_UNSET };
     SampleOptions *s = &o.sample;
     bool no_cache = false;
-    int64_t seed = 1;
+    int64_t seed = 1, memory = 0;
     const Arg options[] = {
         { "--weights", "DIR", ARG_STRING, &o.weights, "a run, or a .safetensors file", 0, 0, NULL },
         { "--prompt", "TEXT", ARG_STRING, &o.prompt, "how the text begins (default: a new one)", 0, 0,
@@ -94,7 +98,10 @@ int smrun_generate(int argc, char **argv)
         { "--chunk", "N", ARG_INT, &o.run.chunk, "positions of the prompt computed at once", 1, 1e6,
           NULL },
         { "--map", NULL, ARG_FLAG, &o.map, "read weights where they lie in their file: starts at once and "
-          "takes less memory; decodes slower, as the file's pages are small", 0, 0, NULL },
+          "takes less memory, but decodes slower; without, this is what is done when a copy does not fit", 0, 0,
+          NULL },
+        { "--memory", "MIB", ARG_INT, &memory, "that a session with a copy of its weights may take (default: "
+          "what is free)", 1, 1e9, NULL },
         { "--keep-packed", NULL, ARG_FLAG, &o.keep_packed, "keep weights in blocks as products read them, for the "
           "next start, beside the imported model", 0, 0, NULL },
         THREADS_OPTION(c),
@@ -118,6 +125,7 @@ int smrun_generate(int argc, char **argv)
         o.weights = folder;
     o.plan_path = a.positional[0];
     o.run.cache = !no_cache;
+    o.memory = (size_t)memory << 20;
     o.run.n_threads = command_threads(&c);
     o.run.cpu = command_cpu();
     o.stop = stop.item;

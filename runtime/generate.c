@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "runtime/free_memory.h"
 #include "runtime/progress.h"
 #include "runtime/stop_ids.h"
 #include "runtime/weights.h"
@@ -225,13 +226,31 @@ static bool load_weights(Generation *g, Error *err)
     return true;
 }
 
+/* A copy lies in large pages, which a token's products read faster than those of a file; but one that does
+ * not fit would push out other programs, or this one. */
+static bool keep_in_file(Generation *g, const Plan *p, Error *err)
+{
+    const GenerateOptions *o = g->options;
+    const PlanProgramKind program = o->run.cache ? PLAN_generate : PLAN_score;
+    const SessionOptions so = { .n_threads = o->run.n_threads, .programs = 1u << program };
+    const size_t memory = o->memory ? o->memory : free_memory("");
+    SessionSize size = { 0 };
+    const bool fits = !o->map && (!plan_program(p, program) || (session_size(p, &so, &size, err)
+                                                                && size.total <= memory));
+    if (!fits)
+        g->result->mapped = weights_file_bytes(g->weights);
+    if (!fits && !o->map)
+        g->result->memory = memory;
+    return !fits;
+}
+
 static bool open_generation(Generation *g, const Plan *p, Error *err)
 {
     const GenerateOptions *o = g->options;
     GeneratorOptions run = o->run;
     if (!weights_path(o->weights, g->path, err) || !weights_file_open(p, g->path, o->keep_packed, &g->weights, err))
         return false;
-    run.given = o->map ? weights_file_given(g->weights) : NULL;
+    run.given = keep_in_file(g, p, err) ? weights_file_given(g->weights) : NULL;
     if (!generator_open(&g->generator, p, &run, err))
         return false;
     g->result->context = g->generator.context;

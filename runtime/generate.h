@@ -16,7 +16,9 @@ typedef struct GenerateOptions {
     const char *prompt;                 /* NULL: a new text */
     bool special;                       /* special tokens in the prompt are such, not text */
     const char *prompt_tokens;          /* ids instead, "12,5 7" */
-    bool map;                           /* weights stay in their file where they can (weights_file.h) */
+    bool map;                           /* weights stay in their file where they can (weights_file.h); they do
+                                           too when a session with a copy is larger than `memory` */
+    size_t memory;                      /* bytes; 0: what is free (free_memory.h) */
     bool keep_packed;                   /* and panels of blocks stay on disk for the next time */
     int64_t n;                          /* most ids to generate */
     GeneratorOptions run;
@@ -45,6 +47,8 @@ typedef struct GenerateResult {
     int64_t n_prompt, n_generated;
     int64_t context;
     GenerateEnd end;
+    size_t mapped;                      /* bytes of weights that stayed in their file */
+    size_t memory;                      /* that a copy had been too large for; 0: map was asked for */
     PackedState packed;
     char packed_why[256];               /* what was wrong with what was kept, or with keeping it */
     double prefill_seconds, decode_seconds;

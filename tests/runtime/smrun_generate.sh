@@ -31,6 +31,22 @@ grep -q '"barriers_per_token": [1-9]' json || fail "no count of barriers: $(cat 
 generate --prompt "$prompt" -n 21 --print-tokens --temperature 1 --seed 10 >got
 cmp -s expected got && fail "seeds 9 and 10 give the same ids"
 
+# Weights are copied where that fits, or else stay in their file.
+generate --prompt "$prompt" -n 21 --json >json
+grep -q '"mapped_bytes": 0' json || fail "mapped: $(cat json)"
+generate --prompt "$prompt" -n 21 --json --map >json
+grep -q '"mapped_bytes": [1-9]' json || fail "not mapped: $(cat json)"
+"$smc" compile "$source/models/gpt2.smg" -D vocab=50 -D context=512 -D width=64 -D depth=2 -D heads=2 \
+    --batch 4 -o long.smp              # its session to generate takes 1.6 MB
+"$smrun" train long.smp --data "$source/corpus/stories.txt" --out long --steps 1 --quiet >/dev/null
+for memory in 1 2; do
+    "$smrun" generate long.smp --weights long --prompt "$prompt" -n 9 --memory $memory --print-tokens \
+        >"got$memory" 2>"stderr$memory"
+done
+cmp got1 got2 || fail "other ids with weights in their file"
+expect "$(cat stderr1)" "a copy of them does not fit in 1.0 MiB of memory"
+grep -q "does not fit" stderr2 && fail "what fits is not copied"
+
 # Text begins with the prompt; ids can be given instead, and give the same.
 generate --prompt "$prompt" -n 15 >text
 expect "$(cat text)" "$prompt"
