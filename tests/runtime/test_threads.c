@@ -19,6 +19,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 enum { MOST = 9, ROUNDS = 300 };
 
 typedef struct Meeting {
@@ -139,7 +147,7 @@ static void test_too_few_threads(void **state)
 {
     (void)state;
     enum { MANY = 64, FEW = 3 };
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef SANITIZED
     skip();                             /* address space is the sanitizer's */
 #endif
     struct rlimit before, less;
