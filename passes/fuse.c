@@ -8,7 +8,8 @@
  * a write with the readers of what it replaces, until no two are left that could.  Which merges shut
  * out which others depends on the order in which they are tried, so that order is a matter of what
  * the nodes compute and not of where they stand: however a graph is sorted, its groups are the same.
- * Products that share an input come last (fuse_share.c): they can keep none of those apart. */
+ * Row programs that share an input come behind those that edges join (fuse_rows.c), products that do last
+ * (fuse_share.c): they can keep none of the others apart. */
 #include "ir/build.h"
 #include "passes/fuse.h"
 #include "passes/pass.h"
@@ -168,6 +169,8 @@ bool pass_fuse(Graph *g, PassContext *cx)
 {
     Fuse f = fuse_begin(g, cx->options->fusions, cx->scratch);
     merge_along_edges(&f);
+    if (fuse_rows(&f))
+        merge_along_edges(&f);
     fuse_share(&f);
     Order order = order_begin(&f);
     Rewriter rw = rewrite_begin(g, cx->scratch);

@@ -72,6 +72,16 @@ void fuse_sort_turns(FuseTurn *turns, uint32_t n);
  * a view nor a row program, when there is one near; UINT32_MAX when no path has any. */
 uint32_t fuse_unit_between(Fuse *f, uint32_t producer, uint32_t reader);
 
+/* Values that have several readers, in the order of their keys, into `values`; how many. */
+uint32_t fuse_shared_values(const Fuse *f, const FuseKey *keys, FuseTurn *values);
+
+/* Row programs that read one value (fuse_rows.c): are the units of `a` and `b`, which read `v`, such, and what
+ * keeps them apart? */
+bool rows_may_share(const Fuse *f, NodeId a, NodeId b, ValueId v);
+FusionReason rows_refusal(Fuse *f, NodeId a, NodeId b, uint32_t *through);
+/* Merges those that may; false when there were none. */
+bool fuse_rows(Fuse *f);
+
 /* Products that read one value (fuse_share.c). */
 bool share_is_product(const Node *n);
 bool share_from_left(const Fuse *f, ValueId v);         /* is it the left operand of one? */

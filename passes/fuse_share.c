@@ -111,11 +111,7 @@ void fuse_share(Fuse *f)
     const FuseKey *keys = fuse_keys(f);
     FuseTurn *values = arena_array(f->scratch, g->n_values, sizeof *values);
     FuseTurn *turns = arena_array(f->scratch, g->n_nodes, sizeof *turns);
-    uint32_t n_values = 0;
-    for (ValueId v = 0; v < g->n_values; v++)
-        if (f->n_readers[v] > 1)
-            values[n_values++] = (FuseTurn){ keys[g->values[v].def], v };
-    fuse_sort_turns(values, n_values);
+    const uint32_t n_values = fuse_shared_values(f, keys, values);
     for (uint32_t k = 0; k < n_values; k++) {
         const uint32_t n = products_of(f, keys, values[k].id, turns);
         for (uint32_t i = 1; i < n; i++)

@@ -274,7 +274,7 @@ static void add_edges(Reporting *r)
     }
 }
 
-/* Two products that read v, of which one runs next after the other. */
+/* Two products or two rows that read v, of which one runs next after the other. */
 static void add_siblings(Reporting *r, NodeId a, NodeId b, ValueId v)
 {
     Fuse *f = &r->f;
@@ -284,7 +284,8 @@ static void add_siblings(Reporting *r, NodeId a, NodeId b, ValueId v)
         r->out.n_fused++;
         return;
     }
-    e.reason = share_refusal(f, a, b, v, &through);
+    e.reason = share_is_product(&r->g->nodes[a]) ? share_refusal(f, a, b, v, &through)
+                                                 : rows_refusal(f, a, b, &through);
     if (e.reason == FUSION_none)
         e.reason = FUSION_not_tried;
     if (through != UINT32_MAX)
@@ -309,6 +310,23 @@ static void add_products(Reporting *r)
     }
 }
 
+/* Row programs that read a value as large as their rows, each beside the next. */
+static void add_rows(Reporting *r)
+{
+    const Fuse *f = &r->f;
+    for (ValueId v = 0; v < r->g->n_values; v++) {
+        NodeId before = NO_NODE;
+        for (uint32_t i = 0; i < f->n_readers[v]; i++) {
+            const NodeId n = f->readers[v][i];
+            if (!f->units[f->unit_of[n]].rows)
+                continue;
+            if (before != NO_NODE && f->unit_of[before] != f->unit_of[n] && rows_may_share(f, before, n, v))
+                add_siblings(r, before, n, v);
+            before = n;
+        }
+    }
+}
+
 FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
 {
     const Epilogues epilogues = epilogues_begin(g, fusions, scratch);
@@ -319,6 +337,7 @@ FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Aren
     add_units(&r);
     add_edges(&r);
     add_products(&r);
+    add_rows(&r);
     return r.out;
 }
 

@@ -31,7 +31,8 @@ typedef struct FusionUnit {
     FusionTraffic traffic;
 } FusionUnit;
 
-/* An edge between two units of which one at least is a row program; or two products that read a value. */
+/* An edge between two units of which one at least is a row program; or two products, or two rows, that read a
+ * value. */
 typedef struct FusionEdge {
     NodeId producer, reader;
     bool siblings;                      /* both read the value, and neither the other's result */

@@ -341,6 +341,8 @@ static const ReasonCase reason_cases[] = {
 #define TWO(a, b) XW "%3 = matmul(" a "\n%4 = " b "\noutput \"y\" %3\noutput \"z\" %4\n"
 #define PLAIN "%0, %1) : f32[4, 4]"
 
+#define ROWS "%1 = exp(%0) : f32[4, 6]\n%2 = sum(%0) axes=[1] : f32[4, 1]\noutput \"y\" %1\noutput \"z\" %2\n"
+
 static const struct {
     FusionReason reason;
     const char *off;                    /* --fusion */
@@ -365,6 +367,16 @@ static const struct {
       "storage input \"s\" f32[4, 4]\n%0 = input() storage=\"s\" : f32[4, 4]\n"
       "%1 = matmul(%0, %0) : f32[4, 4]\n%2 = exp(%1) : f32[4, 4]\n"
       "%3 = matmul(%0, %2) : f32[4, 4]\noutput \"y\" %3\n" },
+    { FUSION_none, "", X ROWS },
+    { FUSION_switched_off, "-shared_rows", X ROWS },
+    { FUSION_switched_off, "-reductions", X ROWS },
+    { FUSION_long_row, "",
+      "storage input \"l\" f32[2, 9000]\n%0 = input() storage=\"l\" : f32[2, 9000]\n"
+      "%1 = exp(%0) : f32[2, 9000]\n%2 = sum(%0) axes=[1] : f32[2, 1]\noutput \"y\" %1\noutput \"z\" %2\n" },
+    { FUSION_would_cycle, "",
+      "storage input \"s\" f32[4, 4]\n%0 = input() storage=\"s\" : f32[4, 4]\n"
+      "%1 = max(%0) axes=[1] : f32[4, 1]\n%2 = matmul(%1, %1) transpose_b=true : f32[4, 4]\n"
+      "%3 = add(%0, %2) : f32[4, 4]\noutput \"y\" %3\n" },
 };
 
 /* Storages stand before nodes in graph text. */
@@ -407,7 +419,7 @@ static void test_reasons(void **state)
     }
 }
 
-/* The edge beside which two products stand. */
+/* The edge beside which two products, or two rows, stand. */
 static const FusionEdge *siblings(const FusionReport *r)
 {
     for (uint32_t i = 0; i < r->n_edges; i++)
@@ -416,7 +428,7 @@ static const FusionEdge *siblings(const FusionReport *r)
     return NULL;
 }
 
-static void test_products_of_one_input(void **state)
+static void test_readers_of_one_value(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sibling_cases); i++) {
@@ -584,7 +596,7 @@ int main(void)
         cmocka_unit_test(test_any_order_of_siblings),
         cmocka_unit_test(test_any_order_of_summands),
         cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_products_of_one_input),
+        cmocka_unit_test(test_readers_of_one_value),
         cmocka_unit_test(test_too_many_operands),
         cmocka_unit_test(test_too_many_nodes),
         cmocka_unit_test(test_too_many_products),
