@@ -14,7 +14,7 @@ enum {
     CELL_SPAN = 2,                      /* forward: panels of keys that strips meet at a time */
     CELL_STRIPS = 4,                    /* backward: strips that a panel of keys meets at a time */
     CELL_KEYS = 8,                      /* backward: panels of keys that stay packed for all queries */
-    CELL_LEAST_KEYS = 256,              /* with fewer, or with smaller heads, packing and splitting them */
+    CELL_LEAST_KEYS = 128,              /* with fewer, or with smaller heads, packing and splitting them */
     CELL_LEAST_SIZE = 32,               /* takes longer than multiply-adds */
 };
 
