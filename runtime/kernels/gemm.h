@@ -51,7 +51,7 @@ enum {
     GEMM16_BLOCK_M = 512,                   /* rows of C that stay in the second-level cache */
     GEMM16_SPLIT_ROWS = 32,                 /* of C; with fewer, splitting B costs more than it saves */
     GEMM16_PANEL = 3 * 32 * GEMM16_BLOCK_K, /* elements of a panel of A, at most */
-    GEMM16_SPARE = 2 * 4 * 16 * 16,         /* elements for a set's tiles, before the packed operands */
+    GEMM16_SPARE = 2 * 2 * 4 * 16 * 16,     /* elements for two panels of sums, before the packed operands */
 };
 
 /* What an element of an operand is, and becomes. */
