@@ -394,7 +394,7 @@ static bool linear_loss(Infer *in, unsigned bias, Type *results)
     const double alpha = in->attr[ATTR_INDEX(linear_cross_entropy, alpha)].f;
     transpose->i = transpose->i != 0;
     const int inner = transpose->i ? 1 : 0;
-    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, 2) ||
+    if (!need_left(in, 0) || !need_rank(in, 0, 2, 2) ||
         !need_weights(in, 1) || !need_rank(in, 1, 2, 2) || !need_blocks(in, transpose->i) ||
         !need_precision(in, ATTR_INDEX(linear_cross_entropy, precision)) ||
         !need_dtype(in, 2, DTYPE_i32) || !need_rank(in, 2, 1, 1) || !need_equal(in, 0, 0, 2, 0) ||
@@ -422,7 +422,7 @@ bool infer_linear_cross_entropy_grad(Infer *in)
         !need_same_shape(in, 3, 2))
         return false;
     for (unsigned i = 0; i < 2; i++)
-        in->out[i] = *input_type(in, i);
+        in->out[i] = (Type){ .dtype = DTYPE_f32, .shape = *input_shape(in, i) };
     if (in->spec->n_inputs > 4)
         in->out[5] = *input_type(in, 4);
     return true;

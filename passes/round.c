@@ -7,7 +7,8 @@
  * An operand that row programs compute is rounded where it is computed, once for all products that read it:
  * `round_bf16` fuses with what comes before it.  Floats are stored only where something else reads them,
  * products read half as many bytes, and what is kept for the backward pass is half as large.  What kernels
- * write (attention, other products) they write as floats, which are rounded while a product packs them. */
+ * write (attention, other products) they write as floats, which are rounded while a product packs them; so are
+ * weights, but for those that a loss reads again for every chunk of rows. */
 #include "ir/build.h"
 #include "passes/pass.h"
 #include "passes/view.h"
@@ -36,15 +37,27 @@ static ValueId base_of(const Graph *g, ValueId v, Strided *strided)
     return base != NO_VALUE && strided_view(g, n, &in, strided) ? base : NO_VALUE;
 }
 
-/* Does a row program compute it? */
-static bool is_rounded(const Graph *g, ValueId v)
+static bool is_loss(const Node *n)
+{
+    return n->op == OP_linear_cross_entropy || n->op == OP_linear_cross_entropy_grad;
+}
+
+static bool rounds(const Node *n)
+{
+    return (n->op == OP_matmul && NODE_ATTR(n, matmul, precision).i == DTYPE_bf16)
+        || (is_loss(n) && NODE_ATTR(n, linear_cross_entropy, precision).i == DTYPE_bf16);
+}
+
+/* Does a row program compute it, or has it a reader that comes back for it? */
+static bool is_rounded(const Graph *g, ValueId v, bool read_again)
 {
     Strided strided;
     const ValueId base = base_of(g, v, &strided);
     if (base == NO_VALUE || value_type(g, base)->dtype != DTYPE_f32)
         return false;
     const OpId op = value_def(g, base)->op;
-    return op == OP_embedding || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask);
+    return op == OP_embedding || (read_again && op == OP_param)
+        || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask);
 }
 
 /* Views are of what is rounded, so that its fusions do not depend on who reads it how. */
@@ -75,7 +88,7 @@ static void copy_product(Rounding *r, NodeId id)
     const ValueId v[] = { node_input(old, n, 0), node_input(old, n, 1) };
     const ValueId before[] = { rewrite_of(&r->rw, v[0]), rewrite_of(&r->rw, v[1]) };
     for (unsigned i = 0; i < 2; i++)
-        if (is_rounded(old, v[i]))
+        if (is_rounded(old, v[i], is_loss(n) && i == 1))
             r->rw.map[v[i]] = round_value(r, v[i]);
     rewrite_copy(&r->rw, id);
     r->rw.map[v[0]] = before[0];
@@ -91,8 +104,7 @@ bool pass_round(Graph *g, PassContext *cx)
         r.rounded[v] = NO_VALUE;
     r.rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < r.rw.old->n_nodes; n++) {
-        const Node *node = &r.rw.old->nodes[n];
-        if (node->op == OP_matmul && NODE_ATTR(node, matmul, precision).i == DTYPE_bf16)
+        if (rounds(&r.rw.old->nodes[n]))
             copy_product(&r, n);
         else
             rewrite_copy(&r.rw, n);

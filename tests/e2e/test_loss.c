@@ -112,6 +112,26 @@ static void test_same_bits(void **state)
     compiled_close(&c);
 }
 
+/* In bf16 the matrix is rounded once for all chunks, or by each of their products. */
+static void test_rounding(void **state)
+{
+    (void)state;
+    Buf bits[2] = { { 0 } };
+    for (int off = 0; off < 2; off++) {
+        CompileOptions o = four_texts;
+        Compiled c;
+        o.precision = DTYPE_bf16;
+        fusion_switch(&o.fusions, FUSE_rounding, !off);
+        compiled_open(&c, &gpt2, &o);
+        take_step(&c, 2, &bits[off]);
+        compiled_close(&c);
+    }
+    assert_true(bits[0].len > 0 && bits[0].len == bits[1].len);
+    assert_memory_equal(bits[0].data, bits[1].data, bits[0].len);
+    buf_free(&bits[0]);
+    buf_free(&bits[1]);
+}
+
 /* Every parameter's step is the one that kernels have a loop for. */
 static void test_steps_are_known(void **state)
 {
@@ -177,7 +197,7 @@ int main(void)
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_switched_off),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_steps_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
