@@ -94,7 +94,7 @@ bool command_parse(Args *a, int argc, char **argv, int *code)
     return false;
 }
 
-bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err)
+bool command_find_folder(const char *name, const char *cache, char folder[MAX_MODEL_FOLDER], Error *err)
 {
     char index[MAX_MODEL_FOLDER];
     Buf faults = { 0 };
@@ -106,7 +106,7 @@ bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error 
     }
     if (!source_is_there(name))
         return true;
-    const bool ok = import_cached(name, &(ImportOptions){ 0 }, folder, &fresh, &faults, err);
+    const bool ok = import_cached(name, &(ImportOptions){ .cache = cache }, folder, &fresh, &faults, err);
     fputs(faults.len ? faults.data : "", stderr);
     if (ok && fresh)
         fprintf(stderr, "imported into %s\n", folder);
@@ -129,7 +129,7 @@ bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER]
         *code = command_usage(a, "which plan?");
         return false;
     }
-    const bool ok = command_find_folder(a->positional[0], folder, &err)
+    const bool ok = command_find_folder(a->positional[0], NULL, folder, &err)
         && command_plan_of(folder, a->positional[0], plan, &err);
     if (!ok)
         *code = command_fault(&err);

@@ -53,8 +53,9 @@ bool command_parse(Args *a, int argc, char **argv, int *code);
 enum { MAX_MODEL_FOLDER = 4096 };
 bool command_open_model(const Args *a, Plan *plan, char folder[MAX_MODEL_FOLDER], int *code);
 /* Its two halves: the folder of a model that was imported, or is now, "" where `name` is none; and the
- * plan of that folder, or at `path` where the folder is "". */
-bool command_find_folder(const char *name, char folder[MAX_MODEL_FOLDER], Error *err);
+ * plan of that folder, or at `path` where the folder is "".  `cache`, or NULL, is what a model that is imported
+ * now keeps keys and values in. */
+bool command_find_folder(const char *name, const char *cache, char folder[MAX_MODEL_FOLDER], Error *err);
 bool command_plan_of(const char *folder, const char *path, Plan *plan, Error *err);
 bool command_open_plan(const Args *a, Plan *plan, int *code);
 /* Both. */

@@ -8,12 +8,13 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct ScoreArgs {
     Common common;
     ScoreOptions samples;
     PerplexityOptions text;
-    const char *weights, *against, *against_plan;
+    const char *weights, *against, *against_plan, *cache;
 } ScoreArgs;
 
 /* ---- samples ----------------------------------------------------------------------------------- */
@@ -78,9 +79,10 @@ static int compare_text(const Plan *p, ScoreArgs *v)
 {
     Plan other;
     char folder[MAX_MODEL_FOLDER];
-    if (!command_find_folder(v->against, folder, &v->common.err))
+    if (!command_find_folder(v->against, NULL, folder, &v->common.err))
         return command_fault(&v->common.err);
-    v->text.against = (ScoredModel){ .plan = p, .weights = *folder ? folder : v->against };
+    v->text.against = (ScoredModel){ .plan = p, .weights = *folder ? folder : v->against,
+                                       .named = v->against };
     if (!*folder && !v->against_plan)
         return score_text(v);
     if (!command_plan_of(*folder ? folder : "", v->against_plan, &other, &v->common.err))
@@ -89,6 +91,24 @@ static int compare_text(const Plan *p, ScoreArgs *v)
     const int code = score_text(v);
     plan_close(&other);
     return code;
+}
+
+/* What the plan keeps keys and values in. */
+static DType cache_of(const Plan *p)
+{
+    for (uint32_t i = 0; i < p->n_storages; i++)
+        if (p->storages[i].class == PLAN_STATE && (p->storages[i].programs >> PLAN_generate & 1)
+            && (p->storages[i].dtype == DTYPE_bf16 || p->storages[i].dtype == DTYPE_q8_0))
+            return (DType)p->storages[i].dtype;
+    return DTYPE_f32;
+}
+
+static bool check_cache(const Plan *p, const char *asked, Error *err)
+{
+    const char *kept = dtype_name(cache_of(p));
+    return strcmp(kept, asked) == 0
+        || error_set(err, "--cache %s: this plan keeps keys and values in %s; compile or import it with --cache %s",
+                     asked, kept, asked);
 }
 
 /* ---- the command ------------------------------------------------------------------------------- */
@@ -103,10 +123,15 @@ static int run(const Args *a, const Plan *p, ScoreArgs *v)
         return command_usage(a, "--against-plan is for the weights of --against");
     if (v->samples.data && v->against)
         return command_usage(a, "--against compares on a --text");
+    if (v->samples.data && v->cache)
+        return command_usage(a, "--cache is for a --text");
+    if (v->cache && !check_cache(p, v->cache, &v->common.err))
+        return command_fault(&v->common.err);
     v->samples.weights = v->weights;
     v->samples.n_threads = v->text.n_threads = command_threads(&v->common);
     v->samples.cpu = v->text.cpu = command_cpu();
-    v->text.model = (ScoredModel){ .plan = p, .weights = v->weights };
+    v->text.model = (ScoredModel){ .plan = p, .weights = v->weights, .named = a->positional[0],
+                                   .cached = v->cache != NULL };
     if (v->samples.data)
         return score_samples(p, v);
     return v->against ? compare_text(p, v) : score_text(v);
@@ -123,6 +148,9 @@ int smrun_score(int argc, char **argv)
           "another", 0, 0, NULL },
         { "--window", "N", ARG_INT, &v.text.window, "positions computed at once (default: the context)", 2, 1e9,
           NULL },
+        { "--cache", "TYPE", ARG_CHOICE, &v.cache, "id by id with the cache of keys and values, as generation "
+          "computes, in that type (default: whole windows, nothing is kept); --against has none", 0, 0,
+          "f32|bf16|q8_0" },
         { "--stride", "N", ARG_INT, &v.text.stride, "tokens from one window to the next (default: those of a "
           "window)", 1, 1e9, NULL },
         { "--data", "FILE", ARG_STRING, &v.samples.data, "instead of a text: a .safetensors file with the model's "
@@ -146,8 +174,13 @@ int smrun_score(int argc, char **argv)
     Plan plan;
     int code;
     char folder[MAX_MODEL_FOLDER];
-    if (!command_parse(&a, argc, argv, &code) || !command_open_model(&a, &plan, folder, &code))
+    if (!command_parse(&a, argc, argv, &code))
         return code;
+    if (a.n_positional != 1)
+        return command_usage(&a, "which plan?");
+    if (!command_find_folder(a.positional[0], v.cache, folder, &v.common.err)
+        || !command_plan_of(folder, a.positional[0], &plan, &v.common.err))
+        return command_fault(&v.common.err);
     if (!v.weights && *folder)
         v.weights = folder;
     code = run(&a, &plan, &v);

@@ -1,4 +1,5 @@
 /* The generation loop and the text that it streams. */
+#include "runtime/hub/weights_index.h"
 #include "runtime/generate.h"
 
 #include "base/check.h"
@@ -49,12 +50,13 @@ static bool open_tokenizer(Generation *g, Error *err)
     if (weights_beside(o->weights, "tokenizer.json", path))
         return (g->tokenizer = hf_tokenizer_open(path, err)) != NULL
             && (g->decoder = hf_decoder_new(g->tokenizer, true, err)) != NULL
-            && text_model_fits(g->generator.plan, o->plan_path, &g->generator.model,
-                               hf_tokenizer_size(g->tokenizer), false, err);
+            && text_model_takes(g->generator.plan, o->plan_path, o->weights, &g->generator.model,
+                                hf_tokenizer_size(g->tokenizer), err);
     if (o->prompt_tokens && o->print_tokens && o->n_stop == 0)
         return true;
     return error_set(err, "%s: there is no tokenizer.json beside the weights (a tokenizer.model is "
-                     "not read); without one, give --prompt-tokens and --print-tokens", o->weights);
+                     "not read); without one, give --prompt-tokens and --print-tokens",
+                     weights_beside(o->weights, WEIGHTS_INDEX, path) ? o->plan_path : o->weights);
 }
 
 /* The prompt, with room behind it for what is generated. */

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "runtime/data.h"
+#include "runtime/hub/weights_index.h"
 #include "runtime/text_model.h"
 #include "runtime/weights.h"
 #include "runtime/weights_file.h"
@@ -22,6 +23,9 @@ typedef struct Reader {
     TextModel model;
     const char *logits;
     int64_t sizes[MAX_SYMBOLS], context;
+    bool cached;
+    int32_t *past;                      /* the plan's $past, or NULL; with the cache */
+    float *rows;                        /* logits of a window, one behind the other; with the cache; owned */
 } Reader;
 
 /* What one position says. */
@@ -42,39 +46,85 @@ typedef struct Perplexity {
     int64_t n_same;
 } Perplexity;
 
+static PlanProgramKind program_of(const Reader *r)
+{
+    return r->cached ? PLAN_generate : PLAN_score;
+}
+
+static bool find_program(Reader *r, Error *err)
+{
+    const PlanProgramKind program = program_of(r);
+    if (r->cached && !plan_program(r->plan, program))
+        return error_set(err, "the plan of %s has no program generate: it cannot be computed with a cache",
+                         plan_string(r->plan, r->plan->header->model));
+    r->logits = text_model_logits(r->plan, &r->model, program, err);
+    if (!r->logits)
+        return false;
+    plan_largest_sizes(r->plan, program, r->sizes);
+    r->sizes[r->model.batch] = 1;
+    const int64_t longest = r->sizes[r->model.sequence], context = r->plan->header->context;
+    r->context = context > 0 && (r->cached || context < longest) ? context : longest;
+    return true;
+}
+
 static bool open_reader(Reader *r, const ScoredModel *m, const PerplexityOptions *o, Error *err)
 {
-    SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu, .programs = 1u << PLAN_score };
     r->plan = m->plan;
-    if (!text_model_of(m->plan, &r->model, err)
-        || !(r->logits = text_model_logits(m->plan, &r->model, PLAN_score, err)))
+    r->cached = m->cached;
+    const SessionOptions fresh = { .n_threads = o->n_threads, .cpu = o->cpu, .programs = 1u << program_of(r) };
+    SessionOptions so = fresh;
+    if (!text_model_of(m->plan, &r->model, err) || !find_program(r, err))
         return false;
-    plan_largest_sizes(m->plan, PLAN_score, r->sizes);
-    r->sizes[r->model.batch] = 1;
-    const int64_t longest = r->sizes[r->model.sequence], context = m->plan->header->context;
-    r->context = context > 0 && context < longest ? context : longest;
     if (!weights_path(m->weights, r->path, err) || !weights_file_open(m->plan, r->path, false, &r->weights, err))
         return false;
     so.given = weights_file_given(r->weights);
-    return session_open(m->plan, &so, &r->session, err) && weights_file_load(r->weights, r->session, err);
+    if (!session_open(m->plan, &so, &r->session, err) || !weights_file_load(r->weights, r->session, err))
+        return false;
+    r->past = session_storage_named(r->session, "$past");
+    return true;
+}
+
+/* What the last run gave. */
+static Operand logits_of(const Reader *r)
+{
+    Operand logits;
+    const bool ok = session_output(r->session, program_of(r), r->logits, &logits);
+    CHECK(ok && logits.rank == 3, "output %s was found when the model was opened", r->logits);
+    return logits;
+}
+
+/* The logits of a window, [1, n, vocab], a position a run. */
+static Operand read_cached(Reader *r, int32_t bos, const int32_t *ids, int64_t n)
+{
+    const int64_t first = bos >= 0 ? 1 : 0, vocab = r->model.vocab;
+    int32_t *token = session_storage(r->session, r->model.tokens);
+    for (int64_t t = 0; t < n; t++) {
+        *token = t < first ? bos : ids[t - first];
+        if (r->past)
+            *r->past = (int32_t)t;
+        session_run(r->session, PLAN_generate);
+        const Operand one = logits_of(r);
+        for (int64_t v = 0; v < vocab; v++)
+            r->rows[t * vocab + v] = ((const float *)one.data)[v * one.stride[2]];
+    }
+    return (Operand){ .data = r->rows, .rank = 3, .dim = { 1, n, vocab }, .stride = { n * vocab, vocab, 1 } };
 }
 
 /* The logits of a window, [1, n, vocab]. */
 static Operand read_window(Reader *r, int32_t bos, const int32_t *ids, int64_t n)
 {
-    Operand logits;
     Error err;
     const int64_t first = bos >= 0 ? 1 : 0;
-    r->sizes[r->model.sequence] = n;
-    bool ok = session_bind(r->session, PLAN_score, r->sizes, &err);
+    r->sizes[r->model.sequence] = r->cached ? 1 : n;
+    const bool ok = session_bind(r->session, program_of(r), r->sizes, &err);
     CHECK(ok, "%s", err.text);
+    if (r->cached)
+        return read_cached(r, bos, ids, n);
     int32_t *tokens = session_storage(r->session, r->model.tokens);
     tokens[0] = bos;
     memcpy(tokens + first, ids, (size_t)(n - first) * sizeof *ids);
     session_run(r->session, PLAN_score);
-    ok = session_output(r->session, PLAN_score, r->logits, &logits);
-    CHECK(ok && logits.rank == 3, "output %s was found when the model was opened", r->logits);
-    return logits;
+    return logits_of(r);
 }
 
 /* ---- one position ------------------------------------------------------------------------------ */
@@ -226,14 +276,13 @@ static bool read_ids(Perplexity *s, const HfTokenizer *t, Error *err)
 
 static bool open_ids(Perplexity *s, Error *err)
 {
-    const char *weights = s->options->model.weights;
+    const char *weights = s->options->model.weights, *named = s->options->model.named;
     char path[CHECKPOINT_PATH];
     if (!weights_beside(weights, "tokenizer.json", path))
         return error_set(err, "%s: there is no tokenizer.json beside the weights, so a text has no ids",
-                         weights);
+                         weights_beside(weights, WEIGHTS_INDEX, path) ? named : weights);
     HfTokenizer *t = hf_tokenizer_open(path, err);
-    const bool ok = t && text_model_fits(s->model.plan, path, &s->model.model, hf_tokenizer_size(t), false,
-                                         err)
+    const bool ok = t && text_model_takes(s->model.plan, named, weights, &s->model.model, hf_tokenizer_size(t), err)
         && read_ids(s, t, err);
     hf_tokenizer_free(t);
     return ok;
@@ -272,7 +321,9 @@ static bool choose_window(Perplexity *s, Error *err)
     if (r->n_ids < 1 || (r->n_ids < 2 && s->bos < 0))
         return error_set(err, "%s: %zu ids are too few to predict any", o->text, s->ids.n);
     s->position = calloc((size_t)r->window + 1, sizeof *s->position);
-    return s->position != NULL || error_set(err, "out of memory");
+    if (s->model.cached)
+        s->model.rows = calloc((size_t)r->window, (size_t)s->model.model.vocab * sizeof *s->model.rows);
+    return (s->position && (s->model.rows || !s->model.cached)) || error_set(err, "out of memory");
 }
 
 static bool finish(Perplexity *s, Error *err)
@@ -286,7 +337,7 @@ static bool finish(Perplexity *s, Error *err)
     if (isfinite(r->nll) && isfinite(r->nll_against))
         return true;
     return error_set(err, "%s: the logits are not numbers; the weights are damaged or training diverged",
-                     isfinite(r->nll) ? s->options->against.weights : s->options->model.weights);
+                     isfinite(r->nll) ? s->options->against.named : s->options->model.named);
 }
 
 bool perplexity(const PerplexityOptions *o, Progress *progress, PerplexityResult *out, Error *err)
@@ -305,5 +356,6 @@ bool perplexity(const PerplexityOptions *o, Progress *progress, PerplexityResult
     weights_file_close(s.against.weights);
     free(s.ids.id);
     free(s.position);
+    free(s.model.rows);
     return ok;
 }

@@ -22,7 +22,8 @@
 /* A plan and where its weights are: a run, an imported model's folder, a .safetensors file. */
 typedef struct ScoredModel {
     const Plan *plan;
-    const char *weights;
+    const char *weights, *named;        /* named: the model as the user calls it, for messages */
+    bool cached;                        /* id by id with the cache of keys and values, as generation computes */
 } ScoredModel;
 
 typedef struct PerplexityOptions {

@@ -1,6 +1,9 @@
 /* Finding tokens, targets and logits in a plan. */
 #include "runtime/text_model.h"
 
+#include "runtime/hub/weights_index.h"
+#include "runtime/weights.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,4 +104,14 @@ bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, i
     text_model_mend(p, plan_path, n_ids, command, sizeof command);
     return error_set(err, "the tokenizer has %" PRId64 " ids, but %s was compiled for a vocabulary of "
                      "%" PRId64 "; mend it with: %s", n_ids, plan_path, m->vocab, command);
+}
+
+bool text_model_takes(const Plan *p, const char *named, const char *weights, const TextModel *m,
+                      int64_t n_ids, Error *err)
+{
+    char index[CHECKPOINT_PATH];
+    if (n_ids <= m->vocab || !weights_beside(weights, WEIGHTS_INDEX, index))
+        return text_model_fits(p, named, m, n_ids, false, err);
+    return error_set(err, "%s: its tokenizer has %" PRId64 " ids, but the model only %" PRId64 "; it is another "
+                     "model's", named, n_ids, m->vocab);
 }

@@ -32,5 +32,9 @@ void text_model_mend(const Plan *p, const char *plan_path, int64_t vocab, char *
 /* Fails with that command where the tokenizer has more ids than the model, or, when `exact`, fewer. */
 bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, int64_t n_ids,
                      bool exact, Error *err);
+/* The tokenizer beside weights: those of an imported model cannot be mended by compiling, so a tokenizer
+ * with more ids is another model's.  `named` is the plan or model as the user calls it. */
+bool text_model_takes(const Plan *p, const char *named, const char *weights, const TextModel *m,
+                      int64_t n_ids, Error *err);
 
 #endif

@@ -304,7 +304,7 @@ static bool cache_name(const char *source, const ImportOptions *o, char out[64],
     bool ok = source_open(&s, source, err) && recipe_open(&r, &s, o->context, err)
         && source_hash(&s, &h, err) && compiler_hash(family_model_name(r.model), &compiler, err);
     const int64_t sizes[] = { r.context, chunk_of(o, &r) };
-    h = o->cache ? hash_seeded(o->cache, strlen(o->cache), h) : h;
+    h = o->cache && strcmp(o->cache, "f32") != 0 ? hash_seeded(o->cache, strlen(o->cache), h) : h;
     h = hash_seeded(sizes, sizeof sizes, hash_seeded(&compiler, sizeof compiler, h));
     snprintf(out, 64, "%016" PRIx64, h);
     recipe_close(&r);

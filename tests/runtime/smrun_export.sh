@@ -34,6 +34,24 @@ check llama
     -D kv_heads=1 -D head=24 -D hidden=48 -D qk_norm=true --batch 4 -o qwen.smp
 check qwen
 
+# What is wrong with the source is told of the source, not of where it was imported to.
+mkdir silent foreign
+cp llama/config.json llama/model.safetensors silent
+cp llama/config.json llama/model.safetensors foreign
+cp "$source/tests/reference/tokenizers/gpt2.json" foreign/tokenizer.json
+echo words >words
+refuses 1 "smrun: silent: there is no tokenizer.json" "$smrun" generate silent --prompt a
+refuses 1 "smrun: silent: there is no tokenizer.json" "$smrun" score silent --text words
+refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" generate foreign --prompt a
+refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" score foreign --text words
+
+# A published model is scored with the cache that is asked for; one that was imported has its own.
+"$smrun" score llama --text words --cache bf16 --json >json 2>/dev/null || fail "score with a cache in bf16"
+"$smrun" import llama -o imported --cache bf16 >/dev/null
+"$smrun" score imported --text words --cache bf16 --json >again || fail "score of an import with its cache"
+[ "$(number perplexity <json)" = "$(number perplexity <again)" ] || fail "two caches of bf16: $(cat json again)"
+refuses 1 "keeps keys and values in bf16" "$smrun" score imported --text words --cache f32
+
 # A config.json that says something else is told apart.
 sed -i 's/"num_attention_heads": 4/"num_attention_heads": 2/; s/"head_dim": 8/"head_dim": 16/' llama/config.json
 refuses 1 "was compiled with heads=4" "$smrun" export llama -o other.gguf

@@ -55,6 +55,19 @@ for row in bf16:1.001 q8_0:1.002 q4_k:1.03; do
 done
 awk "BEGIN { exit !($(number top1_agreement <json) > 0.8) }" || fail "q4_k: $(cat json)"
 
+# A cache in fewer bits, as generation uses it: in f32 the same predictions but for the order of sums.
+score f32.smp run60 --cache f32 --against run60
+awk "BEGIN { r = $(number perplexity_ratio <json); exit !(r > 0.99999 && r < 1.00001) }" || fail "cached: $(cat json)"
+for type in bf16 q8_0; do
+    "$smc" compile "$source/models/chargpt.smg" -D context=32 -D width=256 -D depth=1 -D heads=4 --batch 8 \
+        --cache $type -o cached.smp
+    score cached.smp run60 --cache $type --against run60 --against-plan f32.smp
+    at_most perplexity_ratio 1.005
+    awk "BEGIN { exit !($(number kl_divergence <json) > 1e-9) }" || fail "$type: nothing was rounded: $(cat json)"
+done
+refuses 1 "--cache bf16: this plan keeps keys and values in q8_0" "$smrun" score cached.smp --weights run60 \
+    --text text.txt --cache bf16
+
 # Windows and strides, in words.
 "$smrun" score f32.smp --weights run60 --text text.txt --window 16 --stride 8 >words
 expect "$(cat words)" "over 1999 tokens in 249 windows of 16"
