@@ -45,6 +45,7 @@ bool file_writer_commit(FileWriter *w, Error *err);     /* or removes the tempor
 void file_writer_abandon(FileWriter *w);
 
 bool file_exists(const char *path);
+bool file_same(const char *a, const char *b);           /* both are there, and one file by two names */
 bool file_make_dirs(const char *path, Error *err);      /* like mkdir -p */
 
 /* `dir/name` into out; false when it does not fit. */

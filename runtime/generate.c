@@ -48,7 +48,8 @@ static bool open_tokenizer(Generation *g, Error *err)
     const GenerateOptions *o = g->options;
     char path[CHECKPOINT_PATH];
     if (weights_beside(o->weights, "tokenizer.json", path))
-        return (g->tokenizer = hf_tokenizer_open(path, err)) != NULL
+        return ((g->tokenizer = hf_tokenizer_open(path, err)) != NULL
+                || (strcmp(o->weights, o->plan_path) != 0 && error_prefix(err, "%s", o->plan_path)))
             && (g->decoder = hf_decoder_new(g->tokenizer, true, err)) != NULL
             && text_model_takes(g->generator.plan, o->plan_path, o->weights, &g->generator.model,
                                 hf_tokenizer_size(g->tokenizer), err);

@@ -318,11 +318,20 @@ static bool open_source(Export *x, const char *from, Error *err)
     return gather(x, err);
 }
 
-bool export_open(Export *out, const char *from, bool to_gguf, Error *err)
+/* What is read must still be there when something goes wrong, or the result is not what was meant. */
+static bool spares_source(const Export *x, const char *path, Error *err)
+{
+    for (uint32_t i = 0; i < x->source.n_files; i++)
+        if (file_same(x->source.path[i], path))
+            return error_set(err, "%s: it is a file of the model that is read; give the new one another name", path);
+    return true;
+}
+
+bool export_open(Export *out, const char *from, const char *path, bool to_gguf, Error *err)
 {
     *out = (Export){ .to_gguf = to_gguf };
     arena_init(&out->arena, NULL);
-    return open_source(out, from, err);
+    return open_source(out, from, err) && spares_source(out, path, err);
 }
 
 void export_close(Export *x)
@@ -340,7 +349,7 @@ bool export_model(const char *from, const char *out, ExportResult *result, Error
     *result = (ExportResult){ 0 };
     if (!to_gguf && !has_ending(out, ".safetensors"))
         return error_set(err, "%s: the name says the format: .gguf or .safetensors", out);
-    const bool ok = export_open(&x, from, to_gguf, err)
+    const bool ok = export_open(&x, from, out, to_gguf, err)
         && (to_gguf ? write_gguf(&x, out, result, err) : write_safetensors(&x, out, result, err));
     for (uint32_t i = 0; i < x.n; i++)
         result->bytes += x.going[i].target.bytes;

@@ -51,8 +51,8 @@ typedef struct Export {
 /* What `from` was imported from, or itself. */
 bool export_source(const char *from, char source[MAX_SOURCE_PATH], Error *err);
 
-/* Everything but writing.  Close it in every case. */
-bool export_open(Export *out, const char *from, bool to_gguf, Error *err);
+/* Everything but writing `path`, which may be none of the files that are read.  Close it in every case. */
+bool export_open(Export *out, const char *from, const char *path, bool to_gguf, Error *err);
 void export_close(Export *x);
 
 /* The tensor that begins with going[i], a stack of *parts of them or one. */

@@ -47,7 +47,7 @@ static bool quantize_folder(const char *from, const QuantizeOptions *o, const ch
                             QuantizeReport *report, Error *err)
 {
     Rounding r = { 0 };
-    bool ok = export_open(&r.x, from, true, err);
+    bool ok = export_open(&r.x, from, out, true, err);
     if (ok) {
         QuantizeSource s = { .where = r.x.source.where, .owner = &r, .add_values = add_values, .part = part };
         s.tensor = list(&r, &s.n);
@@ -66,6 +66,8 @@ bool export_quantized(const char *from, const QuantizeOptions *o, const char *ou
     *report = (QuantizeReport){ 0 };
     if (!export_source(from, source, err))
         return false;
+    if (file_same(source, out))
+        return error_set(err, "%s: it is the model that is read; give the new one another name", out);
     return (tensor_format(source) == FORMAT_GGUF ? quantize_gguf : quantize_folder)(source, o, out, progress,
                                                                                     report, err);
 }

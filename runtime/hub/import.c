@@ -249,9 +249,19 @@ static int64_t chunk_of(const ImportOptions *o, const Recipe *r)
     return chunk < r->context ? chunk : r->context;
 }
 
+/* The files that an import leaves would replace those of a model that was published or trained there. */
+static bool spares_dir(const Import *m, Error *err)
+{
+    char path[MAX_IMPORT_PATH];
+    if (file_same(m->source.where, m->dir) || !source_is_there(m->dir)
+        || (in_dir(m, WEIGHTS_INDEX, path, err) && file_exists(path)))
+        return true;
+    return error_set(err, "%s: another model is there; import into a folder of its own", m->dir);
+}
+
 static bool import_open(Import *m, const char *source, const ImportOptions *o, Error *err)
 {
-    if (!source_open(&m->source, source, err)
+    if (!source_open(&m->source, source, err) || !spares_dir(m, err)
         || !recipe_open(&m->recipe, &m->source, o->context, err))
         return false;
     m->result->chunk = chunk_of(o, &m->recipe);

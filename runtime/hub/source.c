@@ -113,6 +113,20 @@ static bool list_folder(Source *s, Error *err)
     return ok && (s->n_files > 0 ? all_shards(s, err) : no_tensors(s, err));
 }
 
+/* Is it what a clone of a hub's repository holds without Git LFS, in place of each large file? */
+static bool is_pointer(const char *path, Error *err)
+{
+    static const char begin[] = "version https://git-lfs";
+    char first[sizeof begin - 1];
+    FILE *f = fopen(path, "rb");
+    const bool is = f && fread(first, 1, sizeof first, f) == sizeof first && memcmp(first, begin, sizeof first) == 0;
+    if (f)
+        fclose(f);
+    if (is)
+        error_set(err, "%s: a pointer of Git LFS and not the file itself, which git lfs pull fetches", path);
+    return is;
+}
+
 /* ---- tensors ---------------------------------------------------------------------------------- */
 
 static bool sort_tensors(Source *s, Error *err)
@@ -132,7 +146,7 @@ static bool open_files(Source *s, Error *err)
     if (!s->file)
         return error_set(err, "%s: out of memory", s->where);
     for (uint32_t i = 0; i < s->n_files; i++) {
-        if (!tensor_file_open(&s->file[i], s->path[i], err))
+        if (is_pointer(s->path[i], err) || !tensor_file_open(&s->file[i], s->path[i], err))
             return false;
         n += s->file[i].n;
     }
@@ -244,6 +258,8 @@ bool source_mistaken(const char *path, Error *err)
                   has_gguf(path) ? "; of its .gguf files, name the one that is meant" : "");
     else if (S_ISREG(st.st_mode) && st.st_size == 0)
         error_set(err, "%s: the file is empty; is the download complete?", path);
+    else if (S_ISREG(st.st_mode) && is_pointer(path, err))
+        return true;
     else if (fnmatch("*.safetensors", path, 0) == 0 || fnmatch("*.json", path, 0) == 0)
         error_set(err, "%s: a file of a published model; name its folder, which has the config.json", path);
     else

@@ -109,16 +109,6 @@ static void list_bin(TensorFile *f)
         f->tensor[f->n++] = f->bin.tensor[i];
 }
 
-/* The formats allow no name twice, but a stack's part may be called as another tensor. */
-static bool check_names(const TensorFile *f, const char *path, Error *err)
-{
-    for (size_t i = 1; i < f->n; i++)
-        if (strcmp(f->tensor[i - 1].name, f->tensor[i].name) == 0)
-            return error_set(err, "%s: tensor %.200s is there twice, in a stack and by itself", path,
-                             f->tensor[i].name);
-    return true;
-}
-
 static bool open_format(TensorFile *f, const char *path, size_t *n, Error *err)
 {
     bool ok = false;
@@ -147,7 +137,7 @@ bool tensor_file_open(TensorFile *out, const char *path, Error *err)
     case FORMAT_BIN:         list_bin(out); break;
     }
     qsort(out->tensor, out->n, sizeof *out->tensor, hub_tensor_order);
-    return check_names(out, path, err);
+    return true;
 }
 
 void tensor_file_close(TensorFile *f)

@@ -45,6 +45,21 @@ refuses 1 "smrun: silent: there is no tokenizer.json" "$smrun" score silent --te
 refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" generate foreign --prompt a
 refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" score foreign --text words
 
+# No file that is read is written over, and no model's folder is imported into.
+cp llama.gguf mine.gguf
+ln -s mine.gguf alias.gguf
+refuses 1 "alias.gguf: it is the model that is read" "$smrun" quantize mine.gguf --type q8_0 -o alias.gguf
+refuses 1 "it is a file of the model that is read" "$smrun" quantize silent --type q8_0 -o silent/model.safetensors
+cmp llama.gguf mine.gguf && cmp llama/model.safetensors silent/model.safetensors || fail "a source was written over"
+refuses 1 "foreign: another model is there" "$smrun" import llama.gguf -o foreign
+
+# What a clone without Git LFS holds.
+mkdir pointer
+cp llama/config.json pointer
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' | tee pointer.gguf >pointer/model.safetensors
+refuses 1 "model.safetensors: a pointer of Git LFS" "$smrun" generate pointer --prompt a
+refuses 1 "pointer.gguf: a pointer of Git LFS" "$smrun" generate pointer.gguf --prompt a
+
 # A published model is scored with the cache that is asked for; one that was imported has its own.
 "$smrun" score llama --text words --cache bf16 --json >json 2>/dev/null || fail "score with a cache in bf16"
 "$smrun" import llama -o imported --cache bf16 >/dev/null
