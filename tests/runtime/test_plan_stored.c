@@ -97,7 +97,7 @@ static const ViewCase views[] = {
     { "f16", as_f16, "view of storage", false },
     { "other blocks", as_q4_0, "view of storage", false },
     { "no type", no_type, "out of range", false },
-    { "the pool", in_pool, "outside of storages", false },
+    { "the pool", in_pool, "outside of storages", true },     /* which may hold bf16 */
     { "no storage", no_storage, "out of range", false },
     { "a byte offset", from_byte, "bad view of storage", false },
     { "from element 1", from_element, "", false },
