@@ -35,7 +35,9 @@ static int train(const ArgList *files, const BpeTrainOptions *o, const char *out
     int code = EXIT_DONE;
     if (ok) {
         duration_text(time, sizeof time, clock_seconds() - w->began);
-        printf("%s: %" PRId32 " ids, learned in %s\n", out, hf_tokenizer_size(t), time);
+        const bool fewer = (size_t)hf_tokenizer_size(t) < o->vocab;
+        printf("%s: %" PRId32 " ids, learned in %s%s\n", out, hf_tokenizer_size(t), time,
+               fewer ? "; the text has no more pairs to join" : "");
         code = command_flushed();
     } else {
         code = command_fault(&err);
@@ -72,7 +74,9 @@ int smrun_tokenizer(int argc, char **argv)
         return code;
     if (a.n_positional == 0 || strcmp(a.positional[0], "train") != 0)
         return command_usage(&a, "what with the tokenizer? train");
-    for (uint32_t i = 1; i < a.n_positional && files.n < MAX_ARG_LIST; i++)
+    if (files.n + a.n_positional - 1 > MAX_ARG_LIST)
+        return command_usage(&a, "too many files; at most 256");
+    for (uint32_t i = 1; i < a.n_positional; i++)
         files.item[files.n++] = a.positional[i];
     for (uint32_t i = 0; i < special.n; i++)
         if (!*special.item[i])
