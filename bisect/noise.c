@@ -51,7 +51,72 @@ static bool is_sum(OpId op)
     return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_mean || op == OP_partial_sum;
 }
 
-/* Error bound of a kernel's results in units, relative to their largest: sums over keys and channels,
+static double largest_input(const Eval *e, const Node *n, unsigned i)
+{
+    return largest(&e->values[node_input(e->g, n, i)]);
+}
+
+/* The largest sum of absolute values of what attention_grad adds up for one element of result k: row
+ * weights P sum to 1 or less, their slopes are P (dP - sum P dP) with dP a product of E channels, and
+ * dk and dv add up the queries of every head of their group. */
+static double attention_grad_sum(const Eval *e, const Node *n, unsigned k)
+{
+    const Tensor *q = &e->values[node_input(e->g, n, 0)], *kt = &e->values[node_input(e->g, n, 1)];
+    const Tensor *v = &e->values[node_input(e->g, n, 2)];
+    const double scale = NODE_ATTR(n, attention, scale).f, drop = NODE_ATTR(n, attention, drop).f;
+    const double kept = 1 / (1 - drop), dout = largest_input(e, n, 5) * kept;
+    const double rows = (double)(q->dim[2] * (q->dim[1] / kt->dim[1]));
+    const double slope = (fabs(scale) > 0 ? fabs(scale) : 1 / sqrt((double)q->dim[3]))
+        * 2 * dout * largest(v) * (double)v->dim[3];
+    return k == 0 ? slope * largest(kt) : k == 1 ? rows * slope * largest(q) : rows * dout;
+}
+
+/* The same for a result of the output matrix with the cross entropy: of gradients a row of slopes sums
+ * to 2 or less. */
+static double linear_loss_sum(const Eval *e, const Node *n, unsigned k)
+{
+    const bool grad = n->op == OP_linear_cross_entropy_grad;
+    const Tensor *x = &e->values[node_input(e->g, n, 0)];
+    const double alpha = fabs(NODE_ATTR(n, linear_cross_entropy, alpha).f);
+    const double gain = fabs(NODE_ATTR(n, linear_cross_entropy, gain).f);
+    const double w = largest_input(e, n, 1), rows = (double)x->dim[0];
+    const double slope = grad ? 2 * gain * largest_input(e, n, 3) : 0;
+    if (!grad || k == 2 || k == 3)      /* logits */
+        return gain * (alpha * largest(x) * w * (double)x->dim[1]
+                       + (n->n_inputs > (grad ? 4 : 3) ? largest_input(e, n, n->n_inputs - 1u) : 0));
+    return k == 0 ? alpha * slope * w : k == 1 ? rows * alpha * slope * largest(x) : rows * slope;
+}
+
+/* What the error of result k of a kernel is relative to: its largest element, or what went into that
+ * where it may cancel, to nothing even. */
+static double kernel_size(const Eval *e, const Node *n, unsigned k)
+{
+    const double most = largest(&e->values[n->first_output + k]);
+    switch (n->op) {
+    case OP_attention_grad:
+        return fmax(most, attention_grad_sum(e, n, k));
+    case OP_attention: case OP_attention_cached:
+        return k == 0 ? fmax(most, largest_input(e, n, 2)) : most + 1;
+    case OP_logsumexp: case OP_cross_entropy:
+        return most + largest_input(e, n, 0);
+    case OP_cross_entropy_grad:
+        return fmax(most, largest_input(e, n, 3));
+    case OP_linear_cross_entropy: case OP_linear_cross_entropy_grad:
+        return fmax(most, linear_loss_sum(e, n, k));
+    case OP_embedding_grad:
+        return most + largest_input(e, n, 0) + largest_input(e, n, 2);
+    case OP_rope:
+        return fmax(most, 2 * largest_input(e, n, 0));
+    case OP_masked_matmul: {
+        const Tensor *x = &e->values[node_input(e->g, n, 0)];
+        return (double)x->dim[x->rank - 1] * largest(x) * largest_input(e, n, 1);
+    }
+    default:
+        return most;
+    }
+}
+
+/* Error bound of a kernel's results in units, relative to kernel_size: sums over keys and channels,
  * and exponentials whose argument is off by units of itself. */
 static double kernel_units(const Eval *e, const Node *n)
 {
@@ -162,7 +227,7 @@ void noise_after(Eval *e, NodeId id, void *arg)
         const ValueId v = n->first_output + k;
         Tensor *t = &e->values[v];
         const bool map = op_info(n->op)->class == CLASS_MAP;
-        const double flat = sum || map ? 0 : kernel_units(e, n) * largest(t);
+        const double flat = sum || map ? 0 : kernel_units(e, n) * kernel_size(e, n, k);
         /* Of squares: what each of 64 is off by, twice its size, and the sum's own. */
         const double squares = sum && k > 0
             ? 64 * (2 * (terms(e, n) + 2) * largest(&total) * largest(&e->values[n->first_output]))
