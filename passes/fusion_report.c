@@ -192,7 +192,9 @@ static bool is_rope_write(const Node *producer, const Node *reader)
 
 static bool is_norm(const Node *producer, const Node *reader)
 {
-    return producer->op == OP_matmul && reader->op == OP_partial_sum
+    const bool writes = producer->op == OP_matmul || producer->op == OP_embedding_grad
+        || producer->op == OP_linear_cross_entropy_grad;
+    return writes && reader->op == OP_partial_sum
         && NODE_ATTR(reader, partial_sum, square).i;
 }
 
@@ -225,7 +227,7 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
     if (is_rope_write(value_def(r->g, v), &r->g->nodes[reader]))
         e.reason = explain_rope_write(r, value_def(r->g, v), &r->g->nodes[reader]);
     else if (is_norm(value_def(r->g, v), &r->g->nodes[reader]))
-        e.reason = norm_product(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == e.producer
+        e.reason = norm_source(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == e.producer
             ? norm_refusal(r->g, value_def(r->g, v), f->fusions) : FUSION_view_between;
     else if (is_loss(r->g, v, &r->g->nodes[reader]))
         e.reason = loss_refusal(r->g, &r->g->nodes[reader], f->fusions, r->scratch);

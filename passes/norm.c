@@ -1,14 +1,20 @@
-/* The norm of the gradients, folded into the products that make them.
+/* The norm of the gradients, folded into what makes them.
  *
  * needs  partial sums that nobody sees but who adds them up
  * keeps  order, meaning; which of its parts a sum's terms fall in is another matter
  *
  * partial_sum(matmul, square) reads a matrix again that was just written.  As matmul_squares the product
- * leaves one sum of squares for 64 rows of a column, and the partial sum reads those. */
+ * leaves one sum of squares for 64 rows of a column, and the partial sum reads those.
+ *
+ * partial_sum(embedding_grad(0, ids, g), square) reads a table of which few rows are not zeros.  Row r is
+ * E[r] = sum of g[i] over the i with ids[i] = r, so |E[r]|^2 is the sum of g[i] . E[r] over the same i:
+ * a row program over the rows of g picks those of E and adds up the products. */
 #include "passes/norm.h"
 
 #include "ir/build.h"
 #include "passes/pass.h"
+
+#include <math.h>
 
 typedef struct Norm {
     Rewriter rw;
@@ -16,15 +22,31 @@ typedef struct Norm {
     ValueId *squares;                   /* by node: what holds them */
 } Norm;
 
-NodeId norm_product(const Graph *g, ValueId v)
+NodeId norm_source(const Graph *g, ValueId v)
 {
     const Node *n = value_def(g, v);
     while (n->op == OP_reshape || n->op == OP_transpose)
         n = value_def(g, node_input(g, n, 0));
-    return n->op == OP_matmul ? (NodeId)(n - g->nodes) : NO_NODE;
+    return (NodeId)(n - g->nodes);
 }
 
-FusionReason norm_refusal(const Graph *g, const Node *product, FusionSet fusions)
+/* The table's rows against the two rows, of g and of the table, that are read for each id. */
+static FusionReason rows_refusal(const Graph *g, const Node *grad)
+{
+    const Node *base = value_constant(g, node_input(g, grad, 0));
+    const Dim table = value_type(g, grad->first_output)->shape.dim[0];
+    int64_t sizes[MAX_SYMBOLS], ids, rows;
+    Dim count;
+    if (!base || base->op != OP_constant || fabs(NODE_ATTR(base, constant, value).f) > 0)
+        return FUSION_not_zeros;
+    for (int s = 0; s < MAX_SYMBOLS; s++)
+        sizes[s] = s < (int)g->n_symbols ? g->symbol[s].max : 1;
+    const bool fewer = shape_count(&value_type(g, node_input(g, grad, 1))->shape, &count)
+        && dim_eval(count, sizes, &ids) && dim_eval(table, sizes, &rows) && ids < rows / 2;
+    return fewer ? FUSION_none : FUSION_saves_nothing;
+}
+
+static FusionReason product_refusal(const Graph *g, const Node *product)
 {
     const Shape *s = &value_type(g, product->first_output)->shape;
     if (s->rank != 2 || !dim_is_const(s->dim[0]))
@@ -33,17 +55,24 @@ FusionReason norm_refusal(const Graph *g, const Node *product, FusionSet fusions
         return FUSION_saves_nothing;
     if (dtype_block(value_type(g, node_input(g, product, 1))->dtype) > 1)
         return FUSION_stored_weights;
-    return fusion_on(fusions, FUSE_gradient_norm) ? FUSION_none : FUSION_switched_off;
+    return FUSION_none;
 }
 
-/* The product that node `n`, a sum of its squares, becomes a part of; NO_NODE when there is none. */
+FusionReason norm_refusal(const Graph *g, const Node *source, FusionSet fusions)
+{
+    const FusionReason why = source->op == OP_matmul ? product_refusal(g, source)
+        : source->op == OP_embedding_grad ? rows_refusal(g, source) : FUSION_kernel_writes;
+    return why == FUSION_none && !fusion_on(fusions, FUSE_gradient_norm) ? FUSION_switched_off : why;
+}
+
+/* What node `n`, a sum of its squares, becomes a part of; NO_NODE when there is none. */
 static NodeId folds_into(const Graph *g, const Node *n, FusionSet fusions)
 {
     const bool squares = n->op == OP_partial_sum && NODE_ATTR(n, partial_sum, square).i;
-    const NodeId product = squares ? norm_product(g, node_input(g, n, 0)) : NO_NODE;
-    const bool folds = product != NO_NODE
-        && norm_refusal(g, &g->nodes[product], fusions) == FUSION_none;
-    return folds ? product : NO_NODE;
+    const NodeId source = squares ? norm_source(g, node_input(g, n, 0)) : NO_NODE;
+    const bool folds = source != NO_NODE
+        && norm_refusal(g, &g->nodes[source], fusions) == FUSION_none;
+    return folds ? source : NO_NODE;
 }
 
 static void emit_product(Norm *m, NodeId id)
@@ -59,10 +88,22 @@ static void emit_product(Norm *m, NodeId id)
     m->squares[id] = c + 1;
 }
 
-static void emit_sum(Norm *m, NodeId id, NodeId product)
+/* g[i] . E[ids[i]] for each i, the squares of the rows of E that were added to. */
+static ValueId emit_rows(Norm *m, NodeId id, const Node *grad)
 {
-    const Node *n = &m->rw.old->nodes[id];
-    NodeSpec spec = node_spec(OP_partial_sum, &m->squares[product], 1, n->span, n->path);
+    Builder b = rewrite_builder(&m->rw, id);
+    const ValueId g = rewrite_of(&m->rw, node_input(m->rw.old, grad, 2));
+    const ValueId rows = build2(&b, OP_embedding, rewrite_of(&m->rw, grad->first_output),
+                                rewrite_of(&m->rw, node_input(m->rw.old, grad, 1)));
+    const int last = value_type(b.g, g)->shape.rank - 1;
+    return build_sum(&b, build2(&b, OP_mul, rows, g), (int64_t)1 << last);
+}
+
+static void emit_sum(Norm *m, NodeId id, NodeId source)
+{
+    const Node *n = &m->rw.old->nodes[id], *made = &m->rw.old->nodes[source];
+    const ValueId squares = made->op == OP_matmul ? m->squares[source] : emit_rows(m, id, made);
+    NodeSpec spec = node_spec(OP_partial_sum, &squares, 1, n->span, n->path);
     m->rw.map[n->first_output] = graph_add(m->rw.new_, &spec, NULL);
 }
 
@@ -71,14 +112,16 @@ bool pass_norm(Graph *g, PassContext *cx)
     const FusionSet fusions = cx->options->fusions;
     Norm m = { .squared = arena_array(cx->scratch, g->n_nodes, sizeof *m.squared),
                .squares = arena_array(cx->scratch, g->n_nodes, sizeof *m.squares) };
-    for (NodeId n = 0; n < g->n_nodes; n++)
-        if (folds_into(g, &g->nodes[n], fusions) != NO_NODE)
-            m.squared[folds_into(g, &g->nodes[n], fusions)] = true;
+    for (NodeId n = 0; n < g->n_nodes; n++) {
+        const NodeId source = folds_into(g, &g->nodes[n], fusions);
+        if (source != NO_NODE)
+            m.squared[source] = g->nodes[source].op == OP_matmul;
+    }
     m.rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < m.rw.old->n_nodes; n++) {
-        const NodeId product = folds_into(m.rw.old, &m.rw.old->nodes[n], fusions);
-        if (product != NO_NODE)
-            emit_sum(&m, n, product);
+        const NodeId source = folds_into(m.rw.old, &m.rw.old->nodes[n], fusions);
+        if (source != NO_NODE)
+            emit_sum(&m, n, source);
         else if (m.squared[n])
             emit_product(&m, n);
         else

@@ -6,10 +6,11 @@
 #include "passes/fusion_report.h"
 #include "passes/fusion_set.h"
 
-/* The product whose elements, in some order, `v` holds; NO_NODE when there is none. */
-NodeId norm_product(const Graph *g, ValueId v);
+/* What wrote the elements that `v` holds, in some order: not a view. */
+NodeId norm_source(const Graph *g, ValueId v);
 
-/* What keeps a product from adding up the squares of what it writes; FUSION_none when nothing does. */
-FusionReason norm_refusal(const Graph *g, const Node *product, FusionSet fusions);
+/* What keeps the squares of what `source` writes from being added up without reading all of it again;
+ * FUSION_none when nothing does. */
+FusionReason norm_refusal(const Graph *g, const Node *source, FusionSet fusions);
 
 #endif

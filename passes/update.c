@@ -175,7 +175,8 @@ static ValueId gradient_norm(Update *u)
         return build_constant(&u->b, 0);
     const Shape scalar = { .rank = 0 };
     ValueId sum = build_reshape(&u->b, build_sum(&u->b, total, 1), &scalar);
-    return build1(&u->b, OP_sqrt, sum);
+    const ValueId none = build_constant(&u->b, 0);      /* squares may be sums that cancel: passes/norm.c */
+    return build1(&u->b, OP_sqrt, build2(&u->b, OP_maximum, sum, none));
 }
 
 /* min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_; an infinite $clip is none. */

@@ -24,7 +24,7 @@ static const ModelCase cases[] = {
     { SOURCE_DIR "/models/gpt2.smg",
       { "vocab=37", "context=12", "width=16", "depth=1", "heads=2", "drop=0.25" }, 6, 11 },
     { SOURCE_DIR "/models/llama.smg",
-      { "vocab=37", "context=12", "width=16", "depth=2", "heads=2", "kv_heads=1", "hidden=24" }, 7,
+      { "vocab=61", "context=12", "width=16", "depth=2", "heads=2", "kv_heads=1", "hidden=24" }, 7,
       9 },
     { SOURCE_DIR "/models/chargpt.smg", { "vocab=37", "context=12", "width=16", "depth=1" }, 4, 12 },
 };

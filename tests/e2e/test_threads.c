@@ -12,7 +12,7 @@ enum { BATCH = 5, SEQUENCE = 37, CHUNK = 9, MAX_THREADS = 3, TRAIN_STEPS = 10, T
 
 static const ModelSpec models[] = {
     { "gpt2", { "vocab=67", "context=40", "width=48", "depth=2", "heads=3", "drop=0.1" } },
-    { "llama", { "vocab=67", "context=40", "width=32", "depth=2", "heads=4", "kv_heads=2",
+    { "llama", { "vocab=400", "context=40", "width=32", "depth=2", "heads=4", "kv_heads=2",
                  "hidden=80" } },
 };
 
