@@ -243,6 +243,41 @@ static FusionReason refusal_of_kind(const Fuse *f, uint32_t u, FusionReason kern
     return FUSION_not_row_op;
 }
 
+static ValueId viewed(const Graph *g, ValueId v)
+{
+    while (op_info(value_def(g, v)->op)->class == CLASS_VIEW)
+        v = node_input(g, value_def(g, v), 0);
+    return v;
+}
+
+static bool reads_view_of(const Graph *g, const Unit *u, ValueId content)
+{
+    for (uint32_t m = 0; m < u->n; m++) {
+        const Node *n = &g->nodes[u->members[m]];
+        for (unsigned i = 0; i < n->n_inputs; i++) {
+            const ValueId v = node_input(g, n, i);
+            if (v != content && viewed(g, v) == content)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Would a row that is written be read by another row's tile?  The content that a write replaces may be
+ * read as it lies, element by element, and not through a view. */
+static bool writes_what_is_viewed(const Fuse *f, const Unit *writer, const Unit *other)
+{
+    for (uint32_t m = 0; m < writer->n && writer->writes; m++) {
+        const Node *n = &f->g->nodes[writer->members[m]];
+        if (n->op != OP_assign)
+            continue;
+        const ValueId old = viewed(f->g, node_input(f->g, n, 0));
+        if (reads_view_of(f->g, writer, old) || reads_view_of(f->g, other, old))
+            return true;
+    }
+    return false;
+}
+
 FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t *through)
 {
     const Unit *x = &f->units[producer], *y = &f->units[reader];
@@ -262,6 +297,8 @@ FusionReason fuse_refusal(Fuse *f, uint32_t producer, uint32_t reader, uint32_t 
         return FUSION_long_row;
     if (switched_off(f, producer, reader))
         return FUSION_switched_off;
+    if (writes_what_is_viewed(f, x, y) || writes_what_is_viewed(f, y, x))
+        return FUSION_view_between;
     why = compare_needs(f, producer, reader);
     if (why == FUSION_none && (*through = fuse_unit_between(f, producer, reader)) != NO_UNIT)
         why = FUSION_would_cycle;
