@@ -5,9 +5,10 @@
  * keeps  every number: a product rounds its operands to bf16, and rounding twice is rounding once
  *
  * An operand that row programs compute is rounded where it is computed, once for all products that read it:
- * `round_bf16` fuses with what comes before it.  Floats are stored only where something else reads them,
- * products read half as many bytes, and what is kept for the backward pass is half as large.  What kernels
- * write (attention, other products) they write as floats, which are rounded while a product packs them; so are
+ * `round_bf16` fuses with what comes before it.  Where something else reads the floats they are stored too,
+ * which pays for those that no cache holds until the products come; smaller ones stay as they are.  Products
+ * read half as many bytes, and what is kept for the backward pass is half as large.  What kernels write
+ * (attention, other products) they write as floats, which are rounded while a product packs them; so are
  * weights, but for those that a loss reads again for every chunk of rows. */
 #include "ir/build.h"
 #include "passes/pass.h"
@@ -16,7 +17,10 @@
 typedef struct Rounding {
     Rewriter rw;
     ValueId *rounded;                   /* by old value: the same as bf16; NO_VALUE: none yet */
+    bool *stored;                       /* by old value: read as floats by others than products in bf16 */
 } Rounding;
+
+enum { CACHED = 2 << 20 };              /* bytes of floats that products find in a cache */
 
 static bool is_view(const Node *n)
 {
@@ -48,16 +52,43 @@ static bool rounds(const Node *n)
         || (is_loss(n) && NODE_ATTR(n, linear_cross_entropy, precision).i == DTYPE_bf16);
 }
 
-/* Does a row program compute it, or has it a reader that comes back for it? */
-static bool is_rounded(const Graph *g, ValueId v, bool read_again)
+static bool *find_stored(const Graph *g, Arena *scratch)
 {
+    bool *stored = arena_array(scratch, g->n_values, sizeof *stored);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        stored[g->outputs[i].value] = true;
+    for (NodeId id = g->n_nodes; id-- > 0;) {
+        const Node *n = &g->nodes[id];
+        for (unsigned i = 0; i < n->n_inputs && !node_waits(n, i); i++)
+            stored[node_input(g, n, i)] |= is_view(n) ? stored[n->first_output] : !rounds(n) || i > 1;
+    }
+    return stored;
+}
+
+/* At the largest sizes. */
+static bool is_cached(const Graph *g, ValueId v)
+{
+    int64_t sizes[MAX_SYMBOLS], elements;
+    Dim count;
+    for (uint32_t i = 0; i < MAX_SYMBOLS; i++)
+        sizes[i] = i < g->n_symbols && g->symbol[i].max > 0 ? g->symbol[i].max : 1;
+    return shape_count(&value_type(g, v)->shape, &count) && dim_eval(count, sizes, &elements)
+        && elements < CACHED / (int64_t)sizeof(float);
+}
+
+/* Does a row program compute it, or has it a reader that comes back for it? */
+static bool is_rounded(const Rounding *r, ValueId v, bool read_again)
+{
+    const Graph *g = r->rw.old;
     Strided strided;
     const ValueId base = base_of(g, v, &strided);
     if (base == NO_VALUE || value_type(g, base)->dtype != DTYPE_f32)
         return false;
     const OpId op = value_def(g, base)->op;
-    return op == OP_embedding || (read_again && op == OP_param)
-        || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask);
+    if (op == OP_param)
+        return read_again;
+    return (op == OP_embedding || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask))
+        && !(r->stored[base] && is_cached(g, base));
 }
 
 /* Views are of what is rounded, so that its fusions do not depend on who reads it how. */
@@ -88,7 +119,7 @@ static void copy_product(Rounding *r, NodeId id)
     const ValueId v[] = { node_input(old, n, 0), node_input(old, n, 1) };
     const ValueId before[] = { rewrite_of(&r->rw, v[0]), rewrite_of(&r->rw, v[1]) };
     for (unsigned i = 0; i < 2; i++)
-        if (is_rounded(old, v[i], is_loss(n) && i == 1))
+        if (is_rounded(r, v[i], is_loss(n) && i == 1))
             r->rw.map[v[i]] = round_value(r, v[i]);
     rewrite_copy(&r->rw, id);
     r->rw.map[v[0]] = before[0];
@@ -99,7 +130,8 @@ bool pass_round(Graph *g, PassContext *cx)
 {
     if (!fusion_on(cx->options->fusions, FUSE_rounding))
         return true;
-    Rounding r = { .rounded = arena_array(cx->scratch, g->n_values, sizeof *r.rounded) };
+    Rounding r = { .rounded = arena_array(cx->scratch, g->n_values, sizeof *r.rounded),
+                   .stored = find_stored(g, cx->scratch) };
     for (ValueId v = 0; v < g->n_values; v++)
         r.rounded[v] = NO_VALUE;
     r.rw = rewrite_begin(g, cx->scratch);
