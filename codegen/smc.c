@@ -203,6 +203,14 @@ static int emit_ast(Compilation *c, const char *path, const CompileArgs *a)
     return ok ? code : report(c, a->json);
 }
 
+/* A folder of a name that is nearly `fusion` was hardly meant; ./NAME is one. */
+static bool dump_is_typo(const char *dump)
+{
+    Nearest near = nearest_of(dump);
+    nearest_try(&near, "fusion");
+    return near.found && near.distance > 0 && !strchr(dump, '/') && !file_exists(dump);
+}
+
 static int compile(Compilation *c, const char *path, const CompileArgs *a)
 {
     const bool fusion = a->dump && strcmp(a->dump, "fusion") == 0;
@@ -212,6 +220,8 @@ static int compile(Compilation *c, const char *path, const CompileArgs *a)
     Error err;
     if (a->after && !pass_asked(a->after))
         return EXIT_USAGE;
+    if (dump.dir && dump_is_typo(dump.dir))
+        return misuse("--dump=%s; did you mean fusion? A folder of that name is ./%s", dump.dir, dump.dir);
     if (dump.dir && !file_make_dirs(dump.dir, &err))
         return fault("%s", err.text);
     if (a->emit && strcmp(a->emit, "ast") == 0)

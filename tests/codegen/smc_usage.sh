@@ -18,6 +18,7 @@ refuses 2 'q9 is no type of weights; they are f32, bf16' "$smc" compile "$model"
 refuses 2 'did you mean elementwise?' "$smc" compile "$model" --fusion=-elmentwise
 refuses 2 'they are score, eval, train' "$smc" compile "$model" --emit=graph --program=trian
 refuses 2 'did you mean fuse?' "$smc" compile "$model" --emit=graph --program=train --after=fus
+refuses 2 '--dump=fusoin; did you mean fusion?' "$smc" compile "$model" --dump=fusoin
 refuses 2 'one argument too many' "$smc" passes all
 refuses 1 'E0303' "$smc" compile "$model" -D hiden=8
 refuses 1 'nosuch.smg: cannot open' "$smc" compile nosuch.smg
