@@ -212,11 +212,22 @@ static void flip_cache(Eval *e, const Node *n, const Noise *noise)
             * (block == 1 ? 0x1p-8 * fabs(t->data[i]) : noise_block_step(t, i / block * block));
 }
 
+static void round_floats(Eval *e, const Node *n)
+{
+    for (ValueId v = n->first_output; v < n->first_output + n->n_outputs; v++)
+        for (int64_t i = 0; is_float(e, v) && i < e->values[v].count; i++)
+            e->values[v].data[i] = (float)e->values[v].data[i];
+}
+
 /* Writes went to their storage already; what is read from it later must be what was perturbed. */
 void noise_after(Eval *e, NodeId id, void *arg)
 {
     const Noise *noise = arg;
     const Node *n = &e->g->nodes[id];
+    if (noise->floats) {
+        round_floats(e, n);
+        return;
+    }
     if (n->op == OP_cache_write)
         flip_cache(e, n, noise);
     if (is_exact(n))

@@ -19,6 +19,8 @@
 typedef struct Noise {
     uint64_t seed;                      /* of this run */
     double unit;                        /* half the distance of 1 to the next number: UNIT_FLOAT .. */
+    bool floats;                        /* no error at random: results are rounded to floats, so numbers
+                                         * that those cannot tell apart become equal, as maxima may */
     Arena *arena;
 } Noise;
 

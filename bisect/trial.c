@@ -111,7 +111,8 @@ Trial trial_run(const Graph *g, const TrialInputs *in, double unit, Arena *arena
 {
     Trial t = { .exact = run(g, in, NULL, arena), .unit = unit };
     for (int k = 0; k < TRIAL_RUNS; k++) {
-        Noise noise = { .seed = 1000 + (uint64_t)k, .unit = unit, .arena = arena };
+        Noise noise = { .seed = 1000 + (uint64_t)k, .unit = unit, .arena = arena,
+                        .floats = k == 0 && unit >= UNIT_FLOAT };
         t.noisy[k] = run(g, in, &noise, arena);
     }
     return t;
