@@ -44,6 +44,17 @@ static bool merge_two(Fuse *f, NodeId a, NodeId b, ValueId v)
     return true;
 }
 
+/* The nodes that read `v`, in an order that owes nothing to where they stand. */
+static uint32_t readers_of(const Fuse *f, const FuseKey *keys, ValueId v, FuseTurn *turns)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->n_readers[v]; i++)
+        if (i == 0 || f->readers[v][i - 1] != f->readers[v][i])
+            turns[n++] = (FuseTurn){ keys[f->readers[v][i]], f->readers[v][i] };
+    fuse_sort_turns(turns, n);
+    return n;
+}
+
 bool fuse_rows(Fuse *f)
 {
     const FuseKey *keys = fuse_keys(f);
@@ -53,10 +64,7 @@ bool fuse_rows(Fuse *f)
     bool merged = false;
     for (uint32_t k = 0; k < n_values; k++) {
         const ValueId v = values[k].id;
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < f->n_readers[v]; i++)
-            turns[n++] = (FuseTurn){ keys[f->readers[v][i]], f->readers[v][i] };
-        fuse_sort_turns(turns, n);
+        const uint32_t n = readers_of(f, keys, v, turns);
         for (uint32_t i = 1; i < n; i++)
             for (uint32_t j = 0; j < i; j++)
                 merged = merge_two(f, turns[j].id, turns[i].id, v) || merged;
