@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    MAX_EVERY_ORDER = 4096,             /* blocks; beyond it one order has to do: orders are quadratic */
+    MAX_EVERY_ORDER = 8192,             /* blocks; beyond it one has to do, since orders are quadratic */
     COMPILE_STEPS = 80000000,           /* some 0.1 s, spent only when no order is good enough */
 };
 
