@@ -283,7 +283,7 @@ Gemm gemm_bind(const Call *call)
         .squares = squares_of(call) ? squares_of(call)->data : NULL,
         .s_m = squares_of(call) ? squares_of(call)->stride[0] : 0,
         .rounds = call->i[PRECISION] != 0,
-        .a_kind = kind(call, A), .b_kind = kind(call, B),
+        .a_kind = kind(call, A), .b_kind = kind(call, B), .b_layout = b->layout,
     };
     if (d[AT_SWAPPED]) {
         g.n = g.m;

@@ -69,6 +69,7 @@ typedef struct Gemm {
     float *squares;                             /* likewise: a row for each GEMM_SQUARED rows of C */
     int64_t s_m;
     GemmKind a_kind, b_kind;
+    OperandLayout b_layout;                            /* if packed, leading axes do not move B */
     int64_t m, n, k;
     int64_t a_m, a_k, b_k, b_n, c_m, r_m;       /* strides; r: the residual */
     int64_t tile_m, tile_n, tiles_m, tiles_n;

@@ -141,6 +141,7 @@ GemmShared gemm_shared_bind(const Call *call)
         g->tiles_n = ceil_div(g->n, g->tile_n);
         g->b_k = b->stride[b->rank - 2];
         g->b_n = b->stride[b->rank - 1];
+        g->b_layout = b->layout;
         g->c_m = call->derived[AT_C_M + i];
     }
     return s;

@@ -19,6 +19,7 @@ static KernelFn K(masked_matmul);
 const KernelTable kernels_own_avx512_vnni = {
     .isa = ISA_avx512_vnni,
     .probe = { .bf16 = { K(probe_bf16), PROBE_BF16_OPS }, .int8 = { K(probe_int8), PROBE_INT8_OPS } },
+    .packs = { .whole = LAYOUT_PAIRS },
     .run = { [KERNEL_gemm] = K(gemm), [KERNEL_gemm_shared] = K(gemm_shared),
              [KERNEL_gemm_q] = K(gemm_q), [KERNEL_gemm_q_shared] = K(gemm_q_shared),
              [KERNEL_masked_matmul] = K(masked_matmul) },

@@ -112,6 +112,10 @@ typedef enum KernelId {
     N_KERNELS
 } KernelId;
 
+/* Where the elements of a tensor lie: by its strides; or it is B of products only, a matrix of bf16 that a
+ * session packed (gemm_packed.h), and the strides say how it lay before.  Plans know strides alone. */
+typedef enum OperandLayout { LAYOUT_STRIDES, LAYOUT_PAIRS, LAYOUT_HALVES } OperandLayout;
+
 /* A tensor in memory.  `data` is aligned to its element only. */
 typedef struct Operand {
     void *data;
@@ -119,6 +123,7 @@ typedef struct Operand {
     int64_t stride[MAX_RANK];
     int32_t rank;
     DType dtype;
+    OperandLayout layout;
 } Operand;
 
 struct RowProgram;

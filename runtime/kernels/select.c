@@ -25,6 +25,10 @@ static void inherit(KernelTable *t, const KernelTable *weaker)
         if (own.int8.run)
             t->probe.int8 = own.int8;
     }
+    if (t->packs.split == LAYOUT_STRIDES)
+        t->packs.split = weaker->packs.split;
+    if (t->packs.whole == LAYOUT_STRIDES)
+        t->packs.whole = weaker->packs.whole;
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])
             t->run[i] = weaker->run[i];

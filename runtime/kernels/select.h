@@ -32,10 +32,15 @@ typedef union RowFn {
     ReduceFn *reduce;
 } RowFn;
 
+/* How products would have a matrix of bf16 that they alone read, as B, packed before (gemm_packed.h): by
+ * whether A keeps its floats (`split`) or is, or becomes, bf16 (`whole`).  LAYOUT_STRIDES: as it is. */
+typedef struct PackFor { OperandLayout split, whole; } PackFor;
+
 /* In a set's own table, what is NULL is the next weaker set's. */
 typedef struct KernelTable {
     Isa isa;
     ProbeFns probe;
+    PackFor packs;
     KernelFn *run[N_KERNELS];
     RowFn row[N_ROW_OPS];
 } KernelTable;

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/half.h"
 #include "base/random.h"
+#include "runtime/kernels/gemm_packed.h"
 #include "runtime/kernels/select.h"
 
 #include <float.h>
@@ -703,6 +704,123 @@ static void test_not_finite(void **state)
     }
 }
 
+/* ---- B packed before ------------------------------------------------------------------------------ */
+
+/* Packs B for the set, in memory that ends where it must; false where the set would have it as it is. */
+static bool pack_b(Product *p, const KernelTable *table, Guarded *packed)
+{
+    Operand *b = &p->operand[2];
+    bool split;
+    size_t bytes;
+    assert_true(gemm_reads_as_b(&p->call, 2, &split));
+    const OperandLayout layout = split ? table->packs.split : table->packs.whole;
+    const GemmUnpacked from = { b->data, b->dim[0], b->dim[1], b->stride[0], b->stride[1] };
+    if (layout == LAYOUT_STRIDES)
+        return false;
+    assert_true(gemm_packed_bytes(from.k, from.n, &bytes));
+    *packed = guarded(bytes);
+    const int64_t panels = (from.n + GEMM16_NR - 1) / GEMM16_NR, some = draw(panels + 1);
+    gemm_packed_fill(&from, layout, some, panels, (void *)packed->p);
+    gemm_packed_fill(&from, layout, 0, some, (void *)packed->p);
+    b->data = packed->p;
+    b->layout = layout;
+    return true;
+}
+
+/* Whole and in pieces, packed, has the bits that it has without. */
+static void verify_packed(Product *p, int *met)
+{
+    const size_t bytes = p->memory[0].bytes;
+    const Operand b = p->operand[2];
+    float *c = p->operand[0].data, *before = malloc(bytes), *want = malloc(bytes);
+    assert_true(before && want);
+    memcpy(before, c, bytes);
+    for (int t = 0; t < N_ISAS; t++) {
+        Guarded packed;
+        if (!isa_supported((Isa)t))
+            continue;
+        const KernelTable *table = kernels_table((Isa)t);
+        run(p, table, 1);
+        memcpy(want, c, bytes);
+        for (int pieces = 1; pieces < 6 && pack_b(p, table, &packed); pieces += 4) {
+            memcpy(c, before, bytes);
+            run(p, table, pieces);
+            if (memcmp(c, want, bytes) != 0)
+                fail_msg("%s: %lld x %lld x %lld has other bits with B packed, in %d pieces", isa_name((Isa)t),
+                         (long long)p->operand[0].dim[0], (long long)p->operand[1].dim[1],
+                         (long long)b.dim[1], pieces);
+            p->operand[2] = b;
+            release(&packed);
+            ++*met;
+        }
+        memcpy(c, before, bytes);
+    }
+    free(before);
+    free(want);
+}
+
+/* Sizes around panels, steps, blocks of K and the few rows that have paths of their own. */
+static void test_packed(void **state)
+{
+    static const int64_t ms[] = { 1, 2, 3, 4, 5, 6, 7, 13, 31, 32, 33, 64, 70 };
+    static const int64_t ns[] = { 2, 15, 16, 17, 32, 33, 48, 64, 96, 130, 200 };
+    static const int64_t ks[] = { 1, 16, 31, 32, 33, 64, 130, 256, 272, 300, 576, 1030 };
+    int met = 0, wanted = 0;
+    (void)state;
+    for (int i = 0; i < 400; i++) {
+        const int64_t m = ms[i % 13], n = ns[draw(11)], k = ks[draw(12)];
+        const bool turned = draw(2), across = draw(4) == 0;
+        Product p = { .operand = {
+            { .rank = 2, .dtype = DTYPE_f32, .dim = { m, n }, .stride = { n + draw(3), 1 } },
+            { .rank = 2, .dtype = draw(3) ? DTYPE_f32 : DTYPE_bf16, .dim = { m, k },
+              .stride = { across ? 1 : k, across ? m : 1 } },
+            { .rank = 2, .dtype = DTYPE_bf16, .dim = { k, n }, .stride = { turned ? 1 : n, turned ? k : 1 } },
+        } };
+        fill(&p);
+        p.call.i[0] = draw(2);
+        p.call.i[4] = draw(2);
+        p.call.f[0] = draw(2) ? 1 : 0.7;
+        if (i % 7 == 0)                 /* a panel of A that has no parts */
+            for (int j = 0; j < 2; j++)
+                if (p.operand[1].dtype == DTYPE_f32)
+                    ((float *)p.operand[1].data)[draw(m * k)] = j ? INFINITY : NAN;
+        for (int t = 0; t < N_ISAS; t++)
+            wanted += isa_supported((Isa)t) && (Isa)t == kernels_table((Isa)t)->isa
+                && kernels_table((Isa)t)->packs.whole != LAYOUT_STRIDES;
+        verify_packed(&p, &met);
+        free_product(&p);
+    }
+    assert_true(wanted == 0 || met > wanted / 2);
+}
+
+/* What is no matrix to pack. */
+static void test_packed_refusals(void **state)
+{
+    bool split;
+    (void)state;
+    Operand o[4] = {
+        { .rank = 3, .dtype = DTYPE_f32, .dim = { 2, 4, 64 }, .stride = { 256, 64, 1 } },
+        { .rank = 3, .dtype = DTYPE_f32, .dim = { 2, 4, 32 }, .stride = { 128, 32, 1 } },
+        { .rank = 3, .dtype = DTYPE_bf16, .dim = { 2, 32, 64 }, .stride = { 0, 64, 1 } },
+    };
+    Call call = { .kernel = KERNEL_gemm, .n_operands = 3, .operand = o, .f = { 1 } };
+    assert_true(gemm_reads_as_b(&call, 2, &split) && split);
+    call.i[4] = 1;
+    assert_true(gemm_reads_as_b(&call, 2, &split) && !split);
+    assert_false(gemm_reads_as_b(&call, 1, &split));
+    o[2].stride[0] = 32 * 64;
+    assert_false(gemm_reads_as_b(&call, 2, &split));                    /* a batch of matrices */
+    o[2].stride[0] = 0;
+    o[2].stride[1] = 65;
+    assert_false(gemm_reads_as_b(&call, 2, &split));                    /* part of a larger one */
+    o[2].stride[1] = 64;
+    o[2].dtype = DTYPE_f32;
+    assert_false(gemm_reads_as_b(&call, 2, &split));
+    o[2].dtype = DTYPE_bf16;
+    call.kernel = KERNEL_masked_matmul;
+    assert_false(gemm_reads_as_b(&call, 2, &split));
+}
+
 static void test_nothing_to_do(void **state)
 {
     (void)state;
@@ -810,6 +928,8 @@ int main(void)
         cmocka_unit_test(test_squares),
         cmocka_unit_test(test_squares_refusals),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_packed_refusals),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_tasks),
