@@ -6,6 +6,7 @@
 #include "base/str.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <omp.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -154,7 +155,11 @@ bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Erro
     /* Pages that were never written are all the same page of zeros. */
     memset(memory, 1, total);
     const ProbeFns *fn = &kernels->probe;
-    out->fma = measure(fn, PROBE_fma, n_threads, memory, stride, stride, out->probed[LIMIT_L1]);
+    double *const computing[] = { [PROBE_fma] = &out->fma, [PROBE_bf16] = &out->bf16,
+                                  [PROBE_int8] = &out->int8 };
+    for (Probe p = PROBE_fma; p <= PROBE_int8; p++)
+        if (probe_exists(fn, p))
+            *computing[p] = measure(fn, p, n_threads, memory, stride, stride, out->probed[LIMIT_L1]);
     for (int k = 0; k < N_LIMIT_LEVELS; k++) {
         const size_t each = pass_bytes(out, (LimitLevel)k), bytes = out->probed[k];
         const double copy = measure(fn, PROBE_copy, n_threads, memory, stride, bytes, each);
@@ -165,6 +170,22 @@ bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Erro
     }
     munmap(memory, total);
     return true;
+}
+
+LimitRate limits_rate(const Limits *l, KernelUnit unit)
+{
+    static const double products[] = { [UNIT_bf16_six] = 6, [UNIT_bf16_three] = 3, [UNIT_bf16] = 1 };
+    LimitRate best = { l->fma, "FMA" };
+    if (unit == UNIT_int8 && l->int8 > best.rate)
+        best = (LimitRate){ l->int8, "int8" };
+    if (unit != UNIT_fma && unit != UNIT_int8 && l->bf16 / products[unit] > best.rate)
+        best = (LimitRate){ l->bf16 / products[unit], "bf16" };
+    return best;
+}
+
+double limits_both_ways(const Limits *l, LimitLevel level)
+{
+    return fmax(l->read[level], fmax(l->copy[level], l->update[level]));
 }
 
 /* A set's own rate; what it has from a weaker one is told there. */
@@ -229,7 +250,8 @@ void limits_print(Buf *out, const LimitsReport *r)
 
 json_t *limits_json(const Limits *l)
 {
-    json_t *j = json_pack("{s:i, s:f}", "threads", l->n_threads, "flops_per_second", l->fma);
+    json_t *j = json_pack("{s:i, s:f, s:f, s:f}", "threads", l->n_threads, "flops_per_second",
+                          l->fma, "bf16_flops_per_second", l->bf16, "int8_ops_per_second", l->int8);
     for (size_t m = 0; m < COUNT_OF(moving); m++) {
         char key[32];
         json_t *levels = json_object();

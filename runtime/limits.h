@@ -1,5 +1,5 @@
-/* What this machine can do at most: operations on floats, bytes read and copied at each level of its
- * memory.  A kernel's time against these is its share of the roofline (Williams, Waterman, Patterson,
+/* What this machine can do at most: operations on floats, bf16 and bytes, bytes read and copied at each
+ * level of its memory.  A kernel's time against these is its share of the roofline (Williams, Waterman, Patterson,
  * "Roofline", CACM 2009).
  *
  * Figures are medians of short rounds, in processor time of the threads that ran them, since
@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "runtime/kernels/kernel.h"
 #include "runtime/kernels/select.h"
 
 #define LIMIT_LEVELS(X) X(L1) X(L2) X(L3) X(memory)
@@ -24,7 +25,8 @@ const char *limit_level_name(LimitLevel level);
 typedef struct Limits {
     Isa isa;
     int n_threads;
-    double fma;                         /* float operations a second, all threads; an FMA counts two */
+    double fma, bf16, int8;             /* operations a second, all threads; a multiply-add counts two; 0
+                                         * where the set has no products of bf16 or bytes */
     double read[N_LIMIT_LEVELS];        /* bytes a second, all threads */
     double copy[N_LIMIT_LEVELS];        /* bytes read and bytes written, a second, all threads, by the
                                          * stores that are faster there */
@@ -36,6 +38,16 @@ typedef struct Limits {
 /* Takes about a half a second.  False when there is no memory to measure with. */
 struct json_t;
 bool limits_measure(const KernelTable *kernels, int n_threads, Limits *out, Error *err);
+
+/* The most operations of a unit in a second, and what does so many: "FMA", "bf16" or "int8". */
+typedef struct LimitRate {
+    double rate;
+    const char *by;
+} LimitRate;
+LimitRate limits_rate(const Limits *l, KernelUnit unit);
+
+/* The most bytes a second, read and written together, of all mixtures that were measured. */
+double limits_both_ways(const Limits *l, LimitLevel level);
 
 struct json_t *limits_json(const Limits *l);        /* the caller's; NULL when memory runs out */
 

@@ -20,10 +20,10 @@ static double share(const Profile *p, const ProfileFigures *f)
     return over(f->seconds, p->all.seconds);
 }
 
-/* What limits an instruction at best: the FMA rate or a level of memory. */
+/* What limits an instruction at best: a rate of operations or a level of memory. */
 static const char *bound_name(const Roof *r)
 {
-    return r->by_flops ? "FMA" : limit_level_name(r->level);
+    return r->by_flops ? r->unit : limit_level_name(r->level);
 }
 
 static const char *clock_name(const Profile *p)
@@ -141,9 +141,22 @@ static bool print_threads(Buf *out, const Profile *p, uint32_t top)
     return order;
 }
 
+static void print_limits(Buf *out, const Limits *l)
+{
+    buf_printf(out, "\nlimits: FMA %.1f", 1e-9 * l->fma);
+    if (l->bf16 > 0)
+        buf_printf(out, ", bf16 %.1f", 1e-9 * l->bf16);
+    if (l->int8 > 0)
+        buf_printf(out, ", int8 %.1f", 1e-9 * l->int8);
+    buf_puts(out, " GFLOP/s");
+    for (LimitLevel k = LIMIT_L1; k < N_LIMIT_LEVELS; k++)
+        buf_printf(out, "%s%s %.1f (%.1f)", k > 0 ? ", " : "\n        read (and written) ",
+                   limit_level_name(k), 1e-9 * l->read[k], 1e-9 * limits_both_ways(l, k));
+    buf_puts(out, " GB/s\n");
+}
+
 static void print_summary(Buf *out, const Profile *p)
 {
-    const Limits *l = &p->limits;
     const ProfileFigures *a = &p->all;
     buf_printf(out, "%s, program %s:", plan_string(p->plan, p->plan->header->model),
                plan_program_name(p->options.program));
@@ -152,15 +165,13 @@ static void print_summary(Buf *out, const Profile *p)
     if (p->options.past > 0)
         buf_printf(out, " behind %" PRId64 " positions", p->options.past);
     buf_printf(out, "; %d thread%s, %s\n", p->options.n_threads, p->options.n_threads > 1 ? "s" : "",
-               isa_name(l->isa));
+               isa_name(p->limits.isa));
     buf_printf(out, "%" PRId64 " runs, medians, %s time; reading the clock takes %.0f ns", p->n_steps,
                p->options.cpu_clock ? "processor" : "wall", 1e9 * p->clock_cost);
     if (!isnan(p->overhead))
         buf_printf(out, "; profiling costs %.2f%%", 100 * p->overhead);
-    buf_printf(out, "\nlimits: %.1f GFLOP/s; read, GB/s:", 1e-9 * l->fma);
-    for (int k = 0; k < N_LIMIT_LEVELS; k++)
-        buf_printf(out, " %s %.1f", limit_level_name((LimitLevel)k), 1e-9 * l->read[k]);
-    buf_printf(out, "\n\nrun          %10.4f ms\ninstructions %10.4f ms: %.3f GFLOP at %.1f GFLOP/s, "
+    print_limits(out, &p->limits);
+    buf_printf(out, "\nrun          %10.4f ms\ninstructions %10.4f ms: %.3f GFLOP at %.1f GFLOP/s, "
                "%.1f MB at %.1f GB/s\n", 1e3 * p->run, 1e3 * a->seconds, 1e-9 * a->flops,
                1e-9 * over(a->flops, a->seconds), 1e-6 * a->bytes,
                1e-9 * over(a->bytes, a->seconds));

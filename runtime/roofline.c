@@ -1,6 +1,7 @@
 /* Reuse distances of operands, and from them the roof over each instruction. */
 #include "runtime/roofline.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,22 +108,33 @@ static LimitLevel level_of(const Limits *l, double bytes)
     return (LimitLevel)level;
 }
 
+static double seconds_to_move(const Limits *l, LimitLevel level, double read, double written)
+{
+    return fmax(read / l->read[level], (read + written) / limits_both_ways(l, level));
+}
+
 static Roof roof(const Ranges *all, uint32_t k, const Call *call, const Limits *l)
 {
     Roof out = { .cost = kernel_cost(call) };
-    double bytes = 0, of[N_LIMIT_LEVELS] = { 0 }, moving = 0;
+    double bytes = 0, read[N_LIMIT_LEVELS] = { 0 }, written[N_LIMIT_LEVELS] = { 0 }, moving = 0, longest = 0;
     for (uint32_t i = all->first[k]; i < all->first[k + 1]; i++) {
         const Range *r = &all->range[i];
-        of[level_of(l, distance(all, k, r, (double)l->cache[LIMIT_L3]))] += r->bytes;
+        const LimitLevel level = level_of(l, distance(all, k, r, (double)l->cache[LIMIT_L3]));
+        *(kernel_writes(call, (int32_t)(i - all->first[k])) ? &written[level] : &read[level]) += r->bytes;
         bytes += r->bytes;
     }
-    for (int level = 0; level < N_LIMIT_LEVELS; level++) {
-        of[level] *= bytes > 0 ? out.cost.bytes / bytes / l->read[level] : 0;
-        moving += of[level];
-        if (of[level] > of[out.level])
-            out.level = (LimitLevel)level;
+    const double scale = bytes > 0 ? out.cost.bytes / bytes : 0;
+    for (LimitLevel level = LIMIT_L1; level < N_LIMIT_LEVELS; level++) {
+        const double each = seconds_to_move(l, level, scale * read[level], scale * written[level]);
+        moving += each;
+        if (each > longest) {
+            longest = each;
+            out.level = level;
+        }
     }
-    const double computing = out.cost.flops / l->fma;
+    const LimitRate rate = limits_rate(l, out.cost.unit);
+    const double computing = out.cost.flops / rate.rate;
+    out.unit = rate.by;
     out.by_flops = computing > moving;
     out.seconds = out.by_flops ? computing : moving;
     return out;

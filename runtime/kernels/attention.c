@@ -167,7 +167,8 @@ static double bytes_of(const Call *call, int32_t first, int32_t last)
 static KernelCost cost(const Call *call)
 {
     double each = 2 * (double)(call->operand[2].dim[3] + call->operand[4].dim[3]) + 1;
-    return (KernelCost){ .flops = each * pairs_seen(call, 2), .bytes = bytes_of(call, 0, 4) };
+    return (KernelCost){ .flops = each * pairs_seen(call, 2), .bytes = bytes_of(call, 0, 4),
+                         .unit = call->operand[3].dtype == DTYPE_bf16 ? UNIT_bf16 : UNIT_bf16_six };
 }
 
 const KernelFamily family_attention = {
@@ -212,7 +213,7 @@ static KernelCost cost_grad(const Call *call)
 {
     double d = (double)call->operand[3].dim[3], e = (double)call->operand[5].dim[3];
     return (KernelCost){ .flops = (6 * d + 4 * e + 4) * pairs_seen(call, 3),
-                         .bytes = bytes_of(call, 0, 8) };
+                         .bytes = bytes_of(call, 0, 8), .unit = UNIT_bf16_six };
 }
 
 const KernelFamily family_attention_grad = {

@@ -367,6 +367,14 @@ static double bytes_stored(const Operand *o)
     return n;
 }
 
+static KernelUnit unit(const Call *call)
+{
+    const int halves = (call->operand[A].dtype == DTYPE_bf16) + (call->operand[B].dtype == DTYPE_bf16);
+    if (call->i[PRECISION] || halves == 2)
+        return UNIT_bf16;
+    return halves == 1 ? UNIT_bf16_three : UNIT_bf16_six;
+}
+
 static KernelCost cost(const Call *call)
 {
     const Operand *c = &call->operand[C], *a = &call->operand[A], *b = &call->operand[B];
@@ -377,6 +385,7 @@ static KernelCost cost(const Call *call)
         .bytes = bytes_stored(a) + bytes_stored(b) + (call->i[ACCUMULATE] ? 8 : 4) * n_c +
                  (bias ? bytes_stored(bias) : 0) + (r ? bytes_stored(r) : 0) +
                  (squares ? bytes_stored(squares) : 0),
+        .unit = unit(call),
     };
 }
 

@@ -81,7 +81,8 @@ static KernelCost cost(const Call *call)
     CHECK(ok, "checked before");
     double m = (double)count_leading(c, c->rank - 1), n = (double)b->dim[0], k = (double)b->dim[1];
     return (KernelCost){ .flops = 2 * m * n * k,
-                         .bytes = (double)weights + 4 * (double)count_elements(a) + 4 * m * n };
+                         .bytes = (double)weights + 4 * (double)count_elements(a) + 4 * m * n,
+                         .unit = UNIT_int8 };
 }
 
 const KernelFamily family_gemm_q = { "gemm_q", 3, 3, check, prepare, scratch, cost };
@@ -119,7 +120,7 @@ static size_t scratch_shared(const Call *call)
 static KernelCost cost_shared(const Call *call)
 {
     const double a = 4 * (double)count_elements(&call->operand[gemm_shared_count(call)]);
-    KernelCost sum = { .bytes = a };
+    KernelCost sum = { .bytes = a, .unit = UNIT_int8 };
     for (int32_t i = 0; i < gemm_shared_count(call); i++) {
         Operand operand[3];
         const Call part = gemm_shared_part(call, i, operand);

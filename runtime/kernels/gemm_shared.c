@@ -231,6 +231,7 @@ static KernelCost cost(const Call *call)
         const Call part = gemm_shared_part(call, i, operand);
         const KernelCost alone = family_gemm.cost(&part);
         operand[0].dim[operand[0].rank - 1] = operand[2].dim[operand[2].rank - 1] = 0;
+        sum.unit = alone.unit;
         sum.flops += alone.flops;
         sum.bytes += alone.bytes - (i > 0 ? family_gemm.cost(&part).bytes : 0);
     }

@@ -184,8 +184,16 @@ KernelReach kernel_extent(const Call *call, int32_t i);
 /* Bytes of scratch a thread needs; monotone in the sizes. */
 size_t kernel_scratch(const Call *call);
 
+/* What does the operations of a call at best.  Those of products need no multiply-adds of floats where an
+ * instruction set multiplies bf16 or bytes faster: a product of floats is six of their parts in bf16, of a
+ * float by a bf16 three (gemm_bf16.inc). */
+typedef enum KernelUnit { UNIT_fma, UNIT_bf16_six, UNIT_bf16_three, UNIT_bf16, UNIT_int8 } KernelUnit;
+
 /* Floating-point operations and bytes moved, for reports and benchmarks (an FMA counts two). */
-typedef struct KernelCost { double flops, bytes; } KernelCost;
+typedef struct KernelCost {
+    double flops, bytes;
+    KernelUnit unit;
+} KernelCost;
 KernelCost kernel_cost(const Call *call);
 
 /* The per-family halves of the four functions above; each family's .c defines its own. */

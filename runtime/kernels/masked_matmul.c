@@ -138,7 +138,10 @@ static KernelCost cost(const Call *call)
     const double weights = (double)count_elements(w);
     const double bytes = (double)dtype_block_bytes(w->dtype) / (double)dtype_block(w->dtype);
     return (KernelCost){ .flops = 2 * rows * weights,
-                         .bytes = bytes * weights + 4 * rows * (double)(w->dim[0] + w->dim[1]) };
+                         .bytes = bytes * weights + 4 * rows * (double)(w->dim[0] + w->dim[1]),
+                         .unit = w->dtype == DTYPE_f32  ? UNIT_bf16_six
+                               : w->dtype == DTYPE_bf16 ? UNIT_bf16_three
+                                                        : UNIT_int8 };
 }
 
 const KernelFamily family_masked_matmul = { "masked_matmul", 4, 4, check, prepare, scratch, cost };

@@ -519,16 +519,16 @@ static double element_bytes(const Call *call, int32_t i)
     return call->row->outputs >> i & 1 ? (double)dtype_size(call->operand[i].dtype) : sizeof(float);
 }
 
-/* One operation an element and instruction, two for a fused multiply-add; each operand is moved
- * once for reading and once for writing. */
+/* One operation an element and instruction, two for a fused multiply-add; each operand is moved once for
+ * reading, unless the program has made it by then, and once for writing. */
 static KernelCost cost(const Call *call)
 {
     const RowProgram *p = call->row;
-    KernelCost c = { 0, 0 };
+    KernelCost c = { 0 };
     double rows = 1, n = (double)p->dim[p->rank - 1];
     for (int32_t a = 0; a + 1 < p->rank; a++)
         rows *= (double)p->dim[a];
-    uint32_t moved = 0;
+    uint32_t made = 0, read = 0;
     for (int i = 0; i < p->n_instrs; i++) {
         const RowInstr *in = &p->instrs[i];
         int t = in->dst - call->n_operands - p->n_consts;
@@ -537,11 +537,13 @@ static KernelCost cost(const Call *call)
             c.flops += rows * (per_row ? 1 : n) * (in->op == ROW_fma ? 2 : 1);
         for (int k = 0; k < row_op_inputs((RowOp)in->op); k++)
             if (instr_input(in, k) < call->n_operands)
-                moved |= 1u << instr_input(in, k);
+                read |= 1u << instr_input(in, k) & ~made;
+        if (in->dst < call->n_operands)
+            made |= 1u << in->dst;
     }
     for (int32_t i = 0; i < call->n_operands; i++)
         c.bytes += operand_count(call, i) * element_bytes(call, i)
-                 * ((moved >> i & 1) + (p->outputs >> i & 1));
+                 * ((read >> i & 1) + (p->outputs >> i & 1));
     return c;
 }
 

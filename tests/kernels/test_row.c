@@ -498,6 +498,22 @@ static void test_long_runs_are_joined(void **state)
     case_free(&c);
 }
 
+/* What a program has made is near; what it reads before it writes comes from memory and goes there. */
+static void test_cost_of_own_results(void **state)
+{
+    (void)state;
+    static Program r;
+    Case c = simple_case(&r, 4, 8, 3, 1u << 1 | 1u << 2);
+    const double each = 4.0 * 4 * 8;
+    add(&r, ROW_exp, 2, 0, 0);
+    add(&r, ROW_mul, 1, 2, 0);
+    c.call.operand = c.operand;
+    assert_true(kernel_cost(&c.call).bytes == 3 * each);
+    r.instrs[1].a = 1;
+    assert_true(kernel_cost(&c.call).bytes == 4 * each);
+    case_free(&c);
+}
+
 /* x: operand 0, y: operand 1 (output), a constant 2, a full temporary 3, a per-row one 4. */
 static Case legal_case(Program *r)
 {
@@ -842,6 +858,7 @@ int main(void)
         cmocka_unit_test(test_normalisation),
         cmocka_unit_test(test_smaller_sizes),
         cmocka_unit_test(test_long_runs_are_joined),
+        cmocka_unit_test(test_cost_of_own_results),
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hostile_programs),

@@ -344,6 +344,78 @@ static void roofs_are_costs_over_limits(void **state)
     session_close(s);
 }
 
+/* Ten times as many products of floats, as six of bf16 each: the roof of products is a tenth, that of sums
+ * what it was. */
+static void products_may_be_of_parts(void **state)
+{
+    (void)state;
+    const uint32_t n = plan_program(&plan, PLAN_train)->n_instrs;
+    Limits floats = slow, parts;
+    Roof *one = calloc(n, sizeof *one), *ten = calloc(n, sizeof *ten);
+    Session *s = trained(1, false, NULL);
+    Error err;
+    unsigned n_products = 0, n_others = 0;
+    floats.fma = 1;
+    floats.bf16 = 5;                    /* six of them take longer than a multiply-add */
+    parts = floats;
+    parts.bf16 = 60;
+    assert_true(roofline(s, PLAN_train, &floats, one, &err));
+    assert_true(roofline(s, PLAN_train, &parts, ten, &err));
+    for (uint32_t k = 0; k < n; k++) {
+        const bool product = ten[k].cost.unit == UNIT_bf16_six;
+        assert_string_equal(one[k].unit, "FMA");
+        assert_string_equal(ten[k].unit, product ? "bf16" : "FMA");
+        assert_near(ten[k].seconds, product ? one[k].seconds / 10 : one[k].seconds);
+        n_products += product;
+        n_others += !product && one[k].by_flops;
+    }
+    assert_true(n_products > 0 && n_others > 0);
+    free(one);
+    free(ten);
+    session_close(s);
+}
+
+/* The part of a call's bytes that it only reads, taking each operand once. */
+static double share_read(const Call *call)
+{
+    double read = 0, all = 0;
+    for (int32_t i = 0; i < call->n_operands; i++) {
+        const Operand *o = &call->operand[i];
+        double bytes = (double)dtype_size(o->dtype);
+        for (int32_t a = 0; a < o->rank; a++)
+            bytes *= o->stride[a] == 0 ? 1 : (double)o->dim[a];
+        all += bytes;
+        read += kernel_writes(call, i) ? 0 : bytes;
+    }
+    return read / all;
+}
+
+/* Where a copy moves three bytes in the time that reading takes for one, what is read takes as long as it
+ * would alone, or all bytes a third of that, whichever is longer. */
+static void memory_writes_while_it_reads(void **state)
+{
+    (void)state;
+    const uint32_t n = plan_program(&plan, PLAN_train)->n_instrs;
+    Limits both = slow;
+    Roof *roof = calloc(n, sizeof *roof);
+    Session *s = trained(1, false, NULL);
+    Error err;
+    bool by_reading = false, by_both = false;
+    both.cache[LIMIT_L1] = both.cache[LIMIT_L2] = both.cache[LIMIT_L3] = 0;
+    both.copy[LIMIT_memory] = 3e9;
+    assert_true(roofline(s, PLAN_train, &both, roof, &err));
+    for (uint32_t k = 0; k < n; k++) {
+        const Call *call = session_call(s, PLAN_train, k);
+        const double read = share_read(call);
+        assert_near(roof[k].seconds, 1e-9 * kernel_cost(call).bytes * fmax(read, 1.0 / 3));
+        by_reading |= read > 0.4;
+        by_both |= read < 0.3;
+    }
+    assert_true(by_reading && by_both);
+    free(roof);
+    session_close(s);
+}
+
 static void this_machine_has_limits(void **state)
 {
     (void)state;
@@ -393,6 +465,8 @@ int main(void)
         cmocka_unit_test(tables_fit_a_hundred_columns),
         cmocka_unit_test(timing_changes_no_byte),
         cmocka_unit_test(roofs_are_costs_over_limits),
+        cmocka_unit_test(products_may_be_of_parts),
+        cmocka_unit_test(memory_writes_while_it_reads),
         cmocka_unit_test(this_machine_has_limits),
         cmocka_unit_test(impossible_sizes_are_errors),
     };
