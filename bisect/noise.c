@@ -2,6 +2,7 @@
 #include "bisect/noise.h"
 
 #include "base/random.h"
+#include "passes/norm.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static Tensor magnitude(Eval *e, const Node *n, const Noise *noise)
     out.data = arena_array(noise->arena, (size_t)out.count, sizeof *out.data);
     EvalNode node = { .g = e->g, .node = n, .in = pointers, .out = &out, .e = e,
                       .sizes = e->sizes };
-    eval_rules[n->op == OP_matmul_squares ? OP_matmul : n->op](&node);
+    eval_rules[n->op == OP_matmul_squares ? OP_matmul : n->op == OP_sum_squares ? OP_sum : n->op](&node);
     return out;
 }
 
@@ -48,7 +49,8 @@ static double terms(const Eval *e, const Node *n)
 /* Ops whose error is told by the sum of what they add. */
 static bool is_sum(OpId op)
 {
-    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_mean || op == OP_partial_sum;
+    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_sum_squares || op == OP_mean
+        || op == OP_partial_sum;
 }
 
 static double largest_input(const Eval *e, const Node *n, unsigned i)
@@ -87,11 +89,26 @@ static double linear_loss_sum(const Eval *e, const Node *n, unsigned k)
     return k == 0 ? alpha * slope * w : k == 1 ? rows * alpha * slope * largest(x) : rows * slope;
 }
 
+/* Of the squares of a table that rows are added to: the sum of g (old + new) over 32 columns of all rows.
+ * Of those of the output matrix's gradient: 64, which are off by twice their size. */
+static double squares_size(const Eval *e, const Node *n)
+{
+    if (n->op == OP_embedding_grad) {
+        const Tensor *ids = &e->values[node_input(e->g, n, 1)];
+        const double g = largest_input(e, n, 2), rows = (double)ids->count;
+        return 32 * rows * g * (2 * largest_input(e, n, 0) + 2 * rows * g);
+    }
+    return 64 * 2 * fmax(largest(&e->values[n->first_output + 1]), linear_loss_sum(e, n, 1))
+        * largest(&e->values[n->first_output + 1]) + largest(&e->values[n->first_output + n->n_outputs - 1u]);
+}
+
 /* What the error of result k of a kernel is relative to: its largest element, or what went into that
  * where it may cancel, to nothing even. */
 static double kernel_size(const Eval *e, const Node *n, unsigned k)
 {
     const double most = largest(&e->values[n->first_output + k]);
+    if (norm_squares(e->g, (NodeId)(n - e->g->nodes)) == n->first_output + k)
+        return squares_size(e, n);
     switch (n->op) {
     case OP_attention_grad:
         return fmax(most, attention_grad_sum(e, n, k));

@@ -177,6 +177,8 @@ static bool plays(const Node *n, OpId op)
         return n->n_inputs > 3;
     if (n->op == OP_matmul_squares)
         return op == n->op || op == OP_matmul;
+    if (n->op == OP_sum_squares)
+        return op == n->op || op == OP_sum;
     if (n->op == OP_assign_product)
         return op == n->op || op == OP_matmul || op == OP_add || op == OP_assign;
     if (n->op == op || n->op != OP_product)

@@ -5,6 +5,7 @@
 #include "codegen/show.h"
 #include "codegen/table.h"
 #include "passes/fusion_report.h"
+#include "passes/norm.h"
 
 #include <string.h>
 
@@ -123,8 +124,10 @@ static const char *product_text(const FusionText *t, const Node *n)
         return "gemm that adds to what is there";
     if (n->op == OP_cache_write)
         return "cache_write that turns what it writes";
-    if (n->op == OP_matmul_squares)
-        return "gemm that adds up the squares of what it writes";
+    if (norm_squares(t->g, (NodeId)(n - t->g->nodes)) != NO_VALUE)
+        return arena_printf(t->arena, "%s that adds up the squares of what it writes",
+                            n->op == OP_matmul_squares ? "gemm" : n->op == OP_sum_squares ? "reduce_sum"
+                            : op_info(n->op)->name);
     const int64_t act = NODE_ATTR(n, product, activation).i;
     return arena_printf(t->arena, "gemm with%s%s%s%s%s", NODE_ATTR(n, product, bias).i ? " bias" : "",
                         NODE_ATTR(n, product, bias).i && act != OP_copy ? "," : "",
@@ -147,7 +150,7 @@ static void print_step(const FusionText *t, Table *table, const char *op, ValueI
 
 static void print_steps(const FusionText *t, const Node *n, Table *table)
 {
-    if (n->op == OP_matmul_squares) {
+    if (norm_squares(t->g, (NodeId)(n - t->g->nodes)) != NO_VALUE) {
         print_step(t, table, "partial_sum", NO_VALUE);
         return;
     }
@@ -173,15 +176,16 @@ static void print_product(const FusionText *t, const FusionUnit *u, uint32_t n_l
 {
     const Node *n = &t->g->nodes[u->first];
     Table table = { .arena = t->arena, .columns = "lllll" };
-    const bool rope = n->op == OP_cache_write;
-    buf_printf(t->out, "\n%s %%%u", rope ? "write" : "product", n->first_output);
+    const bool rope = n->op == OP_cache_write, product = op_info(n->op)->class == CLASS_MATMUL
+        || n->op == OP_assign_product;
+    buf_printf(t->out, "\n%s %%%u", rope ? "write" : product ? "product" : "kernel", n->first_output);
     if (n_like_it)
         buf_printf(t->out, ", and %u like it", n_like_it);
     buf_printf(t->out, "\n  became   %s\n  traffic  %s, %s each node for itself\n",
                product_text(t, n), show_bytes(t->arena, u->traffic.after),
                show_bytes(t->arena, u->traffic.before));
     TABLE_ROW(&table, arena_printf(t->arena, "%%%u", n->first_output),
-              rope ? "rope" : "matmul",
+              rope ? "rope" : product ? "matmul" : n->op == OP_sum_squares ? "sum" : op_info(n->op)->name,
               show_type(t->arena, t->g, rope ? node_input(t->g, n, 1) : n->first_output), show_line(t->arena, t->g, n), n->path);
     print_steps(t, n, &table);
     table_print(t->out, &table, 4);
@@ -191,7 +195,7 @@ static bool is_fused(const FusionText *t, const FusionUnit *u)
 {
     const Node *n = &t->g->nodes[u->first];
     return u->group || n->op == OP_product || n->op == OP_assign_product
-        || n->op == OP_matmul_squares
+        || norm_squares(t->g, u->first) != NO_VALUE
         || (n->op == OP_cache_write && n->n_inputs > 3);
 }
 

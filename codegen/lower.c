@@ -117,8 +117,7 @@ static PlanInstr *lower_named(Lower *l, NodeId n, const char *kernel, unsigned f
 static void lower_kernel(Lower *l, NodeId n)
 {
     const Node *node = &l->g->nodes[n];
-    bool in_place = node->op == OP_embedding_grad || node->op == OP_cache_write;
-    PlanInstr *in = lower_named(l, n, op_info(node->op)->name, in_place ? 1 : 0);
+    PlanInstr *in = lower_named(l, n, op_info(node->op)->name, node->op == OP_cache_write ? 1 : 0);
     const bool turned = node->op == OP_cache_write && node->n_inputs > 3;
     if (node->op == OP_rope || turned) {
         in->i[0] = NODE_ATTR(node, rope, style).i;
@@ -130,6 +129,26 @@ static void lower_kernel(Lower *l, NodeId n)
         in->i[0] = NODE_ATTR(node, cross_entropy_grad, ignore).i;
         in->f[0] = 1;
     }
+}
+
+/* The table is the result's own storage; squares come last. */
+static void lower_embedding_grad(Lower *l, NodeId n)
+{
+    const Node *node = &l->g->nodes[n];
+    lower_begin(l, "embedding_grad", node)->i[0] = NODE_ATTR(node, embedding_grad, squares).i;
+    lower_add_operand(l, lower_operand(l, node->first_output));
+    add_inputs(l, node, 1);
+    if (node->n_outputs > 1)
+        lower_add_operand(l, lower_operand(l, node->first_output + 1));
+}
+
+static void lower_sum_squares(Lower *l, NodeId n)
+{
+    const Node *node = &l->g->nodes[n];
+    lower_begin(l, "reduce_sum", node)->i[1] = 1;
+    lower_add_operand(l, lower_operand(l, node->first_output));
+    add_inputs(l, node, 0);
+    lower_add_operand(l, lower_operand(l, node->first_output + 1));
 }
 
 static void lower_positions(Lower *l, NodeId n)

@@ -11,8 +11,8 @@
 /* Operands of the whole call; those that have rows are cut per chunk. */
 typedef struct LossCall {
     const Node *node;
-    PlanOperand x, w, targets, g, bias, dx, dw, loss, lse, room, dbias;
-    bool grad, transpose_w, biased;
+    PlanOperand x, w, targets, g, bias, dx, dw, loss, lse, room, dbias, squares;
+    bool grad, transpose_w, biased, squared;
     double alpha, gain;
     OpId act;
     int64_t chunk, ignore;
@@ -54,6 +54,9 @@ static LossCall bind_loss(const Lower *l, const Node *n)
         c.bias = as_row(lower_operand(l, node_input(l->g, n, n->n_inputs - 1u)));
     if (c.biased && c.grad)
         c.dbias = as_row(lower_operand(l, out + 5));
+    c.squared = c.grad && NODE_ATTR(n, linear_cross_entropy_grad, squares).i;
+    if (c.squared)
+        c.squares = lower_operand(l, out + n->n_outputs - 1);
     c.loss = lower_operand(l, out + (c.grad ? 2 : 0));
     c.lse = lower_operand(l, out + (c.grad ? 3 : 1));
     c.room = lower_operand(l, out + (c.grad ? 4 : 2));
@@ -169,8 +172,23 @@ static void add_column_sums(Lower *l, const LossCall *c, int64_t first, PlanOper
     lower_add_operand(l, room);
 }
 
+/* The last chunk's adds up the squares of what all of them come to; with fewer rows than the most it has
+ * none, and still finishes dw. */
+static void add_weights_gradient(Lower *l, const LossCall *c, int64_t first, PlanOperand room,
+                                 PlanOperand x, bool last)
+{
+    if (c->transpose_w)
+        add_product(l, c, c->dw, turned(room), x, first > 0);
+    else
+        add_product(l, c, c->dw, turned(x), room, first > 0);
+    if (!c->squared || !last)
+        return;
+    l->plan->instrs[l->plan->n_instrs - 1].i[5] = 1;
+    lower_add_operand(l, c->squares);
+}
+
 /* dw comes before dx, which may take the place of x. */
-static void add_chunk(Lower *l, const LossCall *c, int64_t first)
+static void add_chunk(Lower *l, const LossCall *c, int64_t first, bool last)
 {
     const PlanOperand room = rows_of(c, c->room, first, false);
     const PlanOperand x = rows_of(c, c->x, first, true);
@@ -183,10 +201,7 @@ static void add_chunk(Lower *l, const LossCall *c, int64_t first)
     add_slope(l, c, first, room);
     if (c->biased)
         add_column_sums(l, c, first, room);
-    if (c->transpose_w)
-        add_product(l, c, c->dw, turned(room), x, first > 0);
-    else
-        add_product(l, c, c->dw, turned(x), room, first > 0);
+    add_weights_gradient(l, c, first, room, x, last);
     add_product(l, c, rows_of(c, c->dx, first, true), room, c->transpose_w ? c->w : turned(c->w),
                 false);
 }
@@ -198,5 +213,5 @@ void lower_linear_cross_entropy(Lower *l, NodeId n)
     const bool known = plan_dim(&c.x.dim[0], l->max, &rows);
     CHECK(known, "more rows than can be counted");
     for (int64_t first = 0; first < rows; first += c.chunk)
-        add_chunk(l, &c, first);
+        add_chunk(l, &c, first, rows - first <= c.chunk);
 }

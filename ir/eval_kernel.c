@@ -114,13 +114,18 @@ void eval_matmul(EvalNode *n)
     multiply(n, n->in[0], n->in[1]);
 }
 
+/* Of a matrix, 64 rows at a time. */
+static void square_rows(const Tensor *c, Tensor *squares)
+{
+    const int64_t columns = c->dim[1];
+    for (int64_t i = 0; i < c->count; i++)
+        squares->data[i / columns / 64 * columns + i % columns] += c->data[i] * c->data[i];
+}
+
 void eval_matmul_squares(EvalNode *n)
 {
-    const Tensor *c = &n->out[0];
-    const int64_t columns = c->dim[1];
     multiply(n, n->in[0], n->in[1]);
-    for (int64_t i = 0; i < c->count; i++)
-        n->out[1].data[i / columns / 64 * columns + i % columns] += c->data[i] * c->data[i];
+    square_rows(&n->out[0], &n->out[1]);
 }
 
 void eval_assign_product(EvalNode *n)
@@ -470,4 +475,6 @@ void eval_linear_cross_entropy_grad(EvalNode *n)
             }
         }
     }
+    if (EVAL_ATTR(n, linear_cross_entropy_grad, squares).i)
+        square_rows(&n->out[1], &n->out[n->node->n_outputs - 1]);
 }

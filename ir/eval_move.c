@@ -94,7 +94,13 @@ void eval_embedding_grad(EvalNode *n)
     const int64_t width = out->dim[1];
     eval_copy(n->in[0], out);
     for (int64_t i = 0; i < ids->count; i++)
-        if (ids->data[i] >= 0 && ids->data[i] < (double)out->dim[0])
-            for (int64_t c = 0; c < width; c++)
-                out->data[(int64_t)ids->data[i] * width + c] += g->data[i * width + c];
+        for (int64_t c = 0; c < width; c++) {
+            double *to = &out->data[(int64_t)ids->data[i] * width + c];
+            const double d = g->data[i * width + c];
+            if (ids->data[i] < 0 || ids->data[i] >= (double)out->dim[0])
+                continue;
+            if (EVAL_ATTR(n, embedding_grad, squares).i)
+                n->out[1].data[c / 32] += d * (*to + (*to + d));
+            *to += d;
+        }
 }

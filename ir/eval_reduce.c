@@ -48,6 +48,13 @@ void eval_sum(EvalNode *n)
     reduce(n->in[0], &n->out[0], n->node->attr[0].i, REDUCE_sum);
 }
 
+void eval_sum_squares(EvalNode *n)
+{
+    eval_sum(n);
+    for (int64_t i = 0; i < n->out[0].count; i++)
+        n->out[1].data[i / 64] += n->out[0].data[i] * n->out[0].data[i];
+}
+
 void eval_max(EvalNode *n)
 {
     reduce(n->in[0], &n->out[0], n->node->attr[0].i, REDUCE_max);

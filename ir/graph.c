@@ -278,7 +278,7 @@ ValueId graph_add(Graph *g, const NodeSpec *spec, DiagSink *diags)
         return NO_VALUE;
 
     node.n_inputs = (uint8_t)spec->n_inputs;
-    node.n_outputs = (uint8_t)op_n_results(spec->op, spec->n_inputs);
+    node.n_outputs = (uint8_t)op_n_results(spec->op, spec->n_inputs, node.attr);
     for (uint32_t i = 0; i < spec->n_inputs; i++)
         ARENA_PUSH(g->arena, g->edges, g->n_edges, g->cap_edges, spec->inputs[i]);
     for (uint8_t i = 0; i < node.n_outputs; i++) {

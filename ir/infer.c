@@ -42,7 +42,7 @@ bool infer_types(const Graph *g, const NodeSpec *spec, AttrValue attr[MAX_ATTRS]
     if (!infer_rules[spec->op](&in))
         return false;
     Dim count;
-    for (unsigned i = 0; i < op_n_results(spec->op, spec->n_inputs); i++)
+    for (unsigned i = 0; i < op_n_results(spec->op, spec->n_inputs, attr); i++)
         if (!shape_count(&out[i].shape, &count))
             return mistake(&in, DIAG_E0213, "the result has more than 2^62 elements");
     return true;

@@ -105,16 +105,47 @@ AS_MATMUL(product);
 AS_MATMUL(assign_product);
 AS_MATMUL(matmul_squares);
 
-bool infer_matmul_squares(Infer *in)
+/* One sum of squares for `each` of `n` elements. */
+static bool square_groups(Infer *in, Dim n, int64_t each, Type *squares)
 {
-    if (!infer_matmul(in))
-        return false;
-    Type *squares = &in->out[1];
-    *squares = in->out[0];
+    if (!dim_is_const(n))
+        return mistake(in, DIAG_E0202, "squares of an axis whose size is not fixed");
+    n.coef = (n.coef + each - 1) / each;
+    *squares = type_of(DTYPE_f32, 1, &n);
+    return true;
+}
+
+/* One for each column and 64 rows of a matrix. */
+static bool square_rows(Infer *in, const Type *matrix, Type *squares)
+{
+    *squares = *matrix;
     if (squares->shape.rank != 2 || !dim_is_const(squares->shape.dim[0]))
         return mistake(in, DIAG_E0202, "the product has other axes than a fixed number of rows and one");
     squares->shape.dim[0].coef = (squares->shape.dim[0].coef + 63) / 64;
     return true;
+}
+
+bool infer_matmul_squares(Infer *in)
+{
+    return infer_matmul(in) && square_rows(in, &in->out[0], &in->out[1]);
+}
+
+_Static_assert(ATTR_INDEX(sum_squares, axes) == ATTR_INDEX(sum, axes), "axes");
+
+bool infer_sum_squares(Infer *in)
+{
+    Dim left = dim_const(1);
+    if (!infer_reduce(in))
+        return false;
+    const Shape *sum = &in->out[0].shape;
+    for (int a = 0; a < sum->rank; a++) {
+        if (dim_is(sum->dim[a], 1))
+            continue;
+        if (!dim_is(left, 1))
+            return mistake(in, DIAG_E0202, "squares of a sum with more than one axis");
+        left = sum->dim[a];
+    }
+    return square_groups(in, left, 64, &in->out[1]);
 }
 
 /* As a matmul of f32, then what the attributes say is there. */
@@ -202,11 +233,14 @@ static bool need_one_more_axis(Infer *in, unsigned i, unsigned j)
 
 bool infer_embedding_grad(Infer *in)
 {
+    AttrValue *squares = &in->attr[ATTR_INDEX(embedding_grad, squares)];
+    squares->i = squares->i != 0;
     in->out[0] = *input_type(in, 0);
     return need_dtype(in, 0, DTYPE_f32) && need_rank(in, 0, 2, 2) &&
            need_dtype(in, 1, DTYPE_i32) && need_rank(in, 1, 0, MAX_RANK - 1) &&
            need_dtype(in, 2, DTYPE_f32) && need_one_more_axis(in, 2, 1) &&
-           need_equal(in, 0, 1, 2, input_shape(in, 1)->rank);
+           need_equal(in, 0, 1, 2, input_shape(in, 1)->rank) &&
+           (!squares->i || square_groups(in, input_dim(in, 0, 1), 32, &in->out[1]));
 }
 
 _Static_assert(ATTR_INDEX(rope, base) == ATTR_INDEX(cache_write, base), "base");
@@ -423,7 +457,10 @@ bool infer_linear_cross_entropy_grad(Infer *in)
         return false;
     for (unsigned i = 0; i < 2; i++)
         in->out[i] = (Type){ .dtype = DTYPE_f32, .shape = *input_shape(in, i) };
-    if (in->spec->n_inputs > 4)
+    AttrValue *squares = &in->attr[ATTR_INDEX(linear_cross_entropy_grad, squares)];
+    const bool biased = in->spec->n_inputs > 4;
+    squares->i = squares->i != 0;
+    if (biased)
         in->out[5] = *input_type(in, 4);
-    return true;
+    return !squares->i || square_rows(in, &in->out[1], &in->out[biased ? 6 : 5]);
 }

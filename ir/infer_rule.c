@@ -19,6 +19,7 @@ static const char *const input_names[N_OPS] = {
     [OP_matmul_squares] = "x w",
     [OP_masked_matmul] = "x w gate",
     [OP_embedding] = "table ids",
+    [OP_sum_squares] = "x",
     [OP_embedding_grad] = "base ids g",
     [OP_rope] = "x positions factors",
     [OP_attention] = "q k v seed",

@@ -27,9 +27,10 @@ enum {
     OP_RANDOM = 4,      /* a function of the seed too */
     OP_WRITES = 8,      /* writes the storage of input 0 */
     OP_PAIRED = 16,     /* the last result is of the last input, and missing where that is */
+    OP_SQUARED = 32,    /* one more result, behind all, where its last attribute, `squares`, says so */
 };
 
-enum { ALL_AXES = -1, MAX_ATTRS = 7 };
+enum { ALL_AXES = -1, MAX_ATTRS = 8 };
 
 typedef enum AttrKind {
     ATTR_INT, ATTR_FLOAT, ATTR_BOOL, ATTR_AXIS, ATTR_AXES, ATTR_DTYPE, ATTR_STYLE, ATTR_DIM,
@@ -66,8 +67,8 @@ bool op_reads_stored(OpId op, unsigned input);
 bool op_reads_rounded(OpId op, unsigned input);
 /* May an attribute MAP be this op: element by element, of one input and nothing else; or copy? */
 bool op_is_activation(int64_t op);
-/* Results of the op when it has so many inputs. */
-unsigned op_n_results(OpId op, unsigned n_inputs);
+/* Results of the op when it has so many inputs and these attributes. */
+unsigned op_n_results(OpId op, unsigned n_inputs, const AttrValue *attr);
 /* Is the derivative of y = op(x), an activation, c[0] + c[1] y + c[2] y^2? */
 bool op_slope_of_result(OpId op, double c[3]);
 /* Index of an attribute, -1 when the op has none of that name. */

@@ -464,11 +464,13 @@ static bool read_node(Reader *r)
         return scan_fail(&r->scan, "there is no op `%s`", name.text);
     if (!read_inputs(r, inputs, &n_inputs))
         return false;
-    if (n_results != op_n_results(op, n_inputs))
-        return scan_fail(&r->scan, "%s has %u results, not %u", name.text,
-                         op_n_results(op, n_inputs), n_results);
     NodeSpec spec = node_spec(op, inputs, n_inputs, (Span){ 0 }, NULL);
-    if (!read_attrs(r, &spec) || !read_types(r, n_results, types) || !scan_span(&r->scan, g, &span))
+    if (!read_attrs(r, &spec))
+        return false;
+    if (n_results != op_n_results(op, n_inputs, spec.attr))
+        return scan_fail(&r->scan, "%s has %u results, not %u", name.text,
+                         op_n_results(op, n_inputs, spec.attr), n_results);
+    if (!read_types(r, n_results, types) || !scan_span(&r->scan, g, &span))
         return false;
     if (scan_peek(&r->scan) == '"' && !scan_string(&r->scan, &path))
         return false;

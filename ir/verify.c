@@ -119,7 +119,7 @@ static bool verify_arrays(const Verify *v, NodeId n, ValueId *n_values)
     if (node->n_inputs < info->min_inputs || node->n_inputs > info->max_inputs)
         return verify_fail(v, n, "%u inputs, not %u to %u", node->n_inputs, info->min_inputs,
                            info->max_inputs);
-    const unsigned n_results = op_n_results(node->op, node->n_inputs);
+    const unsigned n_results = op_n_results(node->op, node->n_inputs, node->attr);
     if (node->n_outputs != n_results)
         return verify_fail(v, n, "%u results, not %u", node->n_outputs, n_results);
     if (node->first_output != *n_values || node->n_outputs > g->n_values - *n_values)

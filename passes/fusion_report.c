@@ -132,7 +132,9 @@ static int64_t steps_traffic(const Reporting *r, const Node *n)
     int64_t bytes = 0, steps = 0;
     if (n->op == OP_cache_write)        /* rope, of what is written */
         return n->n_inputs > 3 ? 2 * value_bytes(r, node_input(r->g, n, 1)) : 0;
-    if (n->op == OP_matmul_squares)     /* a sum that reads the product again, and not its squares */
+    if (n->op == OP_linear_cross_entropy_grad && norm_squares(r->g, (NodeId)(n - r->g->nodes)) != NO_VALUE)
+        return value_bytes(r, n->first_output + 1);
+    if (norm_squares(r->g, (NodeId)(n - r->g->nodes)) != NO_VALUE)      /* a sum that reads it again */
         return value_bytes(r, n->first_output);
     if (n->op == OP_assign_product)     /* add, assign */
         steps = 2;
@@ -190,12 +192,9 @@ static bool is_rope_write(const Node *producer, const Node *reader)
     return producer->op == OP_rope && reader->op == OP_cache_write;
 }
 
-static bool is_norm(const Node *producer, const Node *reader)
+static bool is_norm(const Node *reader)
 {
-    const bool writes = producer->op == OP_matmul || producer->op == OP_embedding_grad
-        || producer->op == OP_linear_cross_entropy_grad;
-    return writes && reader->op == OP_partial_sum
-        && NODE_ATTR(reader, partial_sum, square).i;
+    return reader->op == OP_partial_sum && NODE_ATTR(reader, partial_sum, square).i;
 }
 
 static bool is_loss(const Graph *g, ValueId v, const Node *reader)
@@ -226,9 +225,9 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
     const bool product = op == OP_matmul || op == OP_product;
     if (is_rope_write(value_def(r->g, v), &r->g->nodes[reader]))
         e.reason = explain_rope_write(r, value_def(r->g, v), &r->g->nodes[reader]);
-    else if (is_norm(value_def(r->g, v), &r->g->nodes[reader]))
-        e.reason = norm_source(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == e.producer
-            ? norm_refusal(r->g, value_def(r->g, v), f->fusions) : FUSION_view_between;
+    else if (is_norm(&r->g->nodes[reader]))
+        e.reason = norm_source(r->g, node_input(r->g, &r->g->nodes[reader], 0)) == v
+            ? norm_refusal(r->g, v, f->fusions) : FUSION_view_between;
     else if (is_loss(r->g, v, &r->g->nodes[reader]))
         e.reason = loss_refusal(r->g, &r->g->nodes[reader], f->fusions, r->scratch);
     else if (viewed && (f->units[from].rows || product) && f->units[to].rows)
@@ -256,8 +255,9 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
     const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
     const bool candidate = f->units[from].rows || f->units[to].rows
         || is_rope_write(value_def(g, v), &g->nodes[reader])
-        || is_norm(value_def(g, v), &g->nodes[reader]) || is_loss(g, v, &g->nodes[reader]);
-    if (!does_something(value_def(g, v)) || !candidate || !first_time(r, v))
+        || is_norm(&g->nodes[reader]) || is_loss(g, v, &g->nodes[reader]);
+    const bool kept = value_def(g, v)->op == OP_state && is_norm(&g->nodes[reader]);
+    if (!(does_something(value_def(g, v)) || kept) || !candidate || !first_time(r, v))
         return;
     if (from == to) {
         r->out.n_fused++;

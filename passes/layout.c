@@ -68,7 +68,8 @@ static unsigned row_inputs(OpId op)
     switch (op_info(op)->class) {
     case CLASS_KERNEL:
         return op == OP_attention_grad ? 0x2f : op == OP_cross_entropy_grad ? 0x1
-            : op == OP_linear_cross_entropy || op == OP_linear_cross_entropy_grad ? 0
+            : op == OP_linear_cross_entropy || op == OP_linear_cross_entropy_grad
+              || op == OP_sum_squares ? 0
             : op == OP_embedding_grad ? 0x5 : op == OP_cross_entropy || op == OP_rope ? 0x1 : 0x7;
     case CLASS_WRITE:
         return op == OP_cache_write ? 0x2 : 0;

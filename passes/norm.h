@@ -1,4 +1,4 @@
-/* What the pass `norm` and the fusion report both ask. */
+/* What the pass `norm` and those who report what it did ask. */
 #ifndef PASSES_NORM_H
 #define PASSES_NORM_H
 
@@ -6,11 +6,14 @@
 #include "passes/fusion_report.h"
 #include "passes/fusion_set.h"
 
-/* What wrote the elements that `v` holds, in some order: not a view. */
-NodeId norm_source(const Graph *g, ValueId v);
+/* The result whose elements `v` holds, in some order: of what wrote them last, not of a view. */
+ValueId norm_source(const Graph *g, ValueId v);
 
-/* What keeps the squares of what `source` writes from being added up without reading all of it again;
- * FUSION_none when nothing does. */
-FusionReason norm_refusal(const Graph *g, const Node *source, FusionSet fusions);
+/* What keeps the squares of `source` from being added up where it is written; FUSION_none when nothing
+ * does. */
+FusionReason norm_refusal(const Graph *g, ValueId source, FusionSet fusions);
+
+/* The result of `n` that holds the squares of what it writes, NO_VALUE where it has none. */
+ValueId norm_squares(const Graph *g, NodeId n);
 
 #endif

@@ -148,7 +148,7 @@ static void put_fresh(Placing *p, ValueId v, StorageId storage)
 
 /* ---- backwards: results computed where they are wanted ---------------------------------------- */
 
-static bool writes_strided(const Node *n)
+static bool writes_strided(const Node *n, ValueId v)
 {
     switch (op_info(n->op)->class) {
     case CLASS_MAP:
@@ -157,7 +157,7 @@ static bool writes_strided(const Node *n)
     case CLASS_MOVE:
         return n->op != OP_partial_sum && n->op != OP_positions;
     case CLASS_KERNEL:
-        return n->op != OP_embedding_grad;
+        return n->op != OP_embedding_grad || v != n->first_output;
     case CLASS_SOURCE:
     case CLASS_VIEW:
     case CLASS_WRITE:
@@ -194,7 +194,7 @@ static void want(Placing *p, ValueId v, BufferId buffer, Strided s, bool whole)
     while ((whole || p->n_readers[v] == 1) && !p->is_output[v]) {
         Strided in;
         if (op_info(n->op)->class != CLASS_VIEW) {
-            if (writes_strided(n) && readers_accept(p, v, &s))
+            if (writes_strided(n, v) && readers_accept(p, v, &s))
                 put(p, v, buffer, &s);
             return;
         }
@@ -352,6 +352,15 @@ static void place_view(Placing *p, const Node *n)
     put(p, n->first_output, g->values[in].place.buffer, &out);
 }
 
+static void place_results(Placing *p, const Node *n, unsigned from)
+{
+    for (unsigned i = from; i < n->n_outputs; i++) {
+        const ValueId v = n->first_output + i;
+        if (!p->placed[v] && (n->group == 0 || p->outside[v]) && !(p->in_place && put_in_place(p, v)))
+            put_fresh(p, v, NO_STORAGE);
+    }
+}
+
 static void place_forwards(Placing *p)
 {
     Graph *g = p->g;
@@ -368,13 +377,9 @@ static void place_forwards(Placing *p)
             const ValueId in = node_input(g, n, 0);
             const Strided s = p->strided[in];
             put(p, n->first_output, g->values[in].place.buffer, &s);
+            place_results(p, n, 1);     /* what it tells besides */
         } else {
-            for (unsigned i = 0; i < n->n_outputs; i++) {
-                const ValueId v = n->first_output + i;
-                if (!p->placed[v] && (n->group == 0 || p->outside[v])
-                    && !(p->in_place && put_in_place(p, v)))
-                    put_fresh(p, v, NO_STORAGE);
-            }
+            place_results(p, n, 0);
         }
     }
 }

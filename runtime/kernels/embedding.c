@@ -7,7 +7,7 @@ enum { GRAIN = 16384, COLUMNS = 32 };
 static bool check_table(const Call *call, int32_t table, DType type, int32_t ids, int32_t rows,
                         Error *err)
 {
-    if (!operand_check_count(call, 3, err) || !operand_check_rows(call, table, type, 2, err) ||
+    if (!operand_check_rows(call, table, type, 2, err) ||
         !operand_check_rows(call, rows, DTYPE_f32, RANK_ANY, err) ||
         !operand_check(call, ids, DTYPE_i32, call->operand[rows].rank - 1, err) ||
         !operand_check_leading(call, rows, ids, call->operand[ids].rank, err) ||
@@ -23,7 +23,8 @@ static bool check_table(const Call *call, int32_t table, DType type, int32_t ids
 static bool check(const Call *call, Error *err)
 {
     const DType t = call->operand[1].dtype;
-    return check_table(call, 1, dtype_is_lane(t) ? DTYPE_f32 : t, 2, 0, err);
+    return operand_check_count(call, 3, err)
+        && check_table(call, 1, dtype_is_lane(t) ? DTYPE_f32 : t, 2, 0, err);
 }
 
 /* derived: 0 rows, 1 rows a task, 2 columns. */
@@ -82,7 +83,19 @@ const KernelFamily family_decode = {
 
 static bool check_grad(const Call *call, Error *err)
 {
-    return check_table(call, 0, DTYPE_f32, 1, 2, err);
+    const bool squares = call->i[0] != 0;
+    if (call->i[0] < 0 || call->i[0] > 1)
+        return error_set(err, "immediate 0: expected 0 or 1");
+    if (!operand_check_count(call, 3 + squares, err) || !check_table(call, 0, DTYPE_f32, 1, 2, err))
+        return false;
+    if (!squares)
+        return true;
+    const int64_t columns = call->operand[0].dim[1], groups = ceil_div(columns, COLUMNS);
+    if (!operand_check(call, 3, DTYPE_f32, 1, err) || !operand_check_output(call, 3, err))
+        return false;
+    return call->operand[3].dim[0] == groups
+        || error_set(err, "%lld squares of %lld columns", (long long)call->operand[3].dim[0],
+                     (long long)columns);
 }
 
 /* A task owns a block of columns, so that the ids are added in one order whatever the threads.
@@ -94,7 +107,13 @@ static void prepare_grad(Call *call)
     call->derived[0] = tokens;
     call->derived[1] = COLUMNS;
     call->derived[2] = columns;
-    call->n_tasks = tokens > 0 ? ceil_div(columns, COLUMNS) : 0;
+    call->n_tasks = tokens > 0 || call->i[0] ? ceil_div(columns, COLUMNS) : 0;
+}
+
+/* A sum of squares for each column. */
+static size_t scratch_grad(const Call *call)
+{
+    return call->i[0] ? (size_t)(ceil_div(call->operand[0].dim[1], COLUMNS) * COLUMNS) * sizeof(float) : 0;
 }
 
 static KernelCost cost_grad(const Call *call)
@@ -104,5 +123,5 @@ static KernelCost cost_grad(const Call *call)
 }
 
 const KernelFamily family_embedding_grad = {
-    "embedding_grad", 3, 3, check_grad, prepare_grad, scratch, cost_grad,
+    "embedding_grad", 3, 4, check_grad, prepare_grad, scratch_grad, cost_grad,
 };

@@ -52,7 +52,8 @@ int32_t kernel_results(KernelId id, int32_t n)
 
 bool kernel_squares(KernelId id, const int64_t *immediates)
 {
-    return id == KERNEL_gemm && immediates[5] != 0;
+    return (id == KERNEL_gemm && immediates[5] != 0) || (id == KERNEL_reduce_sum && immediates[1] != 0)
+        || (id == KERNEL_embedding_grad && immediates[0] != 0);
 }
 
 bool kernel_writes(const Call *call, int32_t i)

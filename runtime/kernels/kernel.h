@@ -63,8 +63,10 @@
  *                      numbers in base/dtypes.def
  *  decode              out[.., C] rows, x the same shape, rows of bf16,  none
  *                      f16 or blocks, as f32
- *  embedding_grad      table grad[V, C] rows (read and added to), ids i32[..], g[.., C] rows;
- *                      ids outside the table are skipped                 none
+ *  embedding_grad      table grad[V, C] rows (read and added to),        i0 = has squares
+ *                      ids i32[..], g[.., C] rows, [squares[ceil(C / 32)]]; ids outside the table are
+ *                      skipped.  squares[b] is the sum of g (old + new) over what is added to columns
+ *                      32 b <= c < 32 (b + 1): by how much their sum of squares changes
  *  masked_matmul       out[.., N] rows, x[.., K] rows, w[N, K] rows,    none
  *                      gate[.., 1] any; out = x w' where gate is not 0, else zeros.  w is f32, bf16,
  *                      or blocks in panels: products and their bits are those of gemm and gemm_q
@@ -80,7 +82,9 @@
  *                      (f0 + f1 logit + f2 logit^2); may be logits in    logits: 1, 0, 0 is none
  *                      place
  *  reduce_sum/max/min  out, in (same rank; axes of size 1 in out and     sums: i0 = accumulate, onto
- *                      more in in are reduced); any strides              what is there
+ *                      more in in are reduced), [squares[ceil(N / 64)]]; what is there, i1 = has
+ *                      any strides.  With squares out has N elements on  squares
+ *                      one axis; squares[b] is the sum of the squares of 64 of them
  *  partial_sum         out[N_PARTIALS], in[..] any strides; out[i] = sum over elements
  *                      [i n/P, (i+1) n/P) of the row-major order         i0 = square them first
  *  copy                out, in (same shape) any strides, 4-byte lanes    none

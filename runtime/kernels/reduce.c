@@ -1,9 +1,31 @@
 /* The families reduce_sum, reduce_max, reduce_min and partial_sum: many elements into few. */
 #include "runtime/kernels/reduce.h"
 
+static bool has_squares(const Call *call)
+{
+    return call->kernel == KERNEL_reduce_sum && call->i[1] != 0;
+}
+
+/* The output is one axis, so REDUCE_SQUARED elements are some items either way. */
+static bool check_squares(const Call *call, Error *err)
+{
+    const Operand *out = &call->operand[0], *s = &call->operand[2];
+    int64_t n = 1;
+    if (!operand_check(call, 2, DTYPE_f32, 1, err) || !operand_check_output(call, 2, err))
+        return false;
+    for (int32_t i = 0; i < out->rank; i++) {
+        if (out->dim[i] != 1 && n != 1)
+            return error_set(err, "squares of a sum with more than one axis");
+        n *= out->dim[i];
+    }
+    if (s->dim[0] != ceil_div(n, REDUCE_SQUARED))
+        return error_set(err, "%lld squares of %lld sums", (long long)s->dim[0], (long long)n);
+    return true;
+}
+
 static bool check(const Call *call, Error *err)
 {
-    if (!operand_check_count(call, 2, err) ||
+    if (!operand_check_count(call, 2 + has_squares(call), err) ||
         !operand_check(call, 0, DTYPE_f32, RANK_ANY, err) ||
         !operand_check(call, 1, DTYPE_f32, call->operand[0].rank, err) ||
         !operand_check_output(call, 0, err))
@@ -13,8 +35,10 @@ static bool check(const Call *call, Error *err)
         if (out->dim[i] != in->dim[i] && out->dim[i] != 1)
             return error_set(err, "axis %d: %lld elements reduced to %lld", i,
                              (long long)in->dim[i], (long long)out->dim[i]);
-    const bool known = call->i[0] == 0 || (call->i[0] == 1 && call->kernel == KERNEL_reduce_sum);
-    return known || error_set(err, "immediate 0: expected 0, or 1 for a sum");
+    for (int i = 0; i < 2; i++)
+        if (call->i[i] != 0 && (call->i[i] != 1 || call->kernel != KERNEL_reduce_sum))
+            return error_set(err, "immediate %d: expected 0, or 1 for a sum", i);
+    return !has_squares(call) || check_squares(call, err);
 }
 
 /* Appends the axes of `tail` to those of `a`. */
@@ -48,7 +72,10 @@ static void prepare(Call *call)
     if (columns && outputs > 0)
         call->derived[REDUCE_ITEMS] = outputs / width * ceil_div(width, REDUCE_WIDTH);
     int64_t weight = each * min_i64(width, REDUCE_WIDTH);
-    call->derived[REDUCE_PER_TASK] = items_per_task(weight, REDUCE_GRAIN);
+    int64_t per_task = items_per_task(weight, REDUCE_GRAIN);
+    if (has_squares(call) && !columns)
+        per_task = ceil_div(per_task, REDUCE_SQUARED) * REDUCE_SQUARED;
+    call->derived[REDUCE_PER_TASK] = per_task;
     call->n_tasks = ceil_div(call->derived[REDUCE_ITEMS], call->derived[REDUCE_PER_TASK]);
 }
 
@@ -64,7 +91,7 @@ static KernelCost cost(const Call *call)
     return (KernelCost){ .flops = n, .bytes = 4 * n };
 }
 
-const KernelFamily family_reduce_sum = { "reduce_sum", 2, 2, check, prepare, scratch, cost };
+const KernelFamily family_reduce_sum = { "reduce_sum", 2, 3, check, prepare, scratch, cost };
 const KernelFamily family_reduce_max = { "reduce_max", 2, 2, check, prepare, scratch, cost };
 const KernelFamily family_reduce_min = { "reduce_min", 2, 2, check, prepare, scratch, cost };
 

@@ -11,7 +11,8 @@
  *  REDUCE_ITEMS, REDUCE_PER_TASK */
 enum { REDUCE_KEPT = AXES_WORDS, REDUCE_MODE, REDUCE_ITEMS, REDUCE_PER_TASK, REDUCE_WORDS };
 enum { REDUCE_COLUMNS, REDUCE_ROWS };
-enum { REDUCE_GRAIN = 16384, REDUCE_WIDTH = 64 };
+enum { REDUCE_GRAIN = 16384, REDUCE_WIDTH = 64, REDUCE_SQUARED = 64 };
+_Static_assert((int)REDUCE_SQUARED == (int)REDUCE_WIDTH, "an item of columns has squares of its own");
 _Static_assert((int)REDUCE_WORDS <= (int)MAX_DERIVED, "a reduction's derived words");
 
 /* partial_sum.  derived: the axes of the input in their own order, then the number of elements.  An

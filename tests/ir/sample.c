@@ -241,6 +241,14 @@ static void sample_partial_sum(Sample *s, OpId op)
     add(s, &n);
 }
 
+static void sample_sum_squares(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(70)));
+    NodeSpec n = spec(s, op, &x, 1);
+    attr(&n, "axes")->i = 3;
+    add(s, &n);
+}
+
 static void sample_reshape(Sample *s, OpId op)
 {
     ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
@@ -373,8 +381,12 @@ static void sample_embedding(Sample *s, OpId op)
 static void sample_embedding_grad(Sample *s, OpId op)
 {
     Type table = type_of(DTYPE_f32, DIMS(C(16), C(8)));
-    build3(&s->b, op, build_zeros(&s->b, &table), sample_input(s, DTYPE_i32, DIMS(s->B, s->T)),
-           f32_in(s, DIMS(s->B, s->T, C(8))));
+    ValueId in[] = { build_zeros(&s->b, &table), sample_input(s, DTYPE_i32, DIMS(s->B, s->T)),
+                     f32_in(s, DIMS(s->B, s->T, C(8))) };
+    NodeSpec n = spec(s, op, in, 3);
+    add(s, &n);
+    attr(&n, "squares")->i = 1;
+    add(s, &n);
 }
 
 static void sample_masked_matmul(Sample *s, OpId op)
@@ -521,7 +533,11 @@ static void sample_linear_cross_entropy_grad(Sample *s, OpId op)
     add(s, &n);
     attr(&n, "activation")->i = OP_sigmoid;
     attr(&n, "gain")->f = -2;
+    attr(&n, "squares")->i = 1;
+    add(s, &n);
     n.n_inputs = 5;
+    add(s, &n);
+    attr(&n, "squares")->i = 0;
     add(s, &n);
 }
 

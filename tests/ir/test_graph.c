@@ -32,7 +32,7 @@ static void ops_are_facts(void **state)
         assert_true(op_from_name(info->name, &found));
         assert_int_equal(found, i);
         assert_true(info->min_inputs <= info->max_inputs);
-        assert_in_range(info->n_outputs, 1, 6);
+        assert_in_range(info->n_outputs, 1, 7);
         for (int a = 0; a < info->n_attrs; a++)
             assert_int_equal(op_attr((OpId)i, info->attrs[a].name), a);
     }

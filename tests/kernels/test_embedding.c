@@ -162,6 +162,59 @@ static void test_embedding_grad(void **state)
         }
 }
 
+typedef struct Squares { double *table, *want, *size; } Squares;
+
+/* The table as its rows are added, by how much the squares of 32 columns change, and how large the terms of
+ * that are. */
+static Squares follow(const Case *c)
+{
+    const int64_t v = c->operand[0].dim[0], n = c->operand[0].dim[1], terms = elements(&c->operand[2]);
+    Squares s = { malloc((size_t)(v * n + 1) * sizeof(double)), calloc((size_t)n / 32 + 1, sizeof(double)),
+                  calloc((size_t)n / 32 + 1, sizeof(double)) };
+    assert_true(s.table && s.want && s.size);
+    for (int64_t i = 0; i < v * n; i++)
+        s.table[i] = *element(c, 0, i);
+    for (int64_t i = 0; i < terms; i++) {
+        const int64_t id = *element_i32(c, 1, i / n), b = i % n / 32;
+        if (id < 0 || id >= v)
+            continue;
+        double *old = &s.table[id * n + i % n], g = *element(c, 2, i);
+        s.want[b] += g * (*old + (*old + g));
+        s.size[b] += fabs(g) * (2 * fabs(*old) + fabs(g) + (double)terms * ULP);
+        *old += g;
+    }
+    return s;
+}
+
+/* Of t terms, each within four roundings, added one by one and then over the columns: within t + 9 of the
+ * sum of their sizes. */
+static void test_squares(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(shapes); s++)
+        for (int round = 0; round < 4; round++) {
+            const int64_t v = shapes[s][0], n = shapes[s][1], tokens = shapes[s][2] * shapes[s][3];
+            Case c = case_new(KERNEL_embedding_grad);
+            case_add(&c, DTYPE_f32, 2, (int64_t[]){ v, n }, ROWS);
+            case_add(&c, DTYPE_i32, 2, &shapes[s][2], ANY);
+            case_add(&c, DTYPE_f32, 3, (int64_t[]){ shapes[s][2], shapes[s][3], n }, ROWS);
+            case_add(&c, DTYPE_f32, 1, (int64_t[]){ (n + 31) / 32 }, ANY);
+            c.call.i[0] = 1;
+            draw_ids(&c, 1, v);
+            case_keep(&c);
+            const Squares q = follow(&c);
+            CASE_EACH_ISA(&c, 9, isa) {
+                for (int64_t b = 0; b < elements(&c.operand[3]); b++)
+                    expect_near("squares", *element(&c, 3, b), q.want[b],
+                                (double)(tokens + 9) * ULP * q.size[b]);
+            }
+            free(q.table);
+            free(q.want);
+            free(q.size);
+            case_free(&c);
+        }
+}
+
 static void test_check(void **state)
 {
     (void)state;
@@ -201,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_decode),
         cmocka_unit_test(test_check_stored),
         cmocka_unit_test(test_embedding_grad),
+        cmocka_unit_test(test_squares),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,49 @@ static void test_accumulate(void **state)
         }
 }
 
+/* Sums that keep one axis, with their squares, 64 at a time: of at most 64, each rounded and added, within
+ * 65 roundings of the sum. */
+static void check_squares(const int64_t in[3], int kept, int mode)
+{
+    const int64_t n = in[kept];
+    int64_t out[3] = { 1, 1, 1 };
+    out[kept] = n;
+    Case c = case_new(KERNEL_reduce_sum);
+    case_add(&c, DTYPE_f32, 3, out, mode & 2 ? ANY : ROWS);
+    case_add(&c, DTYPE_f32, 3, in, mode & 2 ? ANY : ROWS);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ (n + 63) / 64 }, ANY);
+    c.call.i[0] = mode & 1;
+    c.call.i[1] = 1;
+    Fold *want = fold(&c);
+    for (int64_t i = 0; i < n && mode & 1; i++) {
+        const double old = *element(&c, 0, i);
+        want[i] = (Fold){ want[i].sum + old, want[i].size + fabs(old), .n = want[i].n + 1 };
+    }
+    CASE_EACH_ISA(&c, 5, table) {
+        for (int64_t i = 0; i < n; i++)
+            expect_fold(&want[i], KERNEL_reduce_sum, *element(&c, 0, i));
+        for (int64_t b = 0; b < elements(&c.operand[2]); b++) {
+            double sum = 0;
+            for (int64_t i = 64 * b; i < n && i < 64 * (b + 1); i++)
+                sum += (double)*element(&c, 0, i) * (double)*element(&c, 0, i);
+            expect_near("squares", *element(&c, 2, b), sum, 65 * ULP * sum);
+        }
+    }
+    free(want);
+    case_free(&c);
+}
+
+static void test_squares(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {
+        { 5, 3, 1 }, { 7, 20, 64 }, { 3, 50, 131 }, { 1, 300, 768 }, { 0, 4, 70 }, { 2, 130, 3 }, { 4, 4, 0 },
+    };
+    for (size_t s = 0; s < COUNT_OF(sizes); s++)
+        for (int mode = 0; mode < 12; mode++)
+            check_squares(sizes[s], mode % 3, mode / 3);
+}
+
 static float partial(const Case *c, int64_t begin, int64_t end, bool square)
 {
     float lane[64] = { 0 };
@@ -175,6 +218,23 @@ static void test_check(void **state)
     c.operand[0].stride[1] = INT64_MAX;
     case_expect_illegal(&c);
     case_free(&c);
+    c = case_new(KERNEL_reduce_sum);
+    case_add(&c, DTYPE_f32, 3, (int64_t[]){ 1, 1, 70 }, ROWS);
+    case_add(&c, DTYPE_f32, 3, (int64_t[]){ 2, 1, 70 }, ROWS);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 2 }, ANY);
+    case_keep(&c);
+    case_expect_illegal(&c);            /* three operands, and nothing about squares */
+    c.call.i[1] = 1;
+    case_expect_legal(&c);
+    c.call.i[1] = 2;
+    case_expect_illegal(&c);
+    c.call.i[1] = 1;
+    c.operand[2].dim[0] = 1;
+    case_expect_illegal(&c);
+    c.operand[2].dim[0] = 2;
+    c.operand[0].dim[0] = 2;            /* two axes are left */
+    case_expect_illegal(&c);
+    case_free(&c);
     c = case_new(KERNEL_partial_sum);
     case_add(&c, DTYPE_f32, 1, (int64_t[]){ N_PARTIALS - 1 }, ANY);
     case_add(&c, DTYPE_f32, 1, (int64_t[]){ 3 }, ANY);
@@ -187,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reduce),
         cmocka_unit_test(test_accumulate),
+        cmocka_unit_test(test_squares),
         cmocka_unit_test(test_partial_sum),
         cmocka_unit_test(test_check),
     };
