@@ -184,9 +184,13 @@ static double flipped(const Eval *e, const Node *n, double unit)
     return step * (1 + terms(e, n) / 128);
 }
 
-static double jitter(const Noise *noise, ValueId v, int64_t i)
+/* Of element i, a function of what it is: a node that is computed again has the same bits, so it must
+ * stray alike, or a maximum that is compared with what it was taken of would not be found there. */
+static double jitter(const Noise *noise, const Tensor *t, int64_t i)
 {
-    return 2 * random_uniform(noise->seed, v, (uint64_t)i) - 1;
+    uint64_t bits;
+    memcpy(&bits, &t->data[i], sizeof bits);
+    return 2 * random_uniform(noise->seed, bits, (uint64_t)i) - 1;
 }
 
 static bool is_float(const Eval *e, ValueId v)
@@ -225,7 +229,7 @@ static void flip_cache(Eval *e, const Node *n, const Noise *noise)
     if (type == DTYPE_f32 || noise->unit < UNIT_FLOAT)
         return;
     for (int64_t i = 0; i < t->count; i++)
-        t->data[i] += jitter(noise, v, i)
+        t->data[i] += jitter(noise, t, i)
             * (block == 1 ? 0x1p-8 * fabs(t->data[i]) : noise_block_step(t, i / block * block));
 }
 
@@ -266,7 +270,7 @@ void noise_after(Eval *e, NodeId id, void *arg)
             const double units = sum && k > 0 ? squares : sum ? (terms(e, n) + 2) * total.data[i]
                 : map ? map_units(n->op) * fabs(t->data[i]) : flat;
             if (isfinite(t->data[i]))
-                t->data[i] += jitter(noise, v, i) * (noise->unit * units + flips);
+                t->data[i] += jitter(noise, t, i) * (noise->unit * units + flips);
         }
     }
 }

@@ -136,15 +136,17 @@ static double stray(const Tensor *want, const Tensor *const noisy[TRIAL_RUNS], i
     return any ? most : INFINITY;
 }
 
-/* Root mean square of the strays: what a single element's few draws may have missed. */
+/* Root mean square of the strays of those that stray at all (zeros may not): what a single element's few
+ * draws may have missed. */
 static double typical_stray(const Tensor *want, const Tensor *const noisy[TRIAL_RUNS])
 {
-    double sum = 0;
+    double sum = 0, n = 0;
     for (int64_t i = 0; i < want->count; i++) {
         const double s = isfinite(want->data[i]) ? stray(want, noisy, i) : 0;
         sum += isfinite(s) ? s * s : 0;
+        n += s > 0;
     }
-    return want->count ? sqrt(sum / (double)want->count) : 0;
+    return n > 0 ? sqrt(sum / n) : 0;
 }
 
 static bool same_special(double x, double want)
@@ -179,7 +181,8 @@ static bool within(const char *name, const Tensor *want, const Tensor *const noi
     }
     for (int64_t i = 0; i < want->count; i++) {
         const double x = got->data[i], w = want->data[i];
-        const double bound = slack * fmax(stray(want, noisy, i), typical) + fmax(2 * unit * fabs(w), step_of(stored, want, i)) + 0x1p-140;
+        const double bound = slack * fmax(stray(want, noisy, i), typical)
+            + fmax(2 * unit * fabs(w), step_of(stored, want, i)) + 0x1p-140;
         if (!same_special(x, w) && !isinf(bound) && !(fabs(x - w) <= bound)) {
             snprintf(difference->text, sizeof difference->text,
                      "%s, element %lld: %.9g, not %.9g; off by %.3g where %.3g is allowed", name,
