@@ -214,7 +214,8 @@ static FusionReason explain_rope_write(const Reporting *r, const Node *rope, con
     return rope_write_refusal(r->g, rope, write, alone, f->fusions);
 }
 
-static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
+/* `between`: why a view between the two would keep row programs apart, if there is one. */
+static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, FusionReason between)
 {
     Fuse *f = &r->f;
     FusionEdge e = { .producer = r->g->values[v].def, .reader = reader, .value = v,
@@ -230,8 +231,8 @@ static FusionEdge explain(Reporting *r, ValueId v, NodeId reader, bool viewed)
             ? norm_refusal(r->g, v, f->fusions) : FUSION_view_between;
     else if (is_loss(r->g, v, &r->g->nodes[reader]))
         e.reason = loss_refusal(r->g, &r->g->nodes[reader], f->fusions, r->scratch);
-    else if (viewed && (f->units[from].rows || product) && f->units[to].rows)
-        e.reason = FUSION_view_between;
+    else if (between != FUSION_none && (f->units[from].rows || product) && f->units[to].rows)
+        e.reason = between;
     else if (product && f->units[to].rows)
         e.reason = explain_epilogue(r, e.producer);
     else
@@ -249,9 +250,12 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
     const Graph *g = r->g;
     const Fuse *f = &r->f;
     ValueId v = node_input(g, &g->nodes[reader], i);
-    const ValueId direct = v;
-    while (op_info(value_def(g, v)->op)->class == CLASS_VIEW)
+    FusionReason between = FUSION_none;
+    while (op_info(value_def(g, v)->op)->class == CLASS_VIEW) {
+        if (between != FUSION_computed_later)
+            between = value_def(g, v)->op == OP_after ? FUSION_computed_later : FUSION_view_between;
         v = node_input(g, value_def(g, v), 0);
+    }
     const uint32_t from = f->unit_of[g->values[v].def], to = f->unit_of[reader];
     const bool candidate = f->units[from].rows || f->units[to].rows
         || is_rope_write(value_def(g, v), &g->nodes[reader])
@@ -263,7 +267,7 @@ static void add_edge(Reporting *r, NodeId reader, unsigned i)
         r->out.n_fused++;
         return;
     }
-    FusionEdge e = explain(r, v, reader, v != direct);
+    FusionEdge e = explain(r, v, reader, between);
     ARENA_PUSH(r->arena, r->out.edges, r->out.n_edges, r->out.cap_edges, e);
 }
 

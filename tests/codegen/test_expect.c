@@ -108,6 +108,12 @@ static const ExpectCase cases[] = {
     { "instructions <= 10", EXPECT_FAILS, "instructions is " },
 };
 
+/* Of gpt2 with two layers, program train: GELU is computed again in the backward pass. */
+static const ExpectCase again[] = {
+    { "fused(gelu_tanh, add @ h.*.mlp.c_fc)", EXPECT_HOLDS, NULL },
+    { "fused(gelu_tanh_slope, gelu_tanh)", EXPECT_FAILS, "computed-later" },
+};
+
 /* Of llama with one layer, program generate. */
 #define PROJ(name) "matmul @ model.layers.*." name "_proj"
 static const ExpectCase sharing[] = {
@@ -148,6 +154,7 @@ static void test_cases(void **state)
     static const char *const two[] = { "depth=2" }, *const one[] = { "depth=1", "width=64", "heads=4" };
     check_cases(SOURCE_DIR "/models/chargpt.smg", PROGRAM_train, two, COUNT_OF(two), "", cases,
                 COUNT_OF(cases));
+    check_cases(SOURCE_DIR "/models/gpt2.smg", PROGRAM_train, two, COUNT_OF(two), "", again, COUNT_OF(again));
     check_cases(SOURCE_DIR "/models/llama.smg", PROGRAM_generate, one, COUNT_OF(one), "", sharing,
                 COUNT_OF(sharing));
     check_cases(SOURCE_DIR "/models/llama.smg", PROGRAM_generate, one, COUNT_OF(one), "-shared_input", apart,

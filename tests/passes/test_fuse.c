@@ -305,6 +305,9 @@ static const ReasonCase reason_cases[] = {
     { FUSION_view_between, OP_exp, OP_neg,
       X "%1 = exp(%0) : f32[4, 6]\n%2 = transpose(%1) a=0 b=1 : f32[6, 4]\n"
       "%3 = neg(%2) : f32[6, 4]\noutput \"y\" %3\n" },
+    { FUSION_computed_later, OP_exp, OP_neg,
+      X "%1 = exp(%0) : f32[4, 6]\n%2 = matmul(%1, %1) transpose_b=true : f32[4, 4]\n"
+      "%3 = after(%1, %2) : f32[4, 6]\n%4 = neg(%3) : f32[4, 6]\noutput \"y\" %4\noutput \"z\" %2\n" },
     { FUSION_other_rows, OP_exp, OP_add,
       X "storage input \"w\" f32[6]\n%1 = input() storage=\"w\" : f32[6]\n%2 = exp(%1) : f32[6]\n"
       "%3 = add(%0, %2) : f32[4, 6]\noutput \"y\" %3\n" },
