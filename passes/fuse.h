@@ -72,8 +72,15 @@ void fuse_sort_turns(FuseTurn *turns, uint32_t n);
  * a view nor a row program, when there is one near; UINT32_MAX when no path has any. */
 uint32_t fuse_unit_between(Fuse *f, uint32_t producer, uint32_t reader);
 
-/* Values that have several readers, in the order of their keys, into `values`; how many. */
-uint32_t fuse_shared_values(const Fuse *f, const FuseKey *keys, FuseTurn *values);
+/* The units of two nodes, as they stand in the line. */
+typedef struct FusePair { uint32_t first, second; } FusePair;
+FusePair fuse_pair(const Fuse *f, NodeId a, NodeId b);
+
+/* May the units of `a` and `b`, two that both read `v`, merge? */
+typedef bool FuseMayMerge(Fuse *f, NodeId a, NodeId b, ValueId v);
+/* Merges the units of those readers of one value that may, in an order that owes nothing to where they
+ * stand; false when there were none (fuse_siblings.c). */
+bool fuse_siblings(Fuse *f, FuseMayMerge *may_merge);
 
 /* Row programs that read one value (fuse_rows.c): are the units of `a` and `b`, which read `v`, such, and what
  * keeps them apart? */

@@ -129,13 +129,3 @@ void fuse_sort_turns(FuseTurn *turns, uint32_t n)
     if (n > 1)
         qsort(turns, n, sizeof *turns, compare_turns);
 }
-
-uint32_t fuse_shared_values(const Fuse *f, const FuseKey *keys, FuseTurn *values)
-{
-    uint32_t n = 0;
-    for (ValueId v = 0; v < f->g->n_values; v++)
-        if (f->n_readers[v] > 1)
-            values[n++] = (FuseTurn){ keys[f->g->values[v].def], v };
-    fuse_sort_turns(values, n);
-    return n;
-}

@@ -59,63 +59,27 @@ static FusionReason compare_products(const Graph *g, const Node *x, const Node *
 
 FusionReason share_refusal(Fuse *f, NodeId a, NodeId b, ValueId v, uint32_t *through)
 {
-    uint32_t x = f->unit_of[a], y = f->unit_of[b];
+    const FusePair pair = fuse_pair(f, a, b);
     *through = UINT32_MAX;
     const FusionReason why = compare_products(f->g, &f->g->nodes[a], &f->g->nodes[b], v);
     if (why != FUSION_none)
         return why;
     if (!fusion_on(f->fusions, FUSE_shared_input))
         return FUSION_switched_off;
-    if (f->units[x].n + f->units[y].n > SHARE_PRODUCTS)
+    if (f->units[pair.first].n + f->units[pair.second].n > SHARE_PRODUCTS)
         return FUSION_too_many_operands;
-    if (f->units[x].place > f->units[y].place) {
-        x = f->unit_of[b];
-        y = f->unit_of[a];
-    }
-    *through = fuse_unit_between(f, x, y);
+    *through = fuse_unit_between(f, pair.first, pair.second);
     return *through == UINT32_MAX ? FUSION_none : FUSION_would_cycle;
 }
 
-/* ---- merging ---------------------------------------------------------------------------------- */
-
-/* The products that read `v`, in an order that owes nothing to where they stand. */
-static uint32_t products_of(const Fuse *f, const FuseKey *keys, ValueId v, FuseTurn *turns)
+static bool may_merge(Fuse *f, NodeId a, NodeId b, ValueId v)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->n_readers[v]; i++) {
-        const NodeId r = f->readers[v][i];
-        const bool again = i > 0 && f->readers[v][i - 1] == r;
-        if (!again && share_is_product(&f->g->nodes[r]))
-            turns[n++] = (FuseTurn){ keys[r], r };
-    }
-    fuse_sort_turns(turns, n);
-    return n;
-}
-
-static bool merge_two(Fuse *f, NodeId a, NodeId b, ValueId v)
-{
-    const uint32_t x = f->unit_of[a], y = f->unit_of[b];
     uint32_t through;
-    if (x == y || share_refusal(f, a, b, v, &through) != FUSION_none)
-        return false;
-    if (f->units[x].place < f->units[y].place)
-        fuse_merge(f, x, y);
-    else
-        fuse_merge(f, y, x);
-    return true;
+    return share_is_product(&f->g->nodes[a]) && share_is_product(&f->g->nodes[b])
+        && share_refusal(f, a, b, v, &through) == FUSION_none;
 }
 
 void fuse_share(Fuse *f)
 {
-    const Graph *g = f->g;
-    const FuseKey *keys = fuse_keys(f);
-    FuseTurn *values = arena_array(f->scratch, g->n_values, sizeof *values);
-    FuseTurn *turns = arena_array(f->scratch, g->n_nodes, sizeof *turns);
-    const uint32_t n_values = fuse_shared_values(f, keys, values);
-    for (uint32_t k = 0; k < n_values; k++) {
-        const uint32_t n = products_of(f, keys, values[k].id, turns);
-        for (uint32_t i = 1; i < n; i++)
-            for (uint32_t j = 0; j < i; j++)
-                merge_two(f, turns[j].id, turns[i].id, values[k].id);
-    }
+    fuse_siblings(f, may_merge);
 }
