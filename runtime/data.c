@@ -174,15 +174,7 @@ static bool add_input(Data *d, int32_t storage, bool known[MAX_SYMBOLS], Error *
 
 static bool check_sizes(const Data *d, PlanProgramKind kind, Error *err)
 {
-    const PlanProgram *g = plan_program(d->plan, kind);
-    if (d->n == 0)
-        return error_set(err, "there are no samples");
-    for (uint32_t s = 0; s < d->plan->n_symbols; s++)
-        if (d->sizes[s] < 1 || d->sizes[s] > g->max[s])
-            return error_set(err, "%s is %" PRId64 " there; this plan's %s takes 1 to %" PRId64,
-                             plan_string(d->plan, d->plan->symbols[s].name), d->sizes[s],
-                             plan_program_name(kind), g->max[s]);
-    return true;
+    return d->n > 0 ? plan_takes(d->plan, kind, d->sizes, err) : error_set(err, "there are no samples");
 }
 
 static bool open_samples(Data *d, PlanProgramKind kind, const char *path, int64_t batch, Error *err)

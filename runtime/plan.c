@@ -5,6 +5,8 @@
 #include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +71,36 @@ int plan_symbol(const Plan *p, PlanRole role)
         if (p->symbols[i].role == (uint32_t)role)
             return (int)i;
     return -1;
+}
+
+/* What of `smc compile` sets the largest size of a symbol in a program; NULL for the model's own bounds. */
+static const char *size_option(PlanProgramKind kind, PlanRole role)
+{
+    switch (role) {
+    case PLAN_BATCH:
+        return "--batch";
+    case PLAN_SEQUENCE:
+        return kind == PLAN_generate ? "--chunk" : "--seq";
+    case PLAN_FREE: case N_PLAN_ROLES:
+        break;
+    }
+    return NULL;
+}
+
+bool plan_takes(const Plan *p, PlanProgramKind kind, const int64_t sizes[MAX_SYMBOLS], Error *err)
+{
+    const int64_t *max = plan_program(p, kind)->max;
+    for (uint32_t i = 0; i < p->n_symbols; i++) {
+        const char *option = size_option(kind, (PlanRole)p->symbols[i].role);
+        char mend[64] = "";
+        if (sizes[i] >= 1 && sizes[i] <= max[i])
+            continue;
+        if (sizes[i] > max[i] && option)
+            snprintf(mend, sizeof mend, "; smc compile %s %" PRId64 " makes room", option, sizes[i]);
+        return error_set(err, "%s is %" PRId64 "; this plan's %s takes 1 to %" PRId64 "%s",
+                         plan_string(p, p->symbols[i].name), sizes[i], plan_program_name(kind), max[i], mend);
+    }
+    return true;
 }
 
 bool plan_dim(const PlanDim *d, const int64_t sizes[MAX_SYMBOLS], int64_t *out)

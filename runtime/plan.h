@@ -187,6 +187,9 @@ const PlanProgram *plan_program(const Plan *p, PlanProgramKind kind);   /* or NU
 int32_t plan_storage(const Plan *p, const char *name);                  /* or -1 */
 int plan_symbol(const Plan *p, PlanRole role);                          /* first of the role, or -1 */
 
+/* Can the program run at these sizes?  The message names the option of smc compile that makes room. */
+bool plan_takes(const Plan *p, PlanProgramKind kind, const int64_t sizes[MAX_SYMBOLS], Error *err);
+
 /* False when it does not fit 62 bits. */
 bool plan_dim(const PlanDim *d, const int64_t sizes[MAX_SYMBOLS], int64_t *out);
 bool plan_storage_count(const PlanStorage *s, const int64_t sizes[MAX_SYMBOLS], int64_t *out);

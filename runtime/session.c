@@ -395,11 +395,8 @@ bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_S
 {
     BoundProgram *b = &s->program[program];
     CHECK(b->plan, "session without program %s", plan_program_name(program));
-    for (uint32_t i = 0; i < s->plan->n_symbols; i++)
-        if (sizes[i] < 1 || sizes[i] > b->plan->max[i])
-            return error_set(err, "size %" PRId64 " for %s; this plan's %s takes 1 to %" PRId64,
-                             sizes[i], plan_string(s->plan, s->plan->symbols[i].name),
-                             plan_program_name(program), b->plan->max[i]);
+    if (!plan_takes(s->plan, program, sizes, err))
+        return false;
     if (b->bound && memcmp(b->sizes, sizes, sizeof b->sizes) == 0)
         return true;
     memcpy(b->sizes, sizes, sizeof b->sizes);

@@ -32,6 +32,6 @@ expect "$("$smrun" bench --limits --json --threads 2)" '"fma_flops_per_second"'
 refuses 2 "which plan?" "$smrun" profile
 refuses 2 "which plan?" "$smrun" bench
 refuses 2 "--program takes" "$smrun" profile tiny.smp --program trian
-refuses 1 "this plan's train takes 1 to 4" "$smrun" profile tiny.smp --batch 9
+refuses 1 "this plan's train takes 1 to 4; smc compile --batch 9 makes room" "$smrun" profile tiny.smp --batch 9
 refuses 1 "do not fit the context" "$smrun" profile tiny.smp --program generate --past 99
 refuses 1 "nowhere/trace.json" "$smrun" profile tiny.smp --steps 1 --trace nowhere/trace.json
