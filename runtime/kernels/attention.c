@@ -88,7 +88,7 @@ static bool check(const Call *call, Error *err)
 static int64_t block_queries(int64_t heads, int64_t queries)
 {
     int64_t block = ATTENTION_QUERIES;
-    while (block > 2 * ATTENTION_STRIP && heads * ceil_div(queries, block) < ATTENTION_TASKS)
+    while (block > ATTENTION_LEAST && heads * ceil_div(queries, block) < ATTENTION_TASKS)
         block /= 2;
     return block;
 }
@@ -115,12 +115,12 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Floats of the forward strips: q turned, out turned, a tile of scores and one of random words, and
- * per query the maximum, the sum, and the factor; a tile of keys or values that are no floats. */
-static size_t strip_floats(size_t d, size_t e, bool floats)
+/* Floats of the forward tiles: keys turned; scores of a strip; per query of a task the maximum and the sum; a tile
+ * of keys or values that are no floats. */
+static size_t tile_floats(size_t d, size_t e, bool floats)
 {
-    size_t tile = 2 * (ATTENTION_KEYS + ATTENTION_PAD);
-    return ATTENTION_STRIP * (d + e + tile + 3) + (floats ? 0 : ATTENTION_KEYS * most(d, e));
+    return ATTENTION_KEYS * d + ATTENTION_STRIP * ATTENTION_KEYS + 2 * ATTENTION_QUERIES
+         + (floats ? 0 : ATTENTION_KEYS * most(d, e));
 }
 
 /* Of the rows: scores, and the sum of values, of the heads that work together. */
@@ -132,11 +132,11 @@ static size_t row_floats(size_t e)
 static size_t scratch(const Call *call)
 {
     size_t d = (size_t)call->operand[2].dim[3], e = (size_t)call->operand[4].dim[3];
-    size_t strips = strip_floats(d, e, call->operand[3].dtype == DTYPE_f32), rows = row_floats(e);
+    size_t tiles = tile_floats(d, e, call->operand[3].dtype == DTYPE_f32), rows = row_floats(e);
     const Attention a = attention_sizes(call, 2);
     const int64_t block = min_i64(block_queries(call->operand[2].dim[0] * a.heads, a.queries), a.queries);
     const size_t cells = cells_take(&a) ? cells_forward(a.key_size, a.value_size, cell_steps(block)).end : 0;
-    return most(sizeof(float) * most(strips, rows), cells);
+    return most(sizeof(float) * most(tiles, rows), cells);
 }
 
 /* Pairs of a query and a key that it sees, without a past. */
@@ -198,15 +198,15 @@ static void prepare_grad(Call *call)
     call->n_tasks = call->operand[4].dim[0] * call->operand[4].dim[1];
 }
 
-/* Floats of a strip: q and dout, turned and as they are, dq turned, three tiles, random words, and
- * per query the lse and the sum of dout * out. */
+/* Floats: keys and values of a tile turned; weights and dscores that a block of queries has there; tanh and
+ * factors of dropout of a strip; per query of a head the lse and the sum of dout * out. */
 static size_t scratch_grad(const Call *call)
 {
     size_t d = (size_t)call->operand[3].dim[3], e = (size_t)call->operand[5].dim[3];
-    size_t tiles = 4 * (ATTENTION_KEYS + ATTENTION_PAD);
-    size_t strip = sizeof(float) * ATTENTION_STRIP * (3 * d + 2 * e + tiles + 2);
+    size_t rows = 2 * (ATTENTION_BLOCK_QUERIES + ATTENTION_STRIP), queries = (size_t)call->operand[3].dim[2];
+    size_t tile = sizeof(float) * (ATTENTION_KEYS * (d + e + rows) + 2 * queries);
     const Attention a = attention_sizes(call, 3);
-    return most(strip, cells_take(&a) ? cells_grad(a.key_size, a.value_size, a.keys, a.queries).end : 0);
+    return most(tile, cells_take(&a) ? cells_grad(a.key_size, a.value_size, a.keys, a.queries).end : 0);
 }
 
 static KernelCost cost_grad(const Call *call)

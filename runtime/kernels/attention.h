@@ -5,13 +5,16 @@
 #include "runtime/kernels/operand.h"
 
 enum {
-    ATTENTION_STRIP = 32,       /* queries that go through the keys together: two vectors, at most */
+    ATTENTION_STRIP = 16,       /* queries that meet a tile of keys together */
+    ATTENTION_LANES = 32,       /* of random words that are made together */
     ATTENTION_QUERIES = 256,    /* of a task, at most: what they share is packed keys and values */
-    ATTENTION_TASKS = 16,       /* with fewer, tasks become smaller, of at least two strips */
-    ATTENTION_KEYS = 64,        /* of a tile: with 32 queries, scores that stay in L1 */
+    ATTENTION_LEAST = 64,
+    ATTENTION_TASKS = 16,       /* with fewer, tasks become smaller, of at least ATTENTION_LEAST */
+    ATTENTION_KEYS = 64,        /* of a tile: turned keys stay in L1 */
+    ATTENTION_BLOCK_QUERIES = 64,   /* backward: queries whose weights of a tile are kept */
     ATTENTION_ROW_KEYS = 256,   /* of a tile where there is one query */
     ATTENTION_SHARED = 4,       /* heads that read a group's keys and values together then */
-    ATTENTION_PAD = 4,          /* rows that random words of a tile may stand out on either side */
+    ATTENTION_PAD = 4,          /* rows that random words of a cell may stand out on either side */
 };
 
 /* derived: the grid of the forward pass.

@@ -14,8 +14,9 @@ enum {
     CELL_SPAN = 2,                      /* forward: panels of keys that strips meet at a time */
     CELL_STRIPS = 4,                    /* backward: strips that a panel of keys meets at a time */
     CELL_KEYS = 8,                      /* backward: panels of keys that stay packed for all queries */
-    CELL_LEAST_KEYS = 128,              /* with fewer, or with smaller heads, packing and splitting them */
-    CELL_LEAST_SIZE = 32,               /* takes longer than multiply-adds */
+    CELL_LEAST_KEYS = 256,              /* with fewer, or with smaller heads, packing and splitting them */
+    CELL_LEAST_STORED = 128,            /* (once only where they are stored as bf16) takes longer than */
+    CELL_LEAST_SIZE = 32,               /* multiply-adds */
 };
 
 /* Steps, or panels, of `n` elements. */
@@ -27,7 +28,8 @@ static inline int64_t cell_steps(int64_t n)
 /* Whether cells are worth it; else the body of multiply-adds is the faster one. */
 static inline bool cells_take(const Attention *a)
 {
-    return a->queries >= CELL && a->keys >= CELL_LEAST_KEYS && a->key_size >= CELL_LEAST_SIZE
+    const int64_t keys = a->stored == DTYPE_bf16 ? CELL_LEAST_STORED : CELL_LEAST_KEYS;
+    return a->queries >= CELL && a->keys >= keys && a->key_size >= CELL_LEAST_SIZE
         && a->value_size >= CELL_LEAST_SIZE;
 }
 
