@@ -33,6 +33,7 @@ static double *nothing(Arena *arena, int64_t n)
 static Memory memory_begin(Eval *e)
 {
     const Graph *g = e->g;
+    eval_round_copies(e);
     Memory m = { .e = e, .data = arena_array(e->arena, g->n_buffers, sizeof *m.data),
                  .count = arena_array(e->arena, g->n_buffers, sizeof *m.count),
                  .outside = NO_VALUE, .nowhere = NAN };

@@ -483,7 +483,19 @@ static uint32_t share_storage(Lower *l, const Storage *s)
     return b->n_storages - 1;
 }
 
-/* Which storages does this program touch?  Those with a source node in it. */
+/* A parameter's place in the plan, by that of its copy. */
+static void link_copies(Lower *l)
+{
+    const Graph *g = l->g;
+    for (StorageId s = 0; s < g->n_storages; s++) {
+        const char *of = g->storages[s].rounded_of;
+        if (of)
+            l->plan->storages[l->storage_of[s]].rounded_of =
+                1 + l->storage_of[graph_find_storage(g, of)];
+    }
+}
+
+/* Which storages does this program touch?  Those with a source node in it, and what copies are made of. */
 static void use_storages(Lower *l)
 {
     const Graph *g = l->g;
@@ -491,8 +503,10 @@ static void use_storages(Lower *l)
         const Node *node = &g->nodes[n];
         if (node->op != OP_input && node->op != OP_param && node->op != OP_state)
             continue;
-        uint32_t s = l->storage_of[node->attr[0].i];
-        l->plan->storages[s].programs |= l->program;
+        PlanStorage *s = &l->plan->storages[l->storage_of[node->attr[0].i]];
+        s->programs |= l->program;
+        if (s->rounded_of)
+            l->plan->storages[s->rounded_of - 1].programs |= l->program;
     }
 }
 
@@ -564,6 +578,7 @@ void lower_program(PlanBuilder *b, const Graph *g)
     for (StorageId s = 0; s < g->n_storages; s++)
         l.storage_of[s] = share_storage(&l, &g->storages[s]);
     l.max = p.max;
+    link_copies(&l);
     use_storages(&l);
     lower_nodes(&l);
     for (uint32_t i = 0; i < g->n_outputs; i++)

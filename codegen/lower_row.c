@@ -323,14 +323,16 @@ static void add_instr(RowLower *r, TaggedInstr in)
     r->instrs[r->n_instrs++] = in;
 }
 
-/* assign(old, new): nothing when `new` was computed into the storage already. */
+/* assign(old, new), which a state of bf16 keeps rounded: nothing when `new` was computed into the storage already. */
 static void lower_assign(RowLower *r, NodeId n)
 {
     const Node *node = &r->g->nodes[n];
     const ValueId old = node_input(r->g, node, 0), new_ = node_input(r->g, node, 1);
     if (!in_group(r, new_) || direct_assign(r, r->g->values[new_].def, new_) != old
         || r->g->values[new_].place.buffer != NO_BUFFER) {
-        TaggedInstr in = { .op = ROW_copy, .src = { source_reg(r, new_, USE_ROWS) } };
+        const bool rounds = value_type(r->g, old)->dtype == DTYPE_bf16;
+        TaggedInstr in = { .op = rounds ? ROW_round_bf16 : ROW_copy,
+                           .src = { source_reg(r, new_, USE_ROWS) } };
         in.dst = add_operand(r, node->first_output, align_operand(r, old), true);
         add_instr(r, in);
     }

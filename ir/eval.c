@@ -55,8 +55,19 @@ static void run_node(Eval *e, NodeId id)
         e->after(e, id, e->arg);
 }
 
+void eval_round_copies(Eval *e)
+{
+    for (StorageId s = 0; s < e->g->n_storages; s++) {
+        const char *of = e->g->storages[s].rounded_of;
+        const Tensor *from = of ? eval_storage(e, of) : NULL;
+        for (int64_t i = 0; from && i < from->count; i++)
+            e->storages[s].data[i] = f32_of_bf16(bf16_of_f32((float)from->data[i]));
+    }
+}
+
 void eval_run(Eval *e)
 {
+    eval_round_copies(e);
     for (NodeId n = 0; n < e->g->n_nodes; n++)
         run_node(e, n);
 }
@@ -125,11 +136,6 @@ void eval_write_storage(EvalNode *n)
     eval_copy(&n->out[0], &n->e->storages[storage_behind(n->g, node_input(n->g, n->node, 0))]);
 }
 
-void eval_assign(EvalNode *n)
-{
-    eval_copy(n->in[1], &n->out[0]);
-    eval_write_storage(n);
-}
 
 /* A block as q8_0 keeps it. */
 static void round_block(double *x, int64_t n)
@@ -147,7 +153,7 @@ static void round_block(double *x, int64_t n)
         x[i] = numbers ? lane[i] : NAN;
 }
 
-/* A row as a cache of that type keeps it. */
+/* A row as a storage of that type keeps it. */
 static void round_row(DType t, double *x, int64_t n)
 {
     if (t == DTYPE_bf16)
@@ -156,6 +162,13 @@ static void round_row(DType t, double *x, int64_t n)
     if (t == DTYPE_q8_0)
         for (int64_t i = 0; i < n; i += dtype_block(t))
             round_block(x + i, dtype_block(t));
+}
+
+void eval_assign(EvalNode *n)
+{
+    eval_copy(n->in[1], &n->out[0]);
+    round_row(value_type(n->g, node_input(n->g, n->node, 0))->dtype, n->out[0].data, n->out[0].count);
+    eval_write_storage(n);
 }
 
 /* cache[b, g, past + t, :] = new[b, g, t, :]; positions past the end are dropped. */

@@ -27,7 +27,9 @@ typedef struct Eval {
 
 /* Storage tensors have their sizes and zeros after this. */
 Eval eval_begin(const Graph *g, Arena *arena, const int64_t sizes[MAX_SYMBOLS]);
-void eval_run(Eval *e);                 /* all nodes in order */
+void eval_run(Eval *e);                 /* eval_round_copies, then all nodes in order */
+/* Storages that are others, rounded, become that, as sessions have it before each run. */
+void eval_round_copies(Eval *e);
 const Tensor *eval_output(const Eval *e, const char *name);
 Tensor *eval_storage(Eval *e, const char *name);        /* NULL when there is none */
 

@@ -92,8 +92,11 @@ static void copy_storages(Graph *to, const Graph *g, Strings *s)
 {
     to->storages = copy_array(to->arena, g->storages, g->n_storages, sizeof *g->storages);
     to->n_storages = to->cap_storages = g->n_storages;
-    for (uint32_t i = 0; i < to->n_storages; i++)
-        to->storages[i].name = keep_string(s, to->storages[i].name);
+    for (uint32_t i = 0; i < to->n_storages; i++) {
+        Storage *st = &to->storages[i];
+        st->name = keep_string(s, st->name);
+        st->rounded_of = st->rounded_of ? keep_string(s, st->rounded_of) : NULL;
+    }
 }
 
 Graph *graph_like(const Graph *g, Arena *arena, Program program)
@@ -190,6 +193,7 @@ StorageId graph_storage(Graph *g, Storage s)
 {
     CHECK(s.name && *s.name, "a storage without a name");
     s.name = arena_strdup(g->arena, s.name);
+    s.rounded_of = s.rounded_of ? arena_strdup(g->arena, s.rounded_of) : NULL;
     ARENA_PUSH(g->arena, g->storages, g->n_storages, g->cap_storages, s);
     return g->n_storages - 1;
 }

@@ -69,6 +69,8 @@ typedef struct Storage {
     double init_value;                  /* std, bound or constant */
     DType stored;                       /* of an f32 parameter or cache: what pass `store` makes of
                                            its element type; f32: leaves it */
+    const char *rounded_of;             /* a state of bf16 that is this f32 parameter, rounded, whenever a
+                                           run begins: its name; NULL: no such state */
     bool train_only;                    /* an input of the train block */
     int64_t index_limit;                /* an i32 input used as ids: they lie in 0..limit-1;
                                            0: not an index */

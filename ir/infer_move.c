@@ -187,6 +187,7 @@ bool infer_cache_write(Infer *in)
 
 bool infer_assign(Infer *in)
 {
+    const DType held = input_type(in, 0)->dtype;
     in->out[0] = *input_type(in, 0);
-    return need_dtype(in, 1, input_type(in, 0)->dtype) && need_same_shape(in, 0, 1);
+    return need_dtype(in, 1, held == DTYPE_bf16 ? DTYPE_f32 : held) && need_same_shape(in, 0, 1);
 }

@@ -62,7 +62,8 @@ bool op_reads_rounded(OpId op, unsigned input)
     const OpClass class = op_info(op)->class;
     const bool loss = op == OP_linear_cross_entropy || op == OP_linear_cross_entropy_grad;
     return class == CLASS_VIEW || ((class == CLASS_MATMUL || loss) && input <= 1)
-        || (op == OP_assign_product && (input == 1 || input == 2));
+        || (op == OP_assign_product && (input == 1 || input == 2))
+        || (op == OP_assign && input == 0);
 }
 
 bool op_is_activation(int64_t op)

@@ -63,7 +63,7 @@ const OpInfo *op_info(OpId op);
 bool op_from_name(const char *name, OpId *out);
 /* May input `input` be of an element type that programs only store (bf16, blocks)? */
 bool op_reads_stored(OpId op, unsigned input);
-/* May input `input` be what round_bf16 made? */
+/* May input `input` be what round_bf16 made, or a state of bf16? */
 bool op_reads_rounded(OpId op, unsigned input);
 /* May an attribute MAP be this op: element by element, of one input and nothing else; or copy? */
 bool op_is_activation(int64_t op);

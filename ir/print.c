@@ -145,6 +145,10 @@ static void put_storage(Buf *out, const Graph *g, const Storage *s)
         put_key(out, "stored");
         buf_puts(out, word_of_dtype(s->stored));
     }
+    if (s->rounded_of) {
+        put_key(out, "rounded_of");
+        put_string(out, s->rounded_of);
+    }
     if (s->train_only)
         buf_puts(out, " train_only=true");
     if (s->index_limit) {

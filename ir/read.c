@@ -176,6 +176,8 @@ static bool read_storage(Reader *r)
         return false;
     if (scan_try_key(s, "stored") && !read_dtype(r, &stored))
         return false;
+    if (scan_try_key(s, "rounded_of") && !scan_string(s, &storage.rounded_of))
+        return false;
     if (scan_try_key(s, "train_only") && !read_bool(r, &train_only))
         return false;
     if (scan_try_key(s, "limit") && !scan_int(s, INT64_MIN, INT64_MAX, &storage.index_limit))

@@ -74,6 +74,23 @@ static bool verify_stored(const Storage *s)
            s->class != STORAGE_INPUT && s->type.dtype == DTYPE_f32 && type_has_blocks(&t);
 }
 
+/* What is rounded is a parameter of floats, of the same shape. */
+static bool verify_copies(const Verify *v)
+{
+    const Graph *g = v->g;
+    for (StorageId i = 0; i < g->n_storages; i++) {
+        const Storage *s = &g->storages[i];
+        const StorageId id = s->rounded_of ? graph_find_storage(g, s->rounded_of) : NO_STORAGE;
+        const Storage *of = id == NO_STORAGE ? NULL : &g->storages[id];
+        if (s->rounded_of
+            && !(of && s->class == STORAGE_STATE && s->type.dtype == DTYPE_bf16
+                 && of->class == STORAGE_PARAM && of->type.dtype == DTYPE_f32
+                 && shape_equal(&of->type.shape, &s->type.shape)))
+            return error_set(v->err, "\"%s\" cannot be \"%s\" rounded", s->name, s->rounded_of);
+    }
+    return true;
+}
+
 static bool verify_header(const Verify *v)
 {
     const Graph *g = v->g;
@@ -103,7 +120,7 @@ static bool verify_header(const Verify *v)
             return error_set(v->err, "\"%s\" cannot be stored so", s->name);
     }
     return verify_unique(v, symbols, g->n_symbols, "symbol") &&
-           verify_unique(v, names, g->n_storages, "storage");
+           verify_unique(v, names, g->n_storages, "storage") && verify_copies(v);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */

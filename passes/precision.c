@@ -6,30 +6,43 @@
  * A weight is a parameter of two axes or more, seen through views.  Products of activations with each
  * other (attention spelled from its parts) stay as they are, and so does everything else: norms,
  * softmax, the loss, moments and the weights themselves are f32. */
+#include "passes/precision.h"
+
 #include "ir/build.h"
 #include "passes/pass.h"
 
-static bool is_weight(const Graph *g, ValueId v)
+static StorageId weight_behind(const Graph *g, ValueId v)
 {
     const Node *n = value_def(g, v);
     while (op_info(n->op)->class == CLASS_VIEW)
         n = value_def(g, node_input(g, n, 0));
     if (n->op != OP_param)
-        return false;
+        return NO_STORAGE;
     /* Blocks have a precision of their own. */
-    const Storage *s = &g->storages[NODE_ATTR(n, param, storage).i];
-    return s->type.shape.rank >= 2 && dtype_block(s->stored) == 1;
+    const StorageId id = (StorageId)NODE_ATTR(n, param, storage).i;
+    const Storage *s = &g->storages[id];
+    return s->type.shape.rank >= 2 && dtype_block(s->stored) == 1 ? id : NO_STORAGE;
+}
+
+StorageId precision_weight(const Graph *g, const Node *n)
+{
+    if (n->op != OP_matmul)
+        return NO_STORAGE;
+    const StorageId a = weight_behind(g, node_input(g, n, 0)), b = weight_behind(g, node_input(g, n, 1));
+    return a == NO_STORAGE ? b : b == NO_STORAGE ? a : NO_STORAGE;
+}
+
+const char *copy_name(Arena *arena, const char *weight)
+{
+    return arena_printf(arena, "rounded.%s", weight);
 }
 
 bool pass_precision(Graph *g, PassContext *cx)
 {
     if (cx->options->precision != DTYPE_bf16)
         return true;
-    for (NodeId i = 0; i < g->n_nodes; i++) {
-        Node *n = &g->nodes[i];
-        if (n->op == OP_matmul
-            && is_weight(g, node_input(g, n, 0)) != is_weight(g, node_input(g, n, 1)))
-            NODE_ATTR(n, matmul, precision).i = DTYPE_bf16;
-    }
+    for (NodeId i = 0; i < g->n_nodes; i++)
+        if (precision_weight(g, &g->nodes[i]) != NO_STORAGE)
+            NODE_ATTR(&g->nodes[i], matmul, precision).i = DTYPE_bf16;
     return true;
 }

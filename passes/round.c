@@ -8,15 +8,18 @@
  * `round_bf16` fuses with what comes before it.  Where something else reads the floats they are stored too,
  * which pays for those that no cache holds until the products come; smaller ones stay as they are.  Products
  * read half as many bytes, and what is kept for the backward pass is half as large.  What kernels write
- * (attention, other products) they write as floats, which are rounded while a product packs them; so are
- * weights, but for those that a loss reads again for every chunk of rows. */
+ * (attention, other products) they write as floats, which are rounded while a product packs them.  Weights
+ * are read as the optimizer left them in bf16 (passes/copies.c); where it does not they are rounded as they
+ * are packed, but for those that a loss reads again for every chunk of rows. */
 #include "ir/build.h"
 #include "passes/pass.h"
+#include "passes/precision.h"
 #include "passes/view.h"
 
 typedef struct Rounding {
     Rewriter rw;
     ValueId *rounded;                   /* by old value: the same as bf16; NO_VALUE: none yet */
+    ValueId *kept;                      /* by storage of a weight and of its copy: the copy as new value */
     bool *stored;                       /* by old value: read as floats by others than products in bf16 */
 } Rounding;
 
@@ -76,7 +79,7 @@ static bool is_cached(const Graph *g, ValueId v)
         && elements < CACHED / (int64_t)sizeof(float);
 }
 
-/* Does a row program compute it, or has it a reader that comes back for it? */
+/* Does a row program compute it, is it kept in bf16, or has it a reader that comes back for it? */
 static bool is_rounded(const Rounding *r, ValueId v, bool read_again)
 {
     const Graph *g = r->rw.old;
@@ -86,7 +89,7 @@ static bool is_rounded(const Rounding *r, ValueId v, bool read_again)
         return false;
     const OpId op = value_def(g, base)->op;
     if (op == OP_param)
-        return read_again;
+        return read_again || r->kept[NODE_ATTR(value_def(g, base), param, storage).i] != NO_VALUE;
     return (op == OP_embedding || (op_info(op)->class == CLASS_MAP && op != OP_causal_mask))
         && !(r->stored[base] && is_cached(g, base));
 }
@@ -126,19 +129,48 @@ static void copy_product(Rounding *r, NodeId id)
     r->rw.map[v[1]] = before[1];
 }
 
+/* A parameter's copy stands beside it, before all that reads either. */
+static void copy_param(Rounding *r, NodeId id, Arena *scratch)
+{
+    const Graph *old = r->rw.old;
+    const Node *n = &old->nodes[id];
+    const StorageId weight = (StorageId)NODE_ATTR(n, param, storage).i;
+    const StorageId copy = graph_find_storage(old, copy_name(scratch, old->storages[weight].name));
+    rewrite_copy(&r->rw, id);
+    if (copy == NO_STORAGE)
+        return;
+    Builder b = rewrite_builder(&r->rw, id);
+    r->rounded[n->first_output] = r->kept[weight] = r->kept[copy] = build_storage(&b, copy);
+}
+
+/* The optimizer's view of a copy that stands already. */
+static bool stands(Rounding *r, const Node *n)
+{
+    const ValueId kept = n->op == OP_state ? r->kept[NODE_ATTR(n, state, storage).i] : NO_VALUE;
+    if (kept != NO_VALUE)
+        r->rw.map[n->first_output] = kept;
+    return kept != NO_VALUE;
+}
+
 bool pass_round(Graph *g, PassContext *cx)
 {
     if (!fusion_on(cx->options->fusions, FUSE_rounding))
         return true;
     Rounding r = { .rounded = arena_array(cx->scratch, g->n_values, sizeof *r.rounded),
+                   .kept = arena_array(cx->scratch, g->n_storages, sizeof *r.kept),
                    .stored = find_stored(g, cx->scratch) };
     for (ValueId v = 0; v < g->n_values; v++)
         r.rounded[v] = NO_VALUE;
+    for (StorageId s = 0; s < g->n_storages; s++)
+        r.kept[s] = NO_VALUE;
     r.rw = rewrite_begin(g, cx->scratch);
     for (NodeId n = 0; n < r.rw.old->n_nodes; n++) {
-        if (rounds(&r.rw.old->nodes[n]))
+        const Node *node = &r.rw.old->nodes[n];
+        if (node->op == OP_param)
+            copy_param(&r, n, cx->scratch);
+        else if (rounds(node))
             copy_product(&r, n);
-        else
+        else if (!stands(&r, node))
             rewrite_copy(&r.rw, n);
     }
     rewrite_end(&r.rw);

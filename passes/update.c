@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "ir/build.h"
 #include "passes/pass.h"
+#include "passes/precision.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,6 +17,7 @@ typedef struct Param {
     ValueId value;                      /* the content before the step */
     ValueId gradient;
     ValueId sum;                        /* apply: the state that the gradient is read from */
+    StorageId copy;                     /* the weight in bf16; NO_STORAGE where none is kept */
     bool read_by_other;                 /* another parameter's gradient still reads the content */
 } Param;
 
@@ -90,13 +92,14 @@ static void collect_params(Update *u)
     const uint32_t n_storages = g->n_storages;
     const ValueId *source = find_sources(g, u->scratch);
     u->params = arena_array(u->scratch, n_storages, sizeof *u->params);
-    u->late = arena_array(u->scratch, 2 * (size_t)n_storages, sizeof *u->late);
+    u->late = arena_array(u->scratch, 4 * (size_t)n_storages, sizeof *u->late);
     for (StorageId s = 0; s < n_storages; s++) {
         const Storage storage = g->storages[s];
         if (storage.class != STORAGE_PARAM || storage.type.dtype != DTYPE_f32)
             continue;
         Param *p = &u->params[u->n++];
-        *p = (Param){ .storage = s, .value = source[s], .sum = NO_VALUE };
+        *p = (Param){ .storage = s, .value = source[s], .sum = NO_VALUE,
+                      .copy = graph_find_storage(g, copy_name(u->scratch, storage.name)) };
         u->b.span = storage.span;
         if (sums)
             p->sum = p->gradient = read_state(u, "grad", p);
@@ -258,17 +261,24 @@ static ValueId adamw(Update *u, const Param *p, ValueId g)
     return x;
 }
 
+static void assign_param(Update *u, const Param *p, ValueId old, ValueId x)
+{
+    if (p->read_by_other) {
+        u->late[u->n_late++] = old;
+        u->late[u->n_late++] = x;
+    } else {
+        assign(u, old, x);
+    }
+}
+
 static void update_param(Update *u, const Param *p)
 {
     u->b.span = u->g->storages[p->storage].span;
     ValueId g = build2(&u->b, OP_mul, p->gradient, u->factor);
     ValueId x = u->g->optimizer.kind == OPTIMIZER_sgd ? sgd(u, p, g) : adamw(u, p, g);
-    if (p->read_by_other) {
-        u->late[u->n_late++] = p->value;
-        u->late[u->n_late++] = x;
-    } else {
-        assign(u, p->value, x);
-    }
+    assign_param(u, p, p->value, x);
+    if (p->copy != NO_STORAGE)
+        assign_param(u, p, build_storage(&u->b, p->copy), x);
     if (p->sum != NO_VALUE) {
         const Type type = u->g->storages[p->storage].type;
         assign(u, p->sum, build_zeros(&u->b, &type));
@@ -323,7 +333,9 @@ static void step(Update *u)
     graph_output(u->g, "grad_norm", norm, u->g->optimizer.span);
 }
 
-/* needs  outputs `grad.<path>` of all float parameters (train, accumulate), or no node (apply)
+/* Weights of which the model keeps a copy in bf16 (passes/copies.c) are written there too.
+ *
+ * needs  outputs `grad.<path>` of all float parameters (train, accumulate), or no node (apply)
  * keeps  what stands in the graph, which the update follows; `loss`
  * Afterwards the gradients are no outputs any more, and train and apply have the output `grad_norm`.
  * train: inputs $lr, $clip f32[], $step i32[]; apply: $scale f32[] besides. */

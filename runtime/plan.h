@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC "smgplan\n"
-enum { PLAN_VERSION = 9, PLAN_ALIGN = 64 };
+enum { PLAN_VERSION = 10, PLAN_ALIGN = 64 };
 
 /* Programs that a plan may hold, at most one of each. */
 #define PLAN_PROGRAMS(X) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)
@@ -88,7 +88,8 @@ typedef struct PlanStorage {
     double init_value;                  /* of $lr: the rate that the model's author wrote */
     int64_t index_limit, index_ignore;  /* see ir/graph.h: 0 limit: not an index */
     uint32_t programs;                  /* bit per PlanProgramKind that uses it */
-    uint32_t unused;
+    uint32_t rounded_of;                /* a state of bf16: the parameter that it is, rounded, whenever a
+                                           run begins, 1 + its index; 0: it is nobody's copy */
 } PlanStorage;
 
 typedef struct PlanProgram {

@@ -181,6 +181,19 @@ static bool check_storage(const Plan *p, const PlanStorage *s, Error *err)
     return true;
 }
 
+/* A session makes a copy from its parameter, so it holds that too. */
+static bool check_copy(const Plan *p, const PlanStorage *s, Error *err)
+{
+    if (s->rounded_of == 0)
+        return true;
+    const PlanStorage *of = s->rounded_of <= p->n_storages ? &p->storages[s->rounded_of - 1] : NULL;
+    if (!of || s->class != PLAN_STATE || s->dtype != DTYPE_bf16 || of->class != PLAN_PARAM
+        || of->dtype != DTYPE_f32 || of->rank != s->rank
+        || memcmp(of->dim, s->dim, s->rank * sizeof *s->dim) != 0 || (s->programs & ~of->programs))
+        return error_set(err, "storage %" PRIu32 " cannot be what it is rounded of", s->rounded_of - 1);
+    return true;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -208,7 +221,7 @@ static bool check_storages(const Plan *p, Error *err)
     for (uint32_t i = 0; i < p->n_storages; i++) {
         if (!check_string(p, p->storages[i].name, "storage", err))
             return false;
-        if (!check_storage(p, &p->storages[i], err))
+        if (!check_storage(p, &p->storages[i], err) || !check_copy(p, &p->storages[i], err))
             return error_prefix(err, "storage %s", plan_string(p, p->storages[i].name));
     }
     return check_names_differ(p, err);

@@ -159,6 +159,8 @@ void plan_print(Buf *out, const Plan *p)
         print_dims(out, p, s->dim, s->rank);
         if (s->class == PLAN_PARAM)
             buf_printf(out, " = %s(%.9g)", init_names[s->init], s->init_value);
+        if (s->rounded_of)
+            buf_printf(out, " rounded of %s", plan_string(p, p->storages[s->rounded_of - 1].name));
         if (s->index_limit)
             buf_printf(out, " ids below %" PRId64, s->index_limit);
         buf_puts(out, " in");

@@ -2,6 +2,7 @@
 #include "runtime/session.h"
 
 #include "base/check.h"
+#include "base/half.h"
 #include "runtime/barriers.h"
 #include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
@@ -34,6 +35,8 @@ struct Session {
     int n_threads;
     BoundProgram program[N_PLAN_PROGRAMS];
     char **storage;                     /* per storage of the plan, NULL: not held */
+    bool *changed;                      /* per storage: a copy of it may be out of date */
+    bool any_changed;
     char *pool;
     char *scratch;
     size_t scratch_stride;              /* bytes of one thread */
@@ -111,6 +114,8 @@ static size_t layout_storages(Layout *l, const Plan *p, const SessionOptions *o,
         if (o->given && o->given[i]) {
             if (s)
                 s->storage[i] = o->given[i];
+            if (s)
+                s->changed[i] = s->any_changed = true;
             continue;
         }
         if (!plan_storage_bytes(p, st, o->programs, &bytes)) {
@@ -199,10 +204,11 @@ static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, si
 {
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
+    bool *changed = layout_take(l, p->n_storages, sizeof *changed);
     Team *team = layout_take(l, team_bytes(o->n_threads), 1);
     if (s) {
         *s = (Session){ .plan = p, .n_threads = o->n_threads, .storage = storage,
-                        .scratch_stride = scratch, .team = team };
+                        .changed = changed, .scratch_stride = scratch, .team = team };
     }
     layout_programs(l, p, o->programs, s);
     size->instrs = l->used;
@@ -312,7 +318,11 @@ int session_threads(const Session *s)
 
 void *session_storage(Session *s, int32_t storage)
 {
-    return storage < 0 ? NULL : s->storage[storage];
+    if (storage < 0)
+        return NULL;
+    if (s->plan->storages[storage].class == PLAN_PARAM)
+        s->changed[storage] = s->any_changed = true;
+    return s->storage[storage];
 }
 
 void *session_storage_named(Session *s, const char *name)
@@ -356,6 +366,37 @@ void session_pack(Session *s, int32_t storage)
     team_run(s->team, pack_share, &p);
 }
 
+/* ---- copies of parameters ---------------------------------------------------------------------- */
+
+static void round_share(void *data, int thread)
+{
+    Session *s = data;
+    const Plan *p = s->plan;
+    const int64_t none[MAX_SYMBOLS] = { 0 };
+    for (uint32_t i = 0; i < p->n_storages; i++) {
+        const uint32_t of = p->storages[i].rounded_of;
+        int64_t n;
+        if (!of || !s->storage[i] || !s->changed[of - 1])
+            continue;
+        bool ok = plan_storage_count(&p->storages[i], none, &n);
+        CHECK(ok, "checked when the plan was opened");
+        const float *from = (const float *)(const void *)s->storage[of - 1];
+        uint16_t *to = (uint16_t *)(void *)s->storage[i];
+        for (int64_t k = thread * n / s->n_threads; k < (thread + 1) * n / s->n_threads; k++)
+            to[k] = bf16_of_f32(from[k]);
+    }
+}
+
+/* After this, copies are what the parameters are, as the optimizer keeps them from run to run. */
+static void round_changed(Session *s)
+{
+    if (!s->any_changed)
+        return;
+    team_run(s->team, round_share, s);
+    memset(s->changed, 0, s->plan->n_storages * sizeof *s->changed);
+    s->any_changed = false;
+}
+
 /* ---- binding and running ---------------------------------------------------------------------- */
 
 static char *operand_base(const Session *s, const PlanOperand *o)
@@ -397,6 +438,7 @@ bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_S
     CHECK(b->plan, "session without program %s", plan_program_name(program));
     if (!plan_takes(s->plan, program, sizes, err))
         return false;
+    round_changed(s);
     if (b->bound && memcmp(b->sizes, sizes, sizeof b->sizes) == 0)
         return true;
     memcpy(b->sizes, sizes, sizeof b->sizes);
@@ -432,6 +474,7 @@ void session_run(Session *s, PlanProgramKind program)
 {
     Walk w = { .session = s, .program = &s->program[program] };
     CHECK(w.program->bound, "session_bind comes first");
+    round_changed(s);
     team_run(s->team, walk, &w);
 }
 
@@ -464,6 +507,7 @@ void session_run_timed(Session *s, PlanProgramKind program, ClockFn *now, Sessio
 {
     Walk w = { .session = s, .program = &s->program[program], .now = now, .spans = spans };
     CHECK(w.program->bound, "session_bind comes first");
+    round_changed(s);
     team_run(s->team, walk_timed, &w);
 }
 

@@ -45,7 +45,8 @@ int session_threads(const Session *s);
 void session_each_thread(Session *s, TeamFn *run, void *data);
 
 /* Data of a storage, dense and row-major, aligned to 64 where it was not given; NULL when the session
- * does not hold it. */
+ * does not hold it.  Who asks for a parameter may write it: before the next run the session makes anew
+ * what it keeps of that in bf16 (PlanStorage.rounded_of).  Who writes again behind that run asks again. */
 void *session_storage(Session *s, int32_t storage);
 void *session_storage_named(Session *s, const char *name);
 /* To be called when a parameter of blocks has been written as files have it, row after row: brings it

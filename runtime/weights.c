@@ -164,7 +164,7 @@ static bool belongs(const Plan *p, const PlanStorage *st, WeightsPart part)
     const char *name = plan_string(p, st->name);
     if (part == WEIGHTS_PARAMS)
         return st->class == PLAN_PARAM;
-    return st->class == PLAN_STATE && strncmp(name, "cache.", 6) != 0
+    return st->class == PLAN_STATE && !st->rounded_of && strncmp(name, "cache.", 6) != 0
         && strncmp(name, "grad.", 5) != 0;
 }
 

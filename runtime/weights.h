@@ -19,7 +19,7 @@
 #include "runtime/session.h"
 
 /* What a file holds of a session: its parameters, or the state that training carries from step to
- * step (moments; neither caches nor gradients, which are zero between steps). */
+ * step (moments; neither caches, nor gradients, which are zero between steps, nor copies of weights). */
 typedef enum WeightsPart { WEIGHTS_PARAMS, WEIGHTS_OPTIMIZER } WeightsPart;
 
 /* Fills all parameters that the session holds. */

@@ -100,8 +100,22 @@ static bool is_result(int line)
     return line == NEW_M || line == NEW_V || line == DECAYED || line == PLAIN;
 }
 
-/* Results go to memory and nothing else does; what else there is clears one run. */
-static bool finish(const Match *m, RowAdamw *out)
+/* What else there is clears a run, or writes the new parameter to one of bf16. */
+static bool finish_instr(const Match *m, const RowInstr *in, int parameter, RowAdamw *out)
+{
+    const bool rounds = in->op == ROW_round_bf16;
+    const AdamwReg to = rounds ? ADAMW_rounded : ADAMW_cleared;
+    if (out->reg[to] != NO_REG || !is_run(m, in->dst))
+        return false;
+    out->reg[to] = (uint8_t)in->dst;
+    if (rounds)
+        return in->a == parameter;
+    out->reg[ADAMW_clear_value] = (uint8_t)in->a;
+    return in->op == ROW_copy && in->a >= m->call->n_operands && is_single(m, in->a);
+}
+
+/* Results go to memory, and nothing else does. */
+static bool finish(const Match *m, int parameter, RowAdamw *out)
 {
     bool known[MAX_ROW_INSTRS] = { false };
     for (int l = 0; l < N_LINES; l++) {
@@ -112,16 +126,9 @@ static bool finish(const Match *m, RowAdamw *out)
         if (is_result(l) != (dst < m->call->n_operands) || (is_result(l) && !is_run(m, dst)))
             return false;
     }
-    for (int i = 0; i < m->p->n_instrs; i++) {
-        const RowInstr *in = &m->p->instrs[i];
-        if (known[i])
-            continue;
-        if (in->op != ROW_copy || out->reg[ADAMW_cleared] != NO_REG || !is_run(m, in->dst)
-            || in->a < m->call->n_operands || !is_single(m, in->a))
+    for (int i = 0; i < m->p->n_instrs; i++)
+        if (!known[i] && !finish_instr(m, &m->p->instrs[i], parameter, out))
             return false;
-        out->reg[ADAMW_cleared] = (uint8_t)in->dst;
-        out->reg[ADAMW_clear_value] = (uint8_t)in->a;
-    }
     return true;
 }
 
@@ -133,13 +140,14 @@ static bool match_at(const Call *call, int root, RowAdamw *out)
         memset(m.line, -1, sizeof m.line);
         memset(m.input, -1, sizeof m.input);
         memset(out->reg, NO_REG, sizeof out->reg);
-        if (!unify(&m, line, (Source){ root, call->row->instrs[root].dst }) || !finish(&m, out))
+        const int parameter = call->row->instrs[root].dst;
+        if (!unify(&m, line, (Source){ root, parameter }) || !finish(&m, parameter, out))
             continue;
         for (int i = 0; i < N_ADAMW_INPUTS; i++)
             out->reg[i] = m.input[i] < 0 ? NO_REG : (uint8_t)m.input[i];
         out->reg[ADAMW_new_m] = (uint8_t)call->row->instrs[m.line[NEW_M]].dst;
         out->reg[ADAMW_new_v] = (uint8_t)call->row->instrs[m.line[NEW_V]].dst;
-        out->reg[ADAMW_new_p] = (uint8_t)call->row->instrs[root].dst;
+        out->reg[ADAMW_new_p] = (uint8_t)parameter;
         return true;
     }
     return false;
@@ -150,7 +158,7 @@ RowAdamw row_adamw_match(const Call *call)
     RowAdamw r = { 0 };
     const RowProgram *p = call->row;
     const int64_t *d = call->derived;
-    if (p->n_instrs < 14 || p->n_instrs > 16 || d[ROW_ROWS] != 1 || d[ROW_N_OUTER] != 0
+    if (p->n_instrs < 14 || p->n_instrs > 17 || d[ROW_ROWS] != 1 || d[ROW_N_OUTER] != 0
         || d[ROW_N] <= 1)
         return r;
     for (int i = p->n_instrs; i-- > 0 && !r.found;)

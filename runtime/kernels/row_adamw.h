@@ -6,7 +6,7 @@
  * the bits are those of the row program.
  *
  *     g' = g factor;  m' = m beta1 + g' rest1;  v' = v beta2 + (g' g') rest2
- *     p' = [p keep, or p] - step (m' / (sqrt(v') unbias + eps));  [and a constant over g] */
+ *     p' = [p keep, or p] - step (m' / (sqrt(v') unbias + eps));  [a constant over g;]  [p' as bf16] */
 #ifndef KERNELS_ROW_ADAMW_H
 #define KERNELS_ROW_ADAMW_H
 
@@ -22,11 +22,11 @@ typedef enum AdamwReg {
     ADAMW_step, ADAMW_keep,
     N_ADAMW_INPUTS,
     ADAMW_new_m = N_ADAMW_INPUTS, ADAMW_new_v, ADAMW_new_p,
-    ADAMW_cleared, ADAMW_clear_value,
+    ADAMW_cleared, ADAMW_clear_value, ADAMW_rounded,
     N_ADAMW_REGS
 } AdamwReg;
 
-enum { NO_REG = UINT8_MAX };            /* of keep, cleared, clear_value: there is none */
+enum { NO_REG = UINT8_MAX };            /* of keep, cleared, clear_value, rounded: there is none */
 
 typedef struct RowAdamw {
     uint8_t found;

@@ -38,6 +38,12 @@ static inline void vi_store(int32_t *p, vi x)
     _mm256_storeu_si256((__m256i *)(void *)p, x);
 }
 
+static inline void vi_store_high(uint16_t *p, vi x)
+{
+    const __m256i high = _mm256_srli_epi32(x, 16), pairs = _mm256_packus_epi32(high, high);
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(pairs, 8)));
+}
+
 static inline vi vi_load_n(const int32_t *p, size_t n)
 {
     return _mm256_maskload_epi32(p, vi_tail(n));

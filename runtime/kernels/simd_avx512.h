@@ -27,6 +27,11 @@ static inline void v_store_n(float *p, vf x, size_t n) { _mm512_mask_storeu_ps(p
 static inline vi vi_load(const int32_t *p) { return _mm512_loadu_si512(p); }
 static inline void vi_store(int32_t *p, vi x) { _mm512_storeu_si512(p, x); }
 
+static inline void vi_store_high(uint16_t *p, vi x)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)));
+}
+
 static inline vi vi_load_n(const int32_t *p, size_t n)
 {
     return _mm512_maskz_loadu_epi32(vm_tail(n), p);

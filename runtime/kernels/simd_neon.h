@@ -23,6 +23,11 @@ static inline void v_stream_end(void) {}
 static inline vi vi_load(const int32_t *p) { return vld1q_s32(p); }
 static inline void vi_store(int32_t *p, vi x) { vst1q_s32(p, x); }
 
+static inline void vi_store_high(uint16_t *p, vi x)
+{
+    vst1_u16(p, vshrn_n_u32(vreinterpretq_u32_s32(x), 16));
+}
+
 static inline vf v_load_n(const float *p, size_t n)
 {
     float lane[VL] = { 0 };

@@ -12,6 +12,7 @@
  *      v_load(p) v_store(p, x) v_load_n(p, n) v_store_n(p, x, n)     also vi_
  *      v_stream(p, x)                      past the caches; p aligned to the vector; v_stream_end()
  *                                          before other threads look.  Stores as any where there is no such
+ *      vi_store_high(p, x)                 the upper 16 bits of each lane, to uint16_t
  *      v_load_stride(p, stride)            lane i from p[i * stride]
  *      v_store_stride(p, stride, x)        lane i to p[i * stride]
  *  make           v_set1(s) v_zero() vi_set1(s) vi_iota() = 0, 1, 2 ..
@@ -98,6 +99,12 @@ static inline void v_store_n(float *p, vf x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         p[i] = x[i];
+}
+
+static inline void vi_store_high(uint16_t *p, vi x)
+{
+    for (int i = 0; i < VL; i++)
+        p[i] = (uint16_t)((uint32_t)x[i] >> 16);
 }
 
 static inline vi vi_load_n(const int32_t *p, size_t n)

@@ -31,8 +31,9 @@ static void compile_with(const FusionCase *c, PlanProgramKind kind, Fusion fusio
     Program p;
     CHECK(program_from_name(plan_program_name(kind), &p), "a program of plans");
     const bool one = kind == PLAN_generate;
+    const bool mixed = fusion == FUSE_rounding || fusion == FUSE_rounded_weights;
     CompileOptions o = { .level = 2, .batch = one ? 1 : c->batch, .sequence = one ? 0 : c->sequence,
-                         .programs = 1u << p };
+                         .precision = mixed ? DTYPE_bf16 : DTYPE_f32, .programs = 1u << p };
     fusion_switch(&o.fusions, fusion, on);
     compiled_open(out, &c->model, &o);
 }

@@ -1,4 +1,5 @@
-/* A program of a shipped model with a fusion and without it, in turns, with a control beside them. */
+/* A program of a shipped model with a fusion and without it, in turns, with a control beside them.  Fusions
+ * that only mixed precision has are measured in that. */
 #ifndef TESTS_E2E_FUSION_PAIR_H
 #define TESTS_E2E_FUSION_PAIR_H
 

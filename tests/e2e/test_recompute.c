@@ -36,7 +36,7 @@ static CompileOptions with_limit(int64_t limit, DType precision)
 
 /* ---- one run ---------------------------------------------------------------------------------- */
 
-/* What a program leaves behind: every storage, and its outputs. */
+/* What a program leaves behind: every storage that is no copy of another, and its outputs. */
 static void run_program(const Compiled *c, PlanProgramKind program, Buf *out)
 {
     Session *s = compiled_session(c, 1u << program, 2, NULL);
@@ -50,7 +50,7 @@ static void run_program(const Compiled *c, PlanProgramKind program, Buf *out)
     }
     for (uint32_t i = 0; i < c->plan.n_storages; i++) {
         const void *data = session_storage(s, (int32_t)i);
-        if (data)
+        if (data && !c->plan.storages[i].rounded_of)
             buf_add(out, data, storage_bytes(&c->plan, (int32_t)i, 1u << program));
     }
     session_close(s);
@@ -172,12 +172,15 @@ static void test_models(void **state)
     check_model(&models[1], DTYPE_bf16);
 }
 
-/* Rounded where it is computed, or by each product that reads it. */
+/* Rounded where it is computed, or by each product that reads it: of more rows than are multiplied one by one,
+ * for those sum in another order where a matrix is of bf16. */
 static void test_rounding(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(models); i++) {
         CompileOptions o = with_limit(0, DTYPE_bf16);
+        if (strcmp(models[i].name, "mlp") == 0)
+            o.batch = 40;
         Result stored = run_with(&models[i], &o);
         fusion_switch(&o.fusions, FUSE_rounding, false);
         Result packed = run_with(&models[i], &o);

@@ -179,6 +179,9 @@ static void sample_decode(Sample *s, OpId op)
         sample_storage(s, STORAGE_PARAM, DTYPE_f32, DIMS(C(3), C(256)));
         s->g->storages[s->g->n_storages - 1].stored = types[i];
     }
+    const char *weight = s->g->storages[s->g->n_storages - 1].name;
+    sample_storage(s, STORAGE_STATE, DTYPE_bf16, DIMS(C(3), C(256)));
+    s->g->storages[s->g->n_storages - 1].rounded_of = weight;
 }
 
 static void sample_cast(Sample *s, OpId op)

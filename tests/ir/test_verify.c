@@ -304,6 +304,10 @@ static Place *place(Parts *p, ValueId v)
     X(no_whole_blocks, p->g->storages[1].stored = DTYPE_q4_k, "cannot be stored so")               \
     X(stored_as_nothing, p->g->storages[1].stored = N_DTYPES, "cannot be stored so")               \
     X(stored_input, p->g->storages[0].type.dtype = DTYPE_bf16, "is an input of bf16")              \
+    X(rounded_input, p->g->storages[0].rounded_of = "w", "\"x\" cannot be \"w\" rounded")            \
+    X(rounded_nothing, p->g->storages[2].rounded_of = "v", "\"b\" cannot be \"v\" rounded")          \
+    X(rounded_floats, (p->g->storages[2].class = STORAGE_STATE, p->g->storages[2].rounded_of = "w"), \
+      "\"b\" cannot be \"w\" rounded")                                                             \
     X(no_axes, def(p, p->loss)->attr[0].i = 0, "axes has no such value")                           \
     X(span_in_no_file, def(p, p->y)->span.file = 2, "its span is in file 2 of 2")                  \
     X(no_storage, def(p, p->x)->attr[0].i = 3, "storage 3 of 3")                                   \

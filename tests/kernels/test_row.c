@@ -750,7 +750,7 @@ static void test_refused(void **state)
 }
 
 /* A parameter's step, in place or apart: factors turned round at random, with what `variant` says. */
-enum { DECAYS = 1, CLEARS = 2, APART = 4, SPOILED = 8, N_VARIANTS = 16 };
+enum { DECAYS = 1, CLEARS = 2, APART = 4, SPOILED = 8, ROUNDS = 16, N_VARIANTS = 32 };
 
 static void add_turned(Program *r, RowOp op, int dst, int a, int b)
 {
@@ -771,6 +771,11 @@ static Case adamw_case(Program *r, int64_t rows, int64_t n, int variant)
     const int64_t one[] = { 1, 1 };
     for (int i = 0; i < (variant & APART ? N_IN + 3 : N_IN); i++)
         case_add(&c, DTYPE_f32, 2, i >= FACTOR && i < N_IN ? one : r->p.dim, ROWS);
+    const int rounded = c.call.n_operands;
+    if (variant & ROUNDS) {
+        case_add(&c, DTYPE_bf16, 2, r->p.dim, ROWS);
+        r->p.outputs |= 1u << rounded;
+    }
     for (int i = 0; i < c.call.n_operands; i++)
         for (int a = 0; a < 2; a++)
             c.operand[i].stride[a] = c.operand[i].dim[a] == 1 ? 0 : a ? 1 : n;
@@ -799,6 +804,8 @@ static Case adamw_case(Program *r, int64_t rows, int64_t n, int variant)
     add(r, ROW_sub, out + 2, variant & DECAYS ? t + 1 : P, t);
     if (variant & CLEARS)
         add(r, ROW_copy, GRAD, k + 5, 0);
+    if (variant & ROUNDS)
+        add(r, ROW_round_bf16, rounded, out + 2, 0);
     return c;
 }
 

@@ -26,7 +26,7 @@
 
 #define GOLDEN SOURCE_DIR "/tests/passes/golden"
 static const char marker[] = "\n===\n";
-static const char *const passes[] = { "fold", "simplify", "cse", "dce", "absorb", "attention", "loss",
+static const char *const passes[] = { "fold", "simplify", "cse", "dce", "copies", "absorb", "attention", "loss",
                                       "cache", "rope_write", "round", "norm", "recompute", "store", "layout", "fuse", "epilogue", "place",
                                       "pool" };
 enum { FEWEST_CASES = 4, LARGEST_FILE = 1 << 20 };
@@ -91,7 +91,7 @@ static void print_diags(Buf *out, const DiagSink *s)
 
 static void golden_run(Golden *t, Buf *got)
 {
-    PassOptions options = { .level = 2, .program = t->before->program };
+    PassOptions options = { .level = 2, .program = t->before->program, .precision = DTYPE_bf16 };
     for (Fusion f = 0; f < N_FUSIONS; f++)
         fusion_switch(&options.fusions, f, true);
     t->after = graph_clone(t->before, &t->arena);

@@ -228,12 +228,51 @@ static void stored_parameters(void **state)
     forged_close(&f);
 }
 
+/* ---- copies of parameters ----------------------------------------------------------------------- */
+
+static void of_itself(PlanStorage *s, uint32_t self) { s->rounded_of = self + 1; }
+static void of_nobody(PlanStorage *s, uint32_t self) { (void)self; s->rounded_of = UINT32_MAX; }
+static void of_another(PlanStorage *s, uint32_t self) { (void)self; s->rounded_of = 1; }
+static void of_parameter(PlanStorage *s, uint32_t self) { (void)self; s->class = PLAN_PARAM; }
+static void of_floats(PlanStorage *s, uint32_t self) { (void)self; s->dtype = DTYPE_f32; }
+static void of_fewer_rows(PlanStorage *s, uint32_t self) { (void)self; s->dim[0].coef -= 1; }
+
+static const struct {
+    const char *what;
+    void (*change)(PlanStorage *s, uint32_t self);
+} copies[] = {
+    { "itself", of_itself }, { "nobody", of_nobody }, { "another", of_another },
+    { "a parameter", of_parameter }, { "floats", of_floats }, { "of fewer rows", of_fewer_rows },
+};
+
+static void copies_of_parameters(void **state)
+{
+    static const char expected[] = "cannot be what it is rounded of";
+    Forged f = forged_open(MIXED_PLAN);
+    uint32_t id = 0;
+    (void)state;
+    while (id < f.plan.n_storages && !f.plan.storages[id].rounded_of)
+        id++;
+    assert_true(id < f.plan.n_storages);
+    for (size_t i = 0; i < COUNT_OF(copies); i++) {
+        PlanStorage changed = f.plan.storages[id];
+        copies[i].change(&changed, id);
+        expect_refused(&f, copies[i].what, &f.plan.storages[id], &changed, sizeof changed, expected);
+    }
+    const PlanStorage *of = &f.plan.storages[f.plan.storages[id].rounded_of - 1];
+    PlanStorage absent = *of;
+    absent.programs = 0;
+    expect_refused(&f, "where the parameter is not", of, &absent, sizeof absent, expected);
+    forged_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_of_blocks),
         cmocka_unit_test(views_of_halves),
         cmocka_unit_test(stored_parameters),
+        cmocka_unit_test(copies_of_parameters),
     };
     return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }
