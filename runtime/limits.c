@@ -4,10 +4,10 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "runtime/threads.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <omp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,20 +92,26 @@ static void measure_task(Task *t)
     t->rate = rate[ROUNDS / 2];
 }
 
-/* The sum over the threads, each with `bytes` of its own at memory + thread * stride. */
+static void measure_one(void *tasks, int thread)
+{
+    measure_task((Task *)tasks + thread);
+}
+
+/* The sum over the threads, each with `bytes` of its own at memory + thread * stride; 0 without memory. */
 static double measure(const ProbeFns *fn, Probe probe, int n_threads, char *memory, size_t stride,
                       size_t bytes, size_t pass_bytes)
 {
     double sum = 0;
-#pragma omp parallel num_threads(n_threads) reduction(+ : sum)
-    {
-        Task t = { .fn = fn, .probe = probe, .floats = pass_bytes / sizeof(float),
-                   .floats_all = bytes / pass_bytes * pass_bytes / sizeof(float) };
-        t.memory = (float *)(void *)(memory + (size_t)omp_get_thread_num() * stride);
-#pragma omp barrier
-        measure_task(&t);
-        sum += t.rate;
-    }
+    Task *tasks = calloc((size_t)n_threads, sizeof *tasks);
+    for (int i = 0; tasks && i < n_threads; i++)
+        tasks[i] = (Task){ .fn = fn, .probe = probe, .floats = pass_bytes / sizeof(float),
+                           .memory = (float *)(void *)(memory + (size_t)i * stride),
+                           .floats_all = bytes / pass_bytes * pass_bytes / sizeof(float) };
+    if (tasks)
+        threads_each(n_threads, measure_one, tasks);
+    for (int i = 0; tasks && i < n_threads; i++)
+        sum += tasks[i].rate;
+    free(tasks);
     return sum;
 }
 

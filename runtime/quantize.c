@@ -5,10 +5,12 @@
 #include "base/blocks.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "runtime/threads.h"
 
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,28 +167,48 @@ static RowError row_error(size_t n, const float *x, const float *back)
     return e;
 }
 
+/* Rows to round, and whether each thread's could be. */
+typedef struct Rounding {
+    DType from, to;
+    size_t k, row_from, row_to;         /* numbers and bytes of a row */
+    int64_t rows;
+    int n_threads;
+    const uint8_t *src;
+    float *x;                           /* a row as it is, and as it came back, side by side */
+    uint8_t *dst;
+    RowError *errors;
+    atomic_bool ok;
+} Rounding;
+
+static void round_share(void *arg, int thread)
+{
+    Rounding *w = arg;
+    const ThreadShare share = thread_share(w->rows, thread, w->n_threads);
+    for (int64_t r = share.first; r < share.last; r++) {
+        float *row = w->x + 2 * (size_t)r * w->k;
+        uint8_t *to = w->dst + (size_t)r * w->row_to;
+        blocks_decode(w->from, w->k, w->src + (size_t)r * w->row_from, row);
+        if (!blocks_encode(w->to, w->k, row, to, NULL)) {
+            atomic_store(&w->ok, false);
+            continue;
+        }
+        blocks_decode(w->to, w->k, to, row + w->k);
+        w->errors[r] = row_error(w->k, row, row + w->k);
+    }
+}
+
 /* Rows [0, rows) of k numbers; false when one does not fit. */
 static bool round_rows(const Work *w, const QuantizedTensor *t, int64_t rows, const uint8_t *src, float *x,
                        uint8_t *dst, RowError *errors)
 {
-    DType from = DTYPE_f32, to = DTYPE_f32;
-    dtype_from_ggml(t->from, &from);
-    dtype_from_ggml(t->to, &to);
-    const size_t k = (size_t)t->dim[0];
-    const size_t row_from = k / (size_t)dtype_block(from) * dtype_block_bytes(from);
-    const size_t row_to = k / (size_t)dtype_block(to) * dtype_block_bytes(to);
-    bool ok = true;
-#pragma omp parallel for schedule(static) num_threads(w->o->n_threads) reduction(&& : ok)
-    for (int64_t r = 0; r < rows; r++) {
-        float *row = x + 2 * (size_t)r * k;
-        blocks_decode(from, k, src + (size_t)r * row_from, row);
-        ok = blocks_encode(to, k, row, dst + (size_t)r * row_to, NULL) && ok;
-        if (!ok)
-            continue;
-        blocks_decode(to, k, dst + (size_t)r * row_to, row + k);
-        errors[r] = row_error(k, row, row + k);
-    }
-    return ok;
+    Rounding all = { .k = (size_t)t->dim[0], .rows = rows, .n_threads = w->o->n_threads, .src = src, .x = x,
+                     .dst = dst, .errors = errors, .ok = true };
+    dtype_from_ggml(t->from, &all.from);
+    dtype_from_ggml(t->to, &all.to);
+    all.row_from = all.k / (size_t)dtype_block(all.from) * dtype_block_bytes(all.from);
+    all.row_to = all.k / (size_t)dtype_block(all.to) * dtype_block_bytes(all.to);
+    threads_each(all.n_threads, round_share, &all);
+    return all.ok;
 }
 
 /* The message for the first row that does not fit. */

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef __linux__
@@ -172,6 +173,41 @@ void team_run(Team *t, TeamFn *run, void *data)
     barrier_wait(&t->barrier, (unsigned)t->n, 0);
     run(data, 0);
     barrier_wait(&t->barrier, (unsigned)t->n, 0);
+}
+
+typedef struct Each {
+    TeamFn *run;
+    void *data;
+    int thread;
+    bool started;
+    pthread_t id;
+} Each;
+
+static void *run_one(void *arg)
+{
+    const Each *e = arg;
+    e->run(e->data, e->thread);
+    return NULL;
+}
+
+void threads_each(int n, TeamFn *run, void *data)
+{
+    sigset_t all, before;
+    Each *each = n > 1 ? calloc((size_t)n, sizeof *each) : NULL;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (int i = 1; each && i < n; i++) {
+        each[i] = (Each){ .run = run, .data = data, .thread = i };
+        each[i].started = pthread_create(&each[i].id, NULL, run_one, &each[i]) == 0;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    run(data, 0);
+    for (int i = 1; i < n; i++)
+        if (each && each[i].started)
+            (void)pthread_join(each[i].id, NULL);
+        else
+            run(data, i);
+    free(each);
 }
 
 int threads_available(void)

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 enum { BARRIER_SEATS = 64 };
 
@@ -47,6 +48,17 @@ void team_close(Team *t);
 
 /* Returns when all have run it.  A team of one meets nobody. */
 void team_run(Team *t, TeamFn *run, void *data);
+
+/* Outside of sessions: `run` for each of 0 .. n - 1 on threads that live as long, 0 on the one that asks; one
+ * after another where the system gives no more. */
+void threads_each(int n, TeamFn *run, void *data);
+
+/* Number i of n shares of `count` things: from `first` up to, not including, `last`. */
+typedef struct ThreadShare { int64_t first, last; } ThreadShare;
+static inline ThreadShare thread_share(int64_t count, int i, int n)
+{
+    return (ThreadShare){ count / n * i + count % n * i / n, count / n * (i + 1) + count % n * (i + 1) / n };
+}
 
 /* Processors that this process may run on, by its affinity mask; at least 1. */
 int threads_available(void);

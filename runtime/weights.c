@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "runtime/hub/weights_index.h"
+#include "runtime/threads.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -93,14 +94,33 @@ static void fill_chunk(const Fill *f, DType type, int64_t first, int64_t n, void
         memset((char *)to + at, 0, (size_t)bytes);
 }
 
+/* The chunks of a parameter, to be shared by threads. */
+typedef struct Filling {
+    const Fill *f;
+    DType type;
+    int64_t n, chunks;
+    int n_threads;
+    void *to;
+} Filling;
+
+static void fill_share(void *arg, int thread)
+{
+    const Filling *w = arg;
+    const ThreadShare share = thread_share(w->chunks, thread, w->n_threads);
+    for (int64_t c = share.first; c < share.last; c++) {
+        const int64_t first = c * FILL_CHUNK, left = w->n - first;
+        fill_chunk(w->f, w->type, first, left < FILL_CHUNK ? left : FILL_CHUNK, w->to);
+    }
+}
+
 /* With `repeat`, all chunks are as the first one. */
 static void fill_parameter(const Fill *f, DType type, int64_t n, bool repeat, void *to)
 {
     const int64_t period = repeat && n > FILL_CHUNK ? FILL_CHUNK : n;
     int64_t all, part;
-#pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < period; first += FILL_CHUNK)
-        fill_chunk(f, type, first, n - first < FILL_CHUNK ? n - first : FILL_CHUNK, to);
+    Filling all_of = { f, type, n, (period + FILL_CHUNK - 1) / FILL_CHUNK, 0, to };
+    all_of.n_threads = all_of.chunks > 1 ? threads_available() : 1;
+    threads_each(all_of.n_threads, fill_share, &all_of);
     bool whole = dtype_offset(type, period, &part) && dtype_offset(type, n, &all);
     CHECK(whole, "checked when the plan was opened");
     for (int64_t at = part; at < all; at += part)

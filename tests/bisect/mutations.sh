@@ -65,7 +65,7 @@ while [ "$first" -le "$last" ] && cut_out "$first"; do
         echo "mutation $what: the text to replace is not there"
         exit 1
     }
-    "$cc" -std=gnu11 -O1 -w -D_GNU_SOURCE -I"$source" -ffp-contract=off -fopenmp \
+    "$cc" -std=gnu11 -O1 -w -D_GNU_SOURCE -I"$source" -ffp-contract=off \
         -c "$scratch/mutated.c" -o "$scratch/mutated.o"
     "$cc" "$scratch/mutated.o" @"$libraries" -o "$scratch/smc"
     n=$((n + 1)) first=$((first + 1))

@@ -237,7 +237,7 @@ static void test_no_allocation(void **state)
         fill_storages(s, ALL, 5);
         largest_sizes(&c.plan, PLAN_score, sizes);
         bind(s, PLAN_score, sizes);
-        session_run(s, PLAN_score);     /* OpenMP starts its threads */
+        session_run(s, PLAN_score);
         for (PlanProgramKind k = 0; k < N_PLAN_PROGRAMS; k++) {
             largest_sizes(&c.plan, k, sizes);
             expect_no_allocation(s, k, sizes);

@@ -1,5 +1,5 @@
 /* Steps of training and tokens of generation ask nothing of the heap: a counter stands in front of
- * malloc and its kin, those of the OpenMP library included. */
+ * malloc and its kin. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -142,7 +142,56 @@ static void test_team(void **state)
     }
 }
 
-/* Address space for a few stacks, but not for all. */
+/* Things that shares touched. */
+enum { THINGS = 1000 };
+typedef struct Touched { int n, of[THINGS]; } Touched;
+
+static void touch_share(void *arg, int thread)
+{
+    Touched *t = arg;
+    const ThreadShare share = thread_share(THINGS, thread, t->n);
+    for (int64_t i = share.first; i < share.last; i++)
+        t->of[i]++;
+}
+
+static void assert_each_once(int n)
+{
+    Touched t = { .n = n };
+    threads_each(n, touch_share, &t);
+    for (int i = 0; i < THINGS; i++)
+        assert_int_equal(t.of[i], 1);
+}
+
+static void test_each(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= MOST; n++)
+        assert_each_once(n);
+    assert_each_once(7 * THINGS / 5);
+    for (int i = 0; i < 3; i++) {       /* of more things than a product of two such numbers holds */
+        const ThreadShare share = thread_share(INT64_MAX, i, 3);
+        assert_true(share.first == INT64_MAX / 3 * i + i * (INT64_MAX % 3) / 3 && share.last > share.first);
+    }
+}
+
+/* Leaves address space for a few stacks.  False where that cannot be known. */
+static bool leave_few_stacks(int few, struct rlimit *before)
+{
+    pthread_attr_t attr;
+    size_t stack;
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    const bool known = f && fscanf(f, "%lu", &pages) == 1;
+    if (f)
+        fclose(f);
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_getstacksize(&attr, &stack), 0);
+    assert_int_equal(getrlimit(RLIMIT_AS, before), 0);
+    struct rlimit less = *before;
+    less.rlim_cur = pages * (unsigned long)sysconf(_SC_PAGESIZE) + (unsigned)few * stack + stack / 2;
+    return known && setrlimit(RLIMIT_AS, &less) == 0;
+}
+
 static void test_too_few_threads(void **state)
 {
     (void)state;
@@ -150,23 +199,13 @@ static void test_too_few_threads(void **state)
 #ifdef SANITIZED
     skip();                             /* address space is the sanitizer's */
 #endif
-    struct rlimit before, less;
-    pthread_attr_t attr;
-    size_t stack;
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f || fscanf(f, "%lu", &pages) != 1)
-        skip();
-    fclose(f);
-    assert_int_equal(pthread_attr_init(&attr), 0);
-    assert_int_equal(pthread_attr_getstacksize(&attr, &stack), 0);
-    Team *t = new_team(MANY);
-    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
-    less = before;
-    less.rlim_cur = pages * (unsigned long)sysconf(_SC_PAGESIZE) + FEW * stack + stack / 2;
-    assert_int_equal(setrlimit(RLIMIT_AS, &less), 0);
+    struct rlimit before;
     Error err = { 0 };
+    Team *t = new_team(MANY);
+    if (!leave_few_stacks(FEW, &before))
+        skip();
     const bool opened = team_open(t, MANY, &err);
+    assert_each_once(MANY);
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
     assert_false(opened);
     assert_non_null(strstr(err.text, "cannot start thread"));
@@ -177,7 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meeting), cmocka_unit_test(test_sleepers), cmocka_unit_test(test_seats),
-        cmocka_unit_test(test_team), cmocka_unit_test(test_too_few_threads),
+        cmocka_unit_test(test_team), cmocka_unit_test(test_each), cmocka_unit_test(test_too_few_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
