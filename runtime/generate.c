@@ -235,7 +235,8 @@ static bool keep_in_file(Generation *g, const Plan *p, Error *err)
 {
     const GenerateOptions *o = g->options;
     const PlanProgramKind program = o->run.cache ? PLAN_generate : PLAN_score;
-    const SessionOptions so = { .n_threads = o->run.n_threads, .programs = 1u << program };
+    const SessionOptions so = { .n_threads = o->run.n_threads, .cpu = o->run.cpu, .programs = 1u << program,
+                                .pack = true };
     const size_t memory = o->memory ? o->memory : free_memory("");
     SessionSize size = { 0 };
     const bool fits = !o->map && (!plan_program(p, program) || (session_size(p, &so, &size, err)

@@ -49,7 +49,8 @@ bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Erro
     if (!g->ids)
         return error_set(err, "out of memory");
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
-                                .programs = 1u << g->program, .given = o->given };
+                                .programs = 1u << g->program, .given = o->given,
+                                .pack = !o->given };
     if (!session_open(p, &so, &g->session, err)) {
         generator_close(g);
         return false;

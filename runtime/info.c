@@ -57,7 +57,8 @@ static bool sessions_json(const Plan *p, const InfoOptions *o, json_t *out, Erro
         if ((there & sets[i].programs) != sets[i].programs)
             continue;
         const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
-                                    .programs = sets[i].programs | (there & sets[i].optional) };
+                                    .programs = sets[i].programs | (there & sets[i].optional),
+                                    .pack = sets[i].programs == BIT(generate) };
         if (!session_size(p, &so, &z, err))
             return false;
         json_array_append_new(out, json_pack(

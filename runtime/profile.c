@@ -288,7 +288,8 @@ bool profile_run(const Plan *p, const ProfileOptions *o, Profile *out, Error *er
     *out = (Profile){ .plan = p, .options = *o, .overhead = NAN };
     Session *s = NULL;
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
-                                .programs = 1u << o->program };
+                                .programs = 1u << o->program,
+                                .pack = o->program == PLAN_generate || o->program == PLAN_score };
     if (!choose_sizes(out, err) || !session_open(p, &so, &s, err))
         return false;
     out->n_instrs = plan_program(p, o->program)->n_instrs;

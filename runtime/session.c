@@ -7,6 +7,7 @@
 #include "runtime/kernels/panel.h"
 #include "runtime/plan_check.h"
 #include "runtime/threads.h"
+#include "runtime/weight_packing.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,6 +36,8 @@ struct Session {
     int n_threads;
     BoundProgram program[N_PLAN_PROGRAMS];
     char **storage;                     /* per storage of the plan, NULL: not held */
+    WeightPacking *packing;             /* likewise: what session_pack makes of it */
+    OperandLayout *layout;              /* and what it is now */
     bool *changed;                      /* per storage: a copy of it may be out of date */
     bool any_changed;
     char *pool;
@@ -103,7 +106,7 @@ static void layout_programs(Layout *l, const Plan *p, uint32_t programs, Session
 }
 
 /* Storages of one class; their bytes. */
-static size_t layout_storages(Layout *l, const Plan *p, const SessionOptions *o,
+static size_t layout_storages(Layout *l, const Plan *p, const SessionOptions *o, PackFor packs,
                               PlanStorageClass class, Session *s)
 {
     size_t before = l->used, bytes;
@@ -122,9 +125,12 @@ static size_t layout_storages(Layout *l, const Plan *p, const SessionOptions *o,
             l->overflow = true;
             continue;
         }
-        char *data = layout_take(l, bytes, 1);
-        if (s)
+        const WeightPacking packing = weight_packing(p, (int32_t)i, o->programs, packs);
+        char *data = layout_take(l, packing.bytes > bytes ? packing.bytes : bytes, 1);
+        if (s) {
             s->storage[i] = data;
+            s->packing[i] = packing;
+        }
     }
     return l->used - before;
 }
@@ -199,22 +205,26 @@ static size_t scratch_bytes(const Plan *p, uint32_t programs)
     return (most + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
 }
 
-static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, size_t scratch,
-                           Session **out, SessionSize *size)
+static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, const KernelTable *kernels,
+                           size_t scratch, Session **out, SessionSize *size)
 {
+    const PackFor packs = o->pack ? kernels->packs : (PackFor){ LAYOUT_STRIDES, LAYOUT_STRIDES };
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
     bool *changed = layout_take(l, p->n_storages, sizeof *changed);
+    WeightPacking *packing = layout_take(l, p->n_storages, sizeof *packing);
+    OperandLayout *layout = layout_take(l, p->n_storages, sizeof *layout);
     Team *team = layout_take(l, team_bytes(o->n_threads), 1);
     if (s) {
-        *s = (Session){ .plan = p, .n_threads = o->n_threads, .storage = storage,
-                        .changed = changed, .scratch_stride = scratch, .team = team };
+        *s = (Session){ .plan = p, .kernels = kernels, .n_threads = o->n_threads, .storage = storage,
+                        .packing = packing, .layout = layout, .changed = changed,
+                        .scratch_stride = scratch, .team = team };
     }
     layout_programs(l, p, o->programs, s);
     size->instrs = l->used;
-    size->params = layout_storages(l, p, o, PLAN_PARAM, s);
-    size->state = layout_storages(l, p, o, PLAN_STATE, s);
-    size->inputs = layout_storages(l, p, o, PLAN_INPUT, s);
+    size->params = layout_storages(l, p, o, packs, PLAN_PARAM, s);
+    size->state = layout_storages(l, p, o, packs, PLAN_STATE, s);
+    size->inputs = layout_storages(l, p, o, packs, PLAN_INPUT, s);
     size->pool = pool_bytes(p, o->programs);
     char *pool = layout_take(l, size->pool, 1);
     size_t before = l->used;
@@ -243,10 +253,11 @@ static bool check_options(const Plan *p, const SessionOptions *o, Error *err)
 bool session_size(const Plan *p, const SessionOptions *o, SessionSize *out, Error *err)
 {
     *out = (SessionSize){ 0 };
-    if (!check_options(p, o, err))
+    const KernelTable *kernels = kernels_select(o->cpu, err);
+    if (!kernels || !check_options(p, o, err))
         return false;
     Layout l = { 0 };
-    if (!layout_session(&l, p, o, scratch_bytes(p, o->programs), NULL, out))
+    if (!layout_session(&l, p, o, kernels, scratch_bytes(p, o->programs), NULL, out))
         return error_set(err, "the model needs more memory than can be counted");
     return true;
 }
@@ -279,9 +290,8 @@ bool session_open(const Plan *p, const SessionOptions *o, Session **out, Error *
     ask_large_pages(block, size.total);
     memset(block, 0, size.total);
     Layout l = { .base = block };
-    bool ok = layout_session(&l, p, o, scratch_bytes(p, o->programs), out, &size);
+    bool ok = layout_session(&l, p, o, kernels, scratch_bytes(p, o->programs), out, &size);
     CHECK(ok, "counted before");
-    (*out)->kernels = kernels;
     if (team_open((*out)->team, o->n_threads, err))
         return true;
     free(block);
@@ -332,16 +342,16 @@ void *session_storage_named(Session *s, const char *name)
 
 /* A matrix of blocks that is brought into panels; each thread takes panels of its own, by way of its
  * scratch. */
-typedef struct Packing {
+typedef struct BlockPacking {
     Session *session;
     DType type;
     int64_t rows, k, panel;             /* bytes of one */
     char *data;
-} Packing;
+} BlockPacking;
 
-static void pack_share(void *data, int thread)
+static void pack_blocks_share(void *data, int thread)
 {
-    const Packing *p = data;
+    const BlockPacking *p = data;
     Session *s = p->session;
     const int64_t n = (p->rows + PANEL_ROWS - 1) / PANEL_ROWS, last = (thread + 1) * n / s->n_threads;
     for (int64_t i = thread * n / s->n_threads; i < last; i++) {
@@ -351,19 +361,55 @@ static void pack_share(void *data, int thread)
     }
 }
 
-void session_pack(Session *s, int32_t storage)
+static void pack_blocks(Session *s, int32_t storage)
 {
     const PlanStorage *st = &s->plan->storages[storage];
     const int64_t none[MAX_SYMBOLS] = { 0 };
-    Packing p = { .session = s, .type = (DType)st->dtype, .data = s->storage[storage] };
+    BlockPacking p = { .session = s, .type = (DType)st->dtype, .data = s->storage[storage] };
     int64_t count;
-    if (dtype_block(p.type) == 1 || !p.data)
-        return;
     p.k = st->dim[st->rank - 1].coef;
     bool ok = plan_storage_count(st, none, &count) && panel_bytes(p.type, 1, p.k, &p.panel);
     CHECK(ok, "checked when the plan was opened");
     p.rows = count / p.k;
-    team_run(s->team, pack_share, &p);
+    team_run(s->team, pack_blocks_share, &p);
+}
+
+/* A matrix that is packed for products, from a copy of it. */
+typedef struct MatrixPacking {
+    int n_threads;
+    OperandLayout layout;
+    GemmUnpacked from;
+    uint16_t *to;
+} MatrixPacking;
+
+static void pack_matrix_share(void *data, int thread)
+{
+    const MatrixPacking *p = data;
+    const int64_t n = (p->from.n + GEMM16_NR - 1) / GEMM16_NR;
+    gemm_packed_fill(&p->from, p->layout, thread * n / p->n_threads, (thread + 1) * n / p->n_threads, p->to);
+}
+
+/* False where it stays as it is: it has infinities or NaN, whose products are told by their strides, or there
+ * is no memory for the copy. */
+static bool pack_matrix(Session *s, int32_t storage)
+{
+    const WeightPacking *w = &s->packing[storage];
+    const int64_t count = w->matrix.k * w->matrix.n;
+    uint16_t *data = (uint16_t *)(void *)s->storage[storage];
+    uint16_t *copy = gemm_packed_is_finite(data, count) ? malloc((size_t)count * sizeof *copy) : NULL;
+    if (!copy)
+        return false;
+    memcpy(copy, data, (size_t)count * sizeof *copy);
+    MatrixPacking p = { s->n_threads, w->layout, w->matrix, data };
+    p.from.data = copy;
+    team_run(s->team, pack_matrix_share, &p);
+    free(copy);
+    return true;
+}
+
+OperandLayout session_layout(const Session *s, int32_t storage)
+{
+    return s->layout[storage];
 }
 
 /* ---- copies of parameters ---------------------------------------------------------------------- */
@@ -417,8 +463,11 @@ static void bind_program(Session *s, BoundProgram *b)
         Call *call = &b->calls[k];
         bool ok = bind_call(p, index, b->sizes, call, operands, starts, row, consts);
         CHECK(ok, "sizes only shrink from what the plan was checked at");
-        for (uint32_t i = 0; i < in->n_operands; i++)
-            operands[i].data = operand_base(s, &p->operands[in->first_operand + i]) + starts[i];
+        for (uint32_t i = 0; i < in->n_operands; i++) {
+            const PlanOperand *o = &p->operands[in->first_operand + i];
+            operands[i].data = operand_base(s, o) + starts[i];
+            operands[i].layout = o->storage < 0 ? LAYOUT_STRIDES : s->layout[o->storage];
+        }
         kernel_prepare(call);
         operands += in->n_operands;
         if (in->row != NO_ROW) {
@@ -429,6 +478,20 @@ static void bind_program(Session *s, BoundProgram *b)
     b->n_barriers = barriers_keep(p->instrs + b->plan->first_instr, b->calls, b->plan->n_instrs,
                                   s->n_threads, b->extents, b->meet);
     b->bound = true;
+}
+
+void session_pack(Session *s, int32_t storage)
+{
+    const OperandLayout before = s->layout[storage];
+    if (!s->storage[storage])
+        return;
+    if (dtype_block((DType)s->plan->storages[storage].dtype) > 1)
+        pack_blocks(s, storage);
+    else if (s->packing[storage].layout != LAYOUT_STRIDES)
+        s->layout[storage] = pack_matrix(s, storage) ? s->packing[storage].layout : LAYOUT_STRIDES;
+    for (int i = 0; i < N_PLAN_PROGRAMS && s->layout[storage] != before; i++)
+        if (s->program[i].bound)
+            bind_program(s, &s->program[i]);
 }
 
 bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS],

@@ -23,6 +23,9 @@ typedef struct SessionOptions {
                                            already, such as in a copy-on-write map of a file: as a
                                            session keeps it, aligned to its element, there as long
                                            as the session.  NULL: nothing is given */
+    bool pack;                          /* weights that are not given and that its programs only
+                                           multiply with are kept as its kernels read them best
+                                           (weight_packing.h); not for one that is saved */
 } SessionOptions;
 
 /* Where the bytes of a session go; the sum of all is `total`. */
@@ -49,9 +52,12 @@ void session_each_thread(Session *s, TeamFn *run, void *data);
  * what it keeps of that in bf16 (PlanStorage.rounded_of).  Who writes again behind that run asks again. */
 void *session_storage(Session *s, int32_t storage);
 void *session_storage_named(Session *s, const char *name);
-/* To be called when a parameter of blocks has been written as files have it, row after row: brings it
- * into the panels that kernels read (kernels/panel.h), in place.  Nothing to do for other types. */
+/* To be called when a parameter has been written as files have it, row after row: brings one of blocks into
+ * the panels that kernels read (kernels/panel.h), one that `pack` is about into its layout, in place; others
+ * stay.  May be written whole and packed again. */
 void session_pack(Session *s, int32_t storage);
+/* How a storage lies now. */
+OperandLayout session_layout(const Session *s, int32_t storage);
 
 /* Sets the sizes of a program's symbols, 1 .. max each; cheap when they are as before. */
 bool session_bind(Session *s, PlanProgramKind program, const int64_t sizes[MAX_SYMBOLS],

@@ -232,11 +232,12 @@ static bool load_storage(Session *s, int32_t storage, const SafeTensors *file, E
     }
     if (session_storage(s, storage) == (const void *)t->data)
         return true;
-    if (dtype_block((DType)st->dtype) == 1)
-        return safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err);
-    const bool ok = round_tensor(t, (DType)st->dtype, n, session_storage(s, storage), err);
+    const bool ok = dtype_block((DType)st->dtype) == 1
+        ? safetensors_read(t, (DType)st->dtype, 0, n, session_storage(s, storage), err)
+        : round_tensor(t, (DType)st->dtype, n, session_storage(s, storage), err)
+            || error_prefix(err, "tensor %s", name);
     session_pack(s, storage);
-    return ok || error_prefix(err, "tensor %s", name);
+    return ok;
 }
 
 bool weights_fill(Session *s, WeightsPart part, const SafeTensors *file, bool exact, Error *err)
@@ -284,6 +285,7 @@ bool weights_save(Session *s, WeightsPart part, const char *path, Error *err)
         if (!belongs(p, st, part) || !data)
             continue;
         int64_t count;
+        CHECK(session_layout(s, (int32_t)i) == LAYOUT_STRIDES, "a session that packs is not saved");
         entries[n] = (SafeEntry){ .name = plan_string(p, st->name), .type = (DType)st->dtype,
                                   .rank = st->rank, .data = data };
         constant_shape(st, entries[n++].dim, &count);

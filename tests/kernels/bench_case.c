@@ -4,6 +4,7 @@
 #include "base/blocks.h"
 #include "base/check.h"
 #include "base/half.h"
+#include "runtime/kernels/gemm_packed.h"
 #include "runtime/kernels/panel.h"
 
 #include <stdio.h>
@@ -256,10 +257,30 @@ static void make_cold(BenchCase *b, int i, int64_t bytes)
     b->operand[i].data = b->ring;
 }
 
+/* B, of bf16, as the set would have it; *bytes: of that. */
+static bool pack_b(BenchCase *b, int64_t *bytes)
+{
+    Operand *o = &b->operand[2];
+    bool split;
+    size_t packed;
+    b->call.kernel = KERNEL_gemm;
+    if (b->batch > 1 || !gemm_reads_as_b(&b->call, 2, &split) || !gemm_packed_bytes(b->k, b->n, &packed))
+        return false;
+    const GemmUnpacked from = { o->data, b->k, b->n, o->stride[1], o->stride[2] };
+    o->layout = split ? b->packs.split : b->packs.whole;
+    if (o->layout == LAYOUT_STRIDES)
+        return false;
+    o->data = memory(packed);
+    gemm_packed_fill(&from, o->layout, 0, ceil_div(b->n, GEMM16_NR), o->data);
+    free((void *)(uintptr_t)from.data);
+    *bytes = (int64_t)packed;
+    return true;
+}
+
 static bool build_gemm(BenchCase *b, const Words *w)
 {
-    const bool cold = word_is(w, w->n - 1, "cold");
-    const int n_sizes = w->n - cold;
+    const bool cold = word_is(w, w->n - 1, "cold"), packed = word_is(w, w->n - 1 - cold, "packed");
+    const int n_sizes = w->n - cold - packed;
     size_t t = 0;
     while (t < COUNT_OF(gemm_types) && !word_is(w, 3, gemm_types[t].name))
         t++;
@@ -277,10 +298,13 @@ static bool build_gemm(BenchCase *b, const Words *w)
         if (b->transposed[i])
             turn(&b->operand[1 + i]);
     }
-    if (cold)
-        make_cold(b, 2, b->batch * b->k * b->n * (int64_t)dtype_size(gemm_types[t].b));
     b->call.f[0] = 1;
     b->call.i[4] = gemm_types[t].in_bf16;
+    int64_t bytes = b->batch * b->k * b->n * (int64_t)dtype_size(gemm_types[t].b);
+    if (packed && !pack_b(b, &bytes))
+        return false;
+    if (cold)
+        make_cold(b, 2, bytes);
     return true;
 }
 
@@ -572,7 +596,11 @@ static const char *const further[] = {
     "gemm 4 768 3072 f32 nn", "gemm 1 768 3072 f32 nn cold", "gemm 1 768 3072 f32 nt cold",
     "gemm 1 768 50257 f32 nt cold", "gemm 1 288 768 f32 nn", "gemm 1 288 768 f32 nt",
     "gemm 1 768 3072 wide nt cold", "gemm 1 768 50257 wide nt cold", "gemm 4 768 50257 wide nt cold",
+    "gemm 1 768 3072 wide nn cold", "gemm 1 768 3072 wide nn packed cold", "gemm 1 768 3072 wide nt packed cold",
+    "gemm 4 768 3072 wide nn cold", "gemm 4 768 3072 wide nn packed cold", "gemm 512 768 3072 wide nn",
+    "gemm 512 768 3072 wide nn packed",
     "gemm 1024 1024 1024 bf16 nn", "gemm 256 768 3072 bf16 nn", "gemm 768 256 3072 bf16 tn",
+    "gemm 1024 1024 1024 bf16 nn packed", "gemm 256 768 3072 bf16 nn packed",
     "gemm 256 768 3072 weights nn", "gemm 256 768 3072 rounded nn",
     "gemm_q 1 576 1536 q8_0 cold", "gemm_q 1 576 1536 q4_0 cold", "gemm_q 1 2048 5632 q8_0 cold",
     "gemm_q 1 2048 5632 q4_0 cold", "gemm_q 1 2048 5632 q4_1 cold", "gemm_q 1 2048 5632 q5_0 cold",
@@ -598,17 +626,18 @@ const char *bench_case_further(int index, char buffer[128])
     return buffer;
 }
 
-bool bench_case_open(BenchCase *b, const char *line, Error *err)
+bool bench_case_open(BenchCase *b, const char *line, const KernelTable *table, Error *err)
 {
     char family[24] = "";
     Words w = { 0 };
-    *b = (BenchCase){ 0 };
+    *b = (BenchCase){ .packs = table->packs };
     b->call.operand = b->operand;
     const int n = sscanf(line, "%23s %23s %23s %23s %23s %23s %23s %23s", family, w.word[0], w.word[1],
                          w.word[2], w.word[3], w.word[4], w.word[5], w.word[6]);
     w.n = n > 0 ? n - 1 : 0;
     if (!kernel_from_name(family, &b->call.kernel) || !families[b->call.kernel].build(b, &w))
-        return error_set(err, "\"%.80s\" is no case of kernels.def", line);
+        return error_set(err, "\"%.80s\" is no case of kernels.def, or not one of %s", line,
+                         isa_name(table->isa));
     if (!kernel_check(&b->call, err))
         return false;
     kernel_prepare(&b->call);

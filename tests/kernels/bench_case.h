@@ -4,10 +4,11 @@
  * its benchmark:
  *
  *     row OP ROWS N            OP: an instruction of row programs, or softmax, norm, adamw
- *     gemm M K N TYPE LAYOUT [BATCH] [cold]
+ *     gemm M K N TYPE LAYOUT [BATCH] [packed] [cold]
  *                              LAYOUT nn, nt, tn: which of A and B is transposed; TYPE of both f32 or bf16,
  *                              or: weights (A f32, B bf16, multiplied in bf16), wide (the same, multiplied
- *                              in float), rounded (both f32, multiplied in bf16)
+ *                              in float), rounded (both f32, multiplied in bf16); packed: B is, before, as
+ *                              sessions pack weights (gemm_packed.h), where the set asks for that
  *     gemm_shared P M K N TYPE LAYOUT   P products of one A; TYPE f32 or bf16
  *     gemm_q M K N TYPE [cold] TYPE of the blocks of B
  *     gemm_q_shared P M K N TYPE    P products of one A
@@ -35,6 +36,7 @@ typedef struct BenchCase {
     Operand operand[MAX_OPERANDS];      /* each with memory of its own */
     int64_t m, k, n;                    /* of gemm, for those who compute the same elsewhere */
     int64_t batch;                      /* of gemm */
+    PackFor packs;                      /* the set's */
     bool transposed[2];                 /* A, B */
     int cold;                           /* operand that changes with each run; 0: none does */
     char *ring;                         /* its copies */
@@ -45,8 +47,8 @@ typedef struct BenchCase {
     RowInstr instrs[BENCH_ROW_INSTRS];
 } BenchCase;
 
-/* False when the line is no case.  The caller closes what was opened. */
-bool bench_case_open(BenchCase *b, const char *line, Error *err);
+/* False when the line is no case, or none of the set's.  The caller closes what was opened. */
+bool bench_case_open(BenchCase *b, const char *line, const KernelTable *table, Error *err);
 void bench_case_close(BenchCase *b);
 /* Before each run. */
 void bench_case_turn(BenchCase *b);

@@ -74,7 +74,7 @@ static bool open_case(Bench *b, const char *line, int threads, Error *err)
 {
     if (strcmp(b->line, line) != 0) {
         close_case(b);
-        if (!bench_case_open(&b->open, line, err))
+        if (!bench_case_open(&b->open, line, b->table, err))
             return false;
         snprintf(b->line, sizeof b->line, "%s", line);
     }
@@ -312,7 +312,7 @@ static void print_asked(Bench *b, Table *t, const char *word)
 {
     BenchCase probe;
     Error err;
-    const bool is_case = bench_case_open(&probe, word, &err);
+    const bool is_case = bench_case_open(&probe, word, b->table, &err);
     bench_case_close(&probe);
     if (is_case)
         print_case(b, t, word);
