@@ -1,7 +1,8 @@
 /* Which weights a session keeps packed for its products (kernels/gemm_packed.h), instead of as they are stored:
  * matrices of bf16 that every program of the session reads as B of products and in no other way, whole, and
  * always beside an A of the same kind.  An embedding that is gathered from too stays as it is, and so does
- * what would grow by more than a sixteenth from panels that are not full. */
+ * what would grow by more than a sixteenth from panels that are not full; and a matrix whose columns are runs
+ * of memory ([N, K] as stored), for a single row of A reads those faster than panels. */
 #ifndef RUNTIME_WEIGHT_PACKING_H
 #define RUNTIME_WEIGHT_PACKING_H
 
