@@ -166,15 +166,21 @@ static void take_rows(RecipeDraft *d)
 
 /* ---- what the rows leave ---------------------------------------------------------------------- */
 
-/* The rows of the token table; GGUF need not say them otherwise. */
+/* The rows of the token table; GGUF need not say them otherwise, and config.json must not say another number. */
 static void take_vocabulary(RecipeDraft *d, const char *table)
 {
     char told[MAX_TENSOR_NAME];
     const HubTensor *t = recipe_find(d->r, d->source, table, told);
     if (!t || t->rank != 2 || t->dim[0] < 1 || t->dim[0] > MAX_SIZE)
         settings_refuse(d->s, "there is no table of tokens %s of two axes among the tensors", told);
-    else
+    else {
+        const SettingKey key = SETTING("vocab_size", "vocab_size");
+        const int64_t said = d->s->gguf ? t->dim[0] : settings_int(d->s, key, 1, MAX_SIZE, t->dim[0]);
         recipe_define(d, "vocab=%" PRId64, t->dim[0]);
+        if (said != t->dim[0])
+            settings_refuse(d->s, "vocab_size is %" PRId64 "; the table of tokens %s has %" PRId64 " rows", said, told,
+                            t->dim[0]);
+    }
 }
 
 static void take_context(RecipeDraft *d, const char *hub, int64_t context)

@@ -80,6 +80,7 @@ static const ConfigCase configs[] = {
     { "qwen3", "head_dim", "15", "no pairs to rotate" },
     { "qwen3", "rms_norm_eps", "null", "there is no rms_norm_eps" },
     { "qwen3", "rms_norm_eps", "[]", "rms_norm_eps is no number" },
+    { "qwen3", "vocab_size", "1000000", "vocab_size is 1000000; the table of tokens model.embed_tokens.weight has" },
     { "qwen3", "hidden_act", "\"gelu\"", "knows silu" },
     { "qwen3", "hidden_act", "7", "hidden_act is no text" },
     { "qwen3", "tie_word_embeddings", "1", "neither true nor false" },
@@ -356,8 +357,9 @@ static void test_mistaken(void **state)
 /* A type that files can have and weights here cannot. */
 static void test_types(void **state)
 {
-    static const char header[] = "{\"model.embed_tokens.weight\":{\"dtype\":\"F64\",\"shape\":[2,32],"
-                                 "\"data_offsets\":[0,512]}}";
+    static const char header[] = "{\"model.embed_tokens.weight\":{\"dtype\":\"F64\",\"shape\":[120,32],"
+                                 "\"data_offsets\":[0,30720]}}";
+    static const double table[120 * 32] = { 1, 2 };
     char folder[FAMILY_PATH], path[FAMILY_PATH];
     FamilyCase f;
     Buf file = { 0 }, faults = { 0 };
@@ -366,7 +368,7 @@ static void test_types(void **state)
     begin_folder(&f, "qwen3", folder, 1);
     buf_add(&file, &(uint64_t){ sizeof header - 1 }, 8);
     buf_puts(&file, header);
-    buf_add(&file, (const double[64]){ 1, 2 }, 512);
+    buf_add(&file, table, sizeof table);
     family_path(path, folder, "model.safetensors");
     assert_true(file_replace(path, file.data, file.len, &err));
     expect_fault("F64", folder, "do not fit models/llama.smg", &faults);
