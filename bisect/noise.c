@@ -49,7 +49,7 @@ static double terms(const Eval *e, const Node *n)
 /* Ops whose error is told by the sum of what they add. */
 static bool is_sum(OpId op)
 {
-    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_sum_squares || op == OP_mean
+    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_sum_squares || op == OP_column_sums || op == OP_mean
         || op == OP_partial_sum;
 }
 

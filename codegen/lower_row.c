@@ -127,6 +127,18 @@ static PlanOperand ids_operand(const RowLower *r, ValueId v)
     return a;
 }
 
+/* [parts, 1, .., N] as [parts, N]. */
+static PlanOperand columns_operand(const RowLower *r, ValueId v)
+{
+    PlanOperand o = lower_operand(r->l, v), a = o;
+    a.rank = 2;
+    a.dim[1] = o.dim[o.rank - 1];
+    a.stride[1] = o.stride[o.rank - 1];
+    for (uint32_t k = 2; k < o.rank; k++)
+        a.dim[k] = a.stride[k] = (PlanDim){ 0 };
+    return a;
+}
+
 static PlanOperand operand_for(const RowLower *r, ValueId v, OperandUse use)
 {
     switch (use) {
@@ -257,6 +269,8 @@ static Reg result_reg(RowLower *r, NodeId n)
 {
     const Node *node = &r->g->nodes[n];
     const ValueId v = node->first_output;
+    if (node->op == OP_column_sums)
+        return add_operand(r, v, columns_operand(r, v), true);
     if (r->g->values[v].place.buffer != NO_BUFFER)
         return add_operand(r, v, align_operand(r, v), true);
     ValueId assigned = direct_assign(r, n, v);

@@ -111,6 +111,16 @@ void eval_softmax(EvalNode *n)
         }
 }
 
+void eval_column_sums(EvalNode *n)
+{
+    const Tensor *in = n->in[0];
+    const int64_t parts = EVAL_ATTR(n, column_sums, parts).i, width = in->dim[in->rank - 1];
+    const int64_t rows = width > 0 ? in->count / width : 0;
+    for (int64_t p = 0; p < parts; p++)
+        for (int64_t i = p * rows / parts * width; i < (p + 1) * rows / parts * width; i++)
+            n->out[0].data[p * width + i % width] += in->data[i];
+}
+
 void eval_partial_sum(EvalNode *n)
 {
     const Tensor *in = n->in[0];

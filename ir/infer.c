@@ -260,6 +260,17 @@ bool infer_softmax(Infer *in)
            set_out(in, DTYPE_f32, input_shape(in, 0));
 }
 
+bool infer_column_sums(Infer *in)
+{
+    const int parts = ATTR_INDEX(column_sums, parts);
+    if (!need_dtype(in, 0, DTYPE_f32) || !need_rank(in, 0, 2, MAX_RANK) || !need_int(in, parts, 1, 4096))
+        return false;
+    Shape r = *input_shape(in, 0);
+    for (int a = 0; a + 1 < r.rank; a++)
+        r.dim[a] = dim_const(a == 0 ? in->attr[parts].i : 1);
+    return set_out(in, DTYPE_f32, &r);
+}
+
 bool infer_partial_sum(Infer *in)
 {
     Dim parts = dim_const(N_PARTIALS);

@@ -90,6 +90,7 @@ typedef struct Order {
     uint32_t *waits;                    /* unit -> predecessors not yet emitted */
     NodeId **succs;                     /* node -> nodes after it */
     uint32_t *n_succs;
+    uint32_t n_emitted;                 /* nodes */
 } Order;
 
 static NodeId last_of(const Fuse *f, uint32_t unit)
@@ -149,14 +150,26 @@ static Order order_begin(const Fuse *f)
     return o;
 }
 
+/* Sums of columns in parts that no row program took in: who adds up the parts reads all rows instead. */
+static bool undo_columns(const Unit *u, Rewriter *rw)
+{
+    const Node *n = &rw->old->nodes[u->members[0]];
+    if (u->n > 1 || n->op != OP_column_sums)
+        return false;
+    rw->map[n->first_output] = rewrite_of(rw, node_input(rw->old, n, 0));
+    return true;
+}
+
 static void emit_unit(const Fuse *f, Rewriter *rw, Order *o, uint32_t unit, uint32_t *n_groups)
 {
     const Unit *u = &f->units[unit];
     const uint32_t group = u->n > 1 ? ++*n_groups : 0;
-    for (uint32_t m = 0; m < u->n; m++) {
+    const bool undone = undo_columns(u, rw);
+    for (uint32_t m = 0; m < u->n && !undone; m++) {
         const ValueId v = rewrite_copy(rw, u->members[m]);
         rw->new_->nodes[rw->new_->values[v].def].group = group;
     }
+    o->n_emitted += u->n;
     for (uint32_t m = 0; m < u->n; m++)
         for (uint32_t i = 0; i < o->n_succs[u->members[m]]; i++) {
             const uint32_t s = f->unit_of[o->succs[u->members[m]][i]];
@@ -178,7 +191,7 @@ bool pass_fuse(Graph *g, PassContext *cx)
     uint32_t n_groups = 0;
     while (order.n > 0)
         emit_unit(&f, &rw, &order, heap_pop(&f, &order), &n_groups);
-    CHECK(rw.new_->n_nodes == rw.old->n_nodes, "a cycle of units");
+    CHECK(order.n_emitted == rw.old->n_nodes, "a cycle of units");
     rw.new_->n_groups = n_groups;
     rewrite_end(&rw);
     return true;

@@ -29,6 +29,8 @@ bool fuse_knows(const Graph *g, const Node *n)
         return n->op != OP_causal_mask;
     case CLASS_REDUCE: {
         const int rank = value_type(g, node_input(g, n, 0))->shape.rank;
+        if (n->op == OP_column_sums)
+            return true;
         return (n->op == OP_sum || n->op == OP_max || n->op == OP_min)
             && n->attr[0].i == (int64_t)1 << (rank - 1);
     }

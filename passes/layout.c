@@ -93,7 +93,8 @@ static bool reads_constants(const Graph *g, const Node *n)
         return true;
     if (op_info(n->op)->class == CLASS_MAP)
         return true;
-    if (op_info(n->op)->class != CLASS_REDUCE || n->op == OP_partial_sum)
+    if (op_info(n->op)->class != CLASS_REDUCE || n->op == OP_partial_sum
+        || n->op == OP_column_sums)
         return false;
     int rank = value_type(g, node_input(g, n, 0))->shape.rank;
     return n->attr[0].i == (int64_t)1 << (rank - 1);

@@ -155,7 +155,7 @@ static bool writes_strided(const Node *n, ValueId v)
     case CLASS_REDUCE:
     case CLASS_MATMUL:
     case CLASS_MOVE:
-        return n->op != OP_partial_sum && n->op != OP_positions;
+        return n->op != OP_partial_sum && n->op != OP_column_sums && n->op != OP_positions;
     case CLASS_KERNEL:
         return n->op != OP_embedding_grad || v != n->first_output;
     case CLASS_SOURCE:

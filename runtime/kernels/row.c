@@ -19,6 +19,7 @@ static const struct {
     [ROW_dropout] = { "dropout", ROW_RANDOM, 2 },
     [ROW_gather] = { "gather", ROW_GATHER, 2 },
     [ROW_round_bf16] = { "round_bf16", ROW_ROUND, 1 },
+    [ROW_column_sums] = { "column_sums", ROW_COLUMNS, 1 },
 };
 
 const char *row_op_name(RowOp op)
@@ -57,6 +58,7 @@ typedef struct Checker {
     int32_t n_operands, first_temp, n_regs;
     uint32_t seeds;                     /* operands that only seed random numbers */
     uint32_t tables;                    /* operands of which rows are picked */
+    uint32_t columns;                   /* operands that hold sums of columns */
     bool written[MAX_ROW_REGS];
     Error *err;
 } Checker;
@@ -133,9 +135,24 @@ static bool check_table(const Checker *c, int32_t i)
     return true;
 }
 
+static bool check_columns(const Checker *c, int32_t i)
+{
+    const Operand *o = &c->call->operand[i];
+    if (!operand_check_rows(c->call, i, DTYPE_f32, 2, c->err))
+        return false;
+    if (o->dim[1] != c->p->dim[c->p->rank - 1] || o->dim[0] != row_parts(c->call) || o->dim[0] < 1)
+        return error_set(c->err, "operand %d: [%lld, %lld] sums of columns", i, (long long)o->dim[0],
+                         (long long)o->dim[1]);
+    if ((c->seeds | c->tables) >> i & 1 || o->stride[0] < o->dim[1])
+        return error_set(c->err, "operand %d: sums of columns that overlap with something", i);
+    return true;
+}
+
 static bool check_operand(const Checker *c, int32_t i)
 {
     const Operand *o = &c->call->operand[i];
+    if (c->columns >> i & 1)
+        return check_columns(c, i);
     if (c->tables >> i & 1)
         return check_table(c, i);
     const bool rounded = o->dtype == DTYPE_bf16 && c->p->outputs >> i & 1;
@@ -185,6 +202,8 @@ static bool check_target(const Checker *c, int at, uint16_t reg)
 static bool check_kinds(const Checker *c, int at, const RowInstr *in)
 {
     RowKind kind = row_op_kind((RowOp)in->op);
+    if (kind == ROW_COLUMNS)
+        return true;
     bool per_row = is_per_row(c, in->dst);
     bool rows_of_one = c->p->dim[c->p->rank - 1] == 1 && is_operand(c, in->dst);
     if (kind == ROW_REDUCE && !per_row)
@@ -242,6 +261,8 @@ static bool check_instr(Checker *c, int at)
             return error_set(c->err, "instruction %d: computes with a seed", at);
         if (i < n && is_operand(c, reg) && (c->tables >> reg & 1) && !(gather && i == 0))
             return error_set(c->err, "instruction %d: computes with a table", at);
+        if (i < n && is_operand(c, reg) && (c->columns >> reg & 1))
+            return error_set(c->err, "instruction %d: reads sums of columns", at);
     }
     if (gather && !check_ids(c, at, in->b))
         return false;
@@ -249,6 +270,9 @@ static bool check_instr(Checker *c, int at)
         return error_set(c->err, "instruction %d: probability %g", at, (double)in->imm);
     if (in->unused != 0)
         return error_set(c->err, "instruction %d: unused field %u", at, in->unused);
+    if (is_operand(c, in->dst) && (c->columns >> in->dst & 1)
+        && (in->op != ROW_column_sums || c->written[in->dst]))
+        return error_set(c->err, "instruction %d: writes over sums of columns", at);
     if (!check_target(c, at, in->dst) || !check_kinds(c, at, in) || !check_rounding(c, at, in))
         return false;
     c->written[in->dst] = true;
@@ -264,6 +288,10 @@ static bool find_apart(Checker *c)
             return error_set(c->err, "instruction %d: a seed that is not an operand", i);
         if (in->op == ROW_gather && in->a >= c->n_operands)
             return error_set(c->err, "instruction %d: a table that is not an operand", i);
+        if (in->op == ROW_column_sums && in->dst >= c->n_operands)
+            return error_set(c->err, "instruction %d: sums of columns that are not an operand", i);
+        if (in->op == ROW_column_sums)
+            c->columns |= 1u << in->dst;
         if (in->op == ROW_dropout)
             c->seeds |= 1u << in->b;
         if (in->op == ROW_gather)
@@ -352,7 +380,8 @@ static bool keeps_rows(const Call *call)
 {
     const RowProgram *p = call->row;
     for (int i = 0; i < p->n_instrs; i++)
-        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE || p->instrs[i].op == ROW_gather)
+        if (row_op_kind((RowOp)p->instrs[i].op) == ROW_REDUCE || p->instrs[i].op == ROW_gather
+            || p->instrs[i].op == ROW_column_sums)
             return true;
     for (int i = 0; i < p->n_temps; i++)
         if (p->temp_per_row[i])
@@ -384,8 +413,18 @@ uint32_t row_apart(const RowProgram *p)
             apart |= 1u << p->instrs[i].b;
         if (p->instrs[i].op == ROW_gather)
             apart |= 1u << p->instrs[i].a;
+        if (p->instrs[i].op == ROW_column_sums)
+            apart |= 1u << p->instrs[i].dst;
     }
     return apart;
+}
+
+int64_t row_parts(const Call *call)
+{
+    for (int i = 0; i < call->row->n_instrs; i++)
+        if (call->row->instrs[i].op == ROW_column_sums)
+            return call->operand[call->row->instrs[i].dst].dim[0];
+    return 0;
 }
 
 static bool is_table(const RowProgram *p, int32_t operand)
@@ -471,6 +510,8 @@ static void prepare(Call *call)
         d[ROW_OUTER + 2 * (i - 2) + 1] = j.axis[i];
         call->n_tasks *= j.dim[i];
     }
+    if (row_parts(call) > 0)
+        call->n_tasks = row_parts(call);
     const RowAdamw adamw = row_adamw_match(call);
     memcpy(&d[ROW_ADAMW], &adamw, sizeof adamw);
 }
@@ -482,10 +523,13 @@ KernelReach reach_row(const Call *call, int32_t i, KernelShare tasks)
     if (row_apart(call->row) >> i & 1 || d[ROW_N_OUTER] > 0 || (d[ROW_STRIPS] > 1 && d[ROW_STEPS] > 1))
         return kernel_extent(call, i);
     const bool strips = d[ROW_STRIPS] > 1;
-    const int64_t unit = strips ? d[ROW_WIDTH] : d[ROW_HEIGHT];
-    const int64_t first = tasks.first * unit;
-    const int64_t last = min_i64(tasks.last * unit, strips ? d[ROW_N] : d[ROW_ROWS]) - 1;
+    const int64_t unit = strips ? d[ROW_WIDTH] : d[ROW_HEIGHT], parts = row_parts(call);
+    const int64_t first = parts ? tasks.first * d[ROW_ROWS] / parts : tasks.first * unit;
+    const int64_t last = parts ? tasks.last * d[ROW_ROWS] / parts - 1
+                               : min_i64(tasks.last * unit, strips ? d[ROW_N] : d[ROW_ROWS]) - 1;
     const int64_t column = row_stride(call, i, (int32_t)d[ROW_AXIS]);
+    if (last < first)                   /* fewer rows than parts */
+        return (KernelReach){ 0, 0 };
     if (strips)
         return (KernelReach){ first * column, last * column + 1 };
     const int64_t row = d[ROW_HEIGHT_AXIS] < 0 ? 0
@@ -506,6 +550,8 @@ static double operand_count(const Call *call, int32_t i)
     const RowProgram *p = call->row;
     const bool table = is_table(p, i);  /* read a row at a time, as often as the space has rows */
     double count = 1;
+    if (p->outputs >> i & 1 && row_apart(p) >> i & 1)
+        return (double)count_elements(&call->operand[i]);
     if (!table && (row_apart(p) >> i & 1))
         return 2;
     for (int32_t a = 0; a < p->rank; a++)

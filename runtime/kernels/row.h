@@ -36,7 +36,11 @@
  *     gather    dst = the row of a table that the row's id names, as floats; a: the table, an input
  *               operand of rank 2, rows, of any type of numbers in base/dtypes.def, with as many
  *               columns as the space; b: the ids, an input operand of dtype i32 with one value per
- *               row.  An id outside of the table gives a row of NaN. */
+ *               row.  An id outside of the table gives a row of NaN.
+ *     column_sums dst = sums of the columns of a, in parts of the rows; dst: an output operand of rank 2,
+ *               rows, [parts, columns of the space], which nothing else names.  Row p of it is the sum of
+ *               rows p R / parts .. (p + 1) R / parts - 1 of the R rows of the space, added one by one.  A
+ *               program with such sums has as many tasks as parts, the same for all of them. */
 #ifndef KERNELS_ROW_H
 #define KERNELS_ROW_H
 
@@ -55,10 +59,11 @@ typedef enum RowOp {
     ROW_dropout,
     ROW_gather,
     ROW_round_bf16,
+    ROW_column_sums,
     N_ROW_OPS
 } RowOp;
 
-typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM, ROW_GATHER, ROW_ROUND } RowKind;
+typedef enum RowKind { ROW_MAP1, ROW_MAP2, ROW_MAP3, ROW_REDUCE, ROW_RANDOM, ROW_GATHER, ROW_ROUND, ROW_COLUMNS } RowKind;
 
 const char *row_op_name(RowOp op);
 bool row_op_from_name(const char *name, RowOp *out);

@@ -6,6 +6,8 @@
  * that reduces, or holds a value per row, keeps its rows whole; any other program sees one long run
  * of elements wherever memory is one, cut into tiles of ROW_WIDTH columns.
  *
+ * Of a program that sums columns a task is a part of the rows, in tiles that begin and end with it.
+ *
  * A tile is small enough that its temporaries and its part of the operands stay in L1 together, or, where
  * rows are whole, near it, unless one row of the program is longer than that. */
 #ifndef KERNELS_ROW_GRID_H
@@ -59,8 +61,11 @@ static inline int64_t row_stride(const Call *call, int32_t i, int32_t axis)
     return o->dim[axis] == 1 && !output ? 0 : o->stride[axis];
 }
 
-/* Bit i: operand i is no tensor of the space, but a seed or a table. */
+/* Bit i: operand i is no tensor of the space, but a seed, a table, or sums of columns. */
 uint32_t row_apart(const RowProgram *p);
+
+/* Parts of the rows whose columns are summed, each a task; 0 in a program without, whose tasks are tiles. */
+int64_t row_parts(const Call *call);
 
 /* Must the operand's part of a tile be copied so that its rows are contiguous? */
 static inline bool row_is_strided(int64_t col, int64_t n)

@@ -244,6 +244,15 @@ static void sample_partial_sum(Sample *s, OpId op)
     add(s, &n);
 }
 
+static void sample_column_sums(Sample *s, OpId op)
+{
+    ValueId x = f32_in(s, DIMS(s->B, s->T, C(8)));
+    NodeSpec n = spec(s, op, &x, 1);
+    add(s, &n);
+    attr(&n, "parts")->i = 3;
+    add(s, &n);
+}
+
 static void sample_sum_squares(Sample *s, OpId op)
 {
     ValueId x = f32_in(s, DIMS(s->B, s->T, C(70)));

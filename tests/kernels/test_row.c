@@ -66,7 +66,7 @@ static float one_element(const Naive *v, const RowInstr *in, int64_t row, int64_
     case ROW_MAP1: f.map1(1, 1, ly, la); break;
     case ROW_MAP2: f.map2(1, 1, ly, la, lb); break;
     case ROW_MAP3: f.map3(1, 1, ly, la, lb, lc); break;
-    case ROW_REDUCE: case ROW_ROUND: break;
+    case ROW_REDUCE: case ROW_ROUND: case ROW_COLUMNS: break;
     case ROW_GATHER: {
         const Operand *table = &v->c->operand[in->a];
         int32_t id;
@@ -95,10 +95,34 @@ static float one_row(const Naive *v, const RowInstr *in, int64_t row)
     return y;
 }
 
-static void interpret_row(const Naive *v, int64_t row)
+/* The row of sums that row `row` of `rows` is added to. */
+static float *columns_of(const Naive *v, int reg, int64_t row, int64_t rows)
+{
+    const Operand *o = &v->c->operand[reg];
+    int64_t part = 0;
+    while (row >= (part + 1) * rows / o->dim[0])
+        part++;
+    return v->memory[reg] + part * o->stride[0];
+}
+
+static void clear_columns(const Naive *v)
+{
+    for (int i = 0; i < v->p->n_instrs; i++) {
+        const int reg = v->p->instrs[i].dst;
+        const Operand *o = &v->c->operand[reg];
+        for (int64_t k = 0; v->p->instrs[i].op == ROW_column_sums && k < o->dim[0] * o->dim[1]; k++)
+            v->memory[reg][k / o->dim[1] * o->stride[0] + k % o->dim[1]] = 0;
+    }
+}
+
+static void interpret_row(const Naive *v, int64_t row, int64_t rows)
 {
     for (int i = 0; i < v->p->n_instrs; i++) {
         const RowInstr *in = &v->p->instrs[i];
+        for (int64_t j = 0; in->op == ROW_column_sums && j < v->n; j++)
+            columns_of(v, in->dst, row, rows)[j] += read_at(v, in->a, row, j);
+        if (in->op == ROW_column_sums)
+            continue;
         bool reduces = row_op_kind((RowOp)in->op) == ROW_REDUCE;
         int64_t n = reduces || per_row(v, in->dst) ? 1 : v->n;
         for (int64_t j = 0; j < n; j++)
@@ -130,8 +154,9 @@ static void check_against_naive(const Case *c, const KernelTable *table, const c
         if (i < n_operands + p->n_consts)
             memcpy(v.reg[i], &p->consts[i - n_operands], sizeof(float));
     }
+    clear_columns(&v);
     for (int64_t row = 0; row < rows && v.n > 0; row++)
-        interpret_row(&v, row);
+        interpret_row(&v, row, rows);
     for (int i = 0; i < n_operands; i++) {
         const bool bf16 = c->operand[i].dtype == DTYPE_bf16;
         if (bf16 && memcmp(c->memory[i].p, v.memory[i], c->memory[i].bytes) != 0)
@@ -239,7 +264,7 @@ static RowOp draw_op(bool reduce, bool seeded)
         RowOp op = (RowOp)draw(N_ROW_OPS);
         RowKind kind = row_op_kind(op);
         if (reduce ? kind == ROW_REDUCE : kind != ROW_REDUCE && kind != ROW_GATHER && kind != ROW_ROUND
-                && (kind != ROW_RANDOM || seeded))
+                && kind != ROW_COLUMNS && (kind != ROW_RANDOM || seeded))
             return op;
     }
 }
@@ -285,14 +310,22 @@ static int add_rounded(Case *c, RowProgram *p)
     return i;
 }
 
+static int add_columns(Case *c, RowProgram *p)
+{
+    const int i = case_add(c, DTYPE_f32, 2, (int64_t[]){ 1 + draw(9), p->dim[p->rank - 1] }, ROWS);
+    p->outputs |= 1u << i;
+    return i;
+}
+
 /* Every output is written; temporaries come and go. */
-static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int table, int rounded)
+static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int table, int rounded,
+                         int columns)
 {
     RowProgram *p = &r->p;
     uint32_t readable[MAX_ROW_REGS] = { 0 };
     int n = c->call.n_operands;
     for (int i = 0; i < n + p->n_consts; i++)
-        readable[i] = i != table && i != rounded;
+        readable[i] = i != table && i != rounded && i != columns;
     int n_work = (int)draw(20);
     for (int i = 0; i < n_work + n_out; i++) {
         bool to_temp = i < n_work && p->n_temps > 0;
@@ -317,6 +350,9 @@ static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int
     if (table >= 0)
         r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_gather, .dst = (uint16_t)n_in,
                                                .a = (uint16_t)table, .b = (uint16_t)(table + 1) };
+    if (columns >= 0)
+        r->instrs[p->n_instrs++] = (RowInstr){ .op = ROW_column_sums, .dst = (uint16_t)columns,
+                                               .a = (uint16_t)draw_source(c, p, seed, readable, false) };
     if (rounded < 0)
         return;
     const bool one = holds_row_value(c, p, rounded);
@@ -341,6 +377,7 @@ static Case draw_case(Program *r)
     if (first_is_full && draw(3) == 0)
         table = add_table(&c, p);
     const int rounded = draw(2) ? add_rounded(&c, p) : -1;
+    const int columns = draw(3) == 0 ? add_columns(&c, p) : -1;
     p->n_consts = 1 + (int)draw(3);
     p->n_temps = (int)draw(7);
     for (int i = 0; i < p->n_consts; i++) {
@@ -350,7 +387,7 @@ static Case draw_case(Program *r)
     for (int i = 0; i < p->n_temps; i++)
         r->per_row[i] = draw(3) == 0;
     c.call.row = p;
-    draw_program(&c, r, n_in, n_out, seed, table, rounded);
+    draw_program(&c, r, n_in, n_out, seed, table, rounded, columns);
     return c;
 }
 
@@ -701,6 +738,39 @@ static void bf16_is_an_input(Case *c, Program *r)
     r->instrs[1] = (RowInstr){ .op = ROW_copy, .dst = 4, .a = 2 };
 }
 
+/* Operand 2 holds the sums of operand 0's columns in two parts. */
+static void add_sums(Case *c, Program *r)
+{
+    case_add(c, DTYPE_f32, 2, (int64_t[]){ 2, r->p.dim[1] }, ROWS);
+    r->p.outputs |= 4;
+    r->instrs[0].dst = 4;
+    r->instrs[1] = (RowInstr){ .op = ROW_column_sums, .dst = 2, .a = 4 };
+    r->instrs[2] = (RowInstr){ .op = ROW_copy, .dst = 1, .a = 4 };
+}
+
+static void sums_of_a_temp(Case *c, Program *r) { add_sums(c, r); r->instrs[1].dst = 4; }
+static void sums_are_read(Case *c, Program *r) { add_sums(c, r); r->instrs[2].a = 2; }
+static void sums_written_over(Case *c, Program *r) { add_sums(c, r); r->instrs[2].dst = 2; }
+static void sums_written_twice(Case *c, Program *r) { add_sums(c, r); r->instrs[2] = r->instrs[1]; }
+static void sums_of_more_columns(Case *c, Program *r) { add_sums(c, r); c->operand[2].dim[1]++; }
+static void sums_of_no_parts(Case *c, Program *r) { add_sums(c, r); c->operand[2].dim[0] = 0; }
+static void sums_that_overlap(Case *c, Program *r) { add_sums(c, r); c->operand[2].stride[0] = 1; }
+static void sums_turned(Case *c, Program *r) { add_sums(c, r); c->operand[2].stride[1] = 2; }
+static void sums_of_ids(Case *c, Program *r) { add_sums(c, r); c->operand[2].dtype = DTYPE_i32; }
+static void sums_are_an_input(Case *c, Program *r) { add_sums(c, r); r->p.outputs &= ~4u; }
+
+static void sums_of_other_parts(Case *c, Program *r)
+{
+    add_sums(c, r);
+    case_add(c, DTYPE_f32, 2, (int64_t[]){ 3, r->p.dim[1] }, ROWS);
+    r->p.outputs |= 8;
+    for (int i = 0; i < r->p.n_instrs; i++) {   /* temporaries stand behind the operands */
+        r->instrs[i].dst = (uint16_t)(r->instrs[i].dst + (r->instrs[i].dst > 2));
+        r->instrs[i].a = (uint16_t)(r->instrs[i].a + (r->instrs[i].a > 2));
+    }
+    r->instrs[r->p.n_instrs++] = (RowInstr){ .op = ROW_column_sums, .dst = 3, .a = r->instrs[1].a };
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -716,7 +786,9 @@ static void test_refused(void **state)
         table_is_a_temp, table_computed_with, table_is_the_ids, ids_are_a_const, ids_of_elements,
         gather_of_row_values, table_of_more_columns, table_turned, table_of_ids, table_written,
         ids_of_floats, ids_written, rounded_to_a_temp, rounded_to_floats, rounded_is_read,
-        bf16_written_to, bf16_is_an_input,
+        bf16_written_to, bf16_is_an_input, sums_of_a_temp, sums_are_read, sums_written_over,
+        sums_written_twice, sums_of_more_columns, sums_of_no_parts, sums_that_overlap, sums_turned,
+        sums_of_ids, sums_are_an_input, sums_of_other_parts,
     };
     static Program r;
     for (size_t i = 0; i < COUNT_OF(spoils); i++) {
@@ -745,6 +817,17 @@ static void test_refused(void **state)
     c = legal_case(&r);
     c.call.operand = c.operand;
     add_rounding(&c, &r);
+    case_expect_legal(&c);
+    case_free(&c);
+    c = legal_case(&r);
+    c.call.operand = c.operand;
+    add_sums(&c, &r);
+    case_expect_legal(&c);
+    case_free(&c);
+    c = legal_case(&r);
+    c.call.operand = c.operand;
+    sums_of_other_parts(&c, &r);
+    c.operand[3].dim[0] = 2;            /* now they are as many */
     case_expect_legal(&c);
     case_free(&c);
 }

@@ -26,9 +26,9 @@
 
 #define GOLDEN SOURCE_DIR "/tests/passes/golden"
 static const char marker[] = "\n===\n";
-static const char *const passes[] = { "fold", "simplify", "cse", "dce", "copies", "absorb", "attention", "loss",
-                                      "cache", "rope_write", "round", "norm", "recompute", "store", "layout", "fuse", "epilogue", "place",
-                                      "pool" };
+static const char *const passes[] = { "fold", "simplify", "cse", "dce", "copies", "absorb", "attention",
+                                      "loss", "cache", "rope_write", "round", "norm", "columns",
+                                      "recompute", "store", "layout", "fuse", "epilogue", "place", "pool" };
 enum { FEWEST_CASES = 4, LARGEST_FILE = 1 << 20 };
 
 static bool update;
