@@ -896,7 +896,7 @@ static Case adamw_case(Program *r, int64_t rows, int64_t n, int variant)
 static void test_adamw(void **state)
 {
     (void)state;
-    static const int64_t sizes[][2] = { { 1, 2 }, { 1, 63 }, { 5, 200 }, { 1, 6007 }, { 3, 5000 } };
+    static const int64_t sizes[][2] = { { 1, 2 }, { 1, 63 }, { 5, 200 }, { 1, 6007 }, { 3, 5000 }, { 2, 4000 } };
     for (size_t i = 0; i < COUNT_OF(sizes) * N_VARIANTS; i++) {
         static Program r;
         const int variant = (int)(i % N_VARIANTS);
