@@ -14,7 +14,8 @@
 
 #include "base/check.h"
 
-enum { MOST_PARTS = 64, LEAST_ROWS = 16 };
+/* Fewer elements are read again from the second-level cache for less than the parts cost. */
+enum { MOST_PARTS = 64, LEAST_ROWS = 16, LEAST_ELEMENTS = 1 << 16 };
 
 typedef struct Columns {
     Rewriter rw;
@@ -48,14 +49,20 @@ static void find_rows(Columns *c, const Graph *g)
     }
 }
 
-/* How many parts the rows of `x` are summed in; 0 where they are too few. */
+static int64_t largest_count(const Columns *c, const Shape *s)
+{
+    Dim count;
+    int64_t n;
+    return shape_count(s, &count) && dim_eval(count, c->sizes, &n) ? n : 0;
+}
+
+/* How many parts the rows of `x` are summed in; 0 where they are too few, or it is too small. */
 static int64_t parts_of(const Columns *c, const Shape *x)
 {
     Shape leading = *x;
-    Dim count;
-    int64_t rows;
     leading.rank--;
-    if (!shape_count(&leading, &count) || !dim_eval(count, c->sizes, &rows) || rows < 2 * LEAST_ROWS)
+    const int64_t rows = largest_count(c, &leading);
+    if (rows < 2 * LEAST_ROWS || largest_count(c, x) < LEAST_ELEMENTS)
         return 0;
     return rows / LEAST_ROWS < MOST_PARTS ? rows / LEAST_ROWS : MOST_PARTS;
 }
