@@ -350,10 +350,11 @@ static size_t scratch(const Call *call)
     floats = floats > rows ? floats : rows;
     rows = sizeof(float) * (GEMM_BLOCK_K + GEMM_ROW_N);
     floats = floats > rows ? floats : rows;
-    int64_t parts = call->i[PRECISION] ? 1 : 3;
-    k = min_i64(round_up(all_k, GEMM16_STEP), GEMM16_BLOCK_K);
-    n = parts > 1 ? min_i64(n, GEMM16_SPLIT_BLOCK_N) : n;
-    size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + GEMM16_PANEL + parts * k * n);
+    const bool whole = call->i[PRECISION] ||
+        (call->operand[A].dtype == DTYPE_bf16 && call->operand[B].dtype == DTYPE_bf16);
+    k = min_i64(round_up(all_k, GEMM16_STEP), whole ? GEMM16_BLOCK_K : GEMM16_SPLIT_BLOCK_K);
+    n = whole ? n : 3 * min_i64(n, GEMM16_FEW_N);
+    size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + GEMM16_PANEL + k * n);
     return halves > floats ? halves : floats;
 }
 

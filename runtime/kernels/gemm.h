@@ -46,11 +46,11 @@ enum {
     GEMM16_STEP = 32, GEMM16_SIDE = 16,
     GEMM16_SQUARE = GEMM16_STEP * GEMM16_SIDE,
     GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
-    GEMM16_BLOCK_K = 256,                   /* panels of it stay in the first-level cache or near it */
-    GEMM16_SPLIT_BLOCK_N = 512,
-    GEMM16_BLOCK_M = 512,                   /* rows of C that stay in the second-level cache */
+    GEMM16_BLOCK_K = 512,                   /* a panel of A stays in the first-level cache */
+    GEMM16_SPLIT_BLOCK_K = 256,             /* or near it, if there are three parts of it */
+    GEMM16_FEW_N = 512,
     GEMM16_SPLIT_ROWS = 32,                 /* of C; with fewer, splitting B costs more than it saves */
-    GEMM16_PANEL = 3 * 32 * GEMM16_BLOCK_K, /* elements of a panel of A, at most */
+    GEMM16_PANEL = 3 * 32 * GEMM16_SPLIT_BLOCK_K, /* elements of a panel of A, at most */
     GEMM16_SPARE = 2 * 2 * 4 * 16 * 16,     /* elements for two panels of sums, before the packed operands */
 };
 
