@@ -136,6 +136,11 @@ def gemm(b):
                 contestants = {OURS: kernel(b, "ours", t, amount, case), **rivals,
                                LIMIT: roof(b, t, case, "bf16" if kind == "bf16" else "fma")}
                 wanted = {"f32": 0.90, "bf16": 0.88}[kind] if name == "1024" else None
+                if kind == "bf16" and " " not in name and layout == "nn":       # beside whom packs too
+                    beside = {OURS: kernel(b, "ours", t, amount, f"{case} packed"),
+                              "onednn packed": rivals["onednn packed"], LIMIT: contestants[LIMIT]}
+                    jobs.append(Job("gemm", f"{kind} {name}: {m}x{k}x{n} {layout}, weight packed before", t, beside,
+                                    b.rounds(2 if big else 3, 7), 1.2 if big else 0.45, {"": 1.0}))
                 jobs.append(Job("gemm", f"{kind} {name}: {m}x{k}x{n} {layout}", t, contestants,
                                 b.rounds(2 if big else 3, 7), 1.2 if big else 0.45, {"": 1.0}, {"": wanted}))
     return jobs

@@ -2,6 +2,7 @@
 #include "runtime/generator.h"
 
 #include "base/check.h"
+#include "runtime/weights.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -28,6 +29,15 @@ static int64_t context_of(const Generator *g)
     return context > 0 && context < longest ? context : longest;
 }
 
+/* Weights in the cores' own caches are read as fast as they lie. */
+static bool stays_in_cache(const Plan *p, int n_threads)
+{
+    int64_t count, bytes;
+    uint32_t n_tensors;
+    weights_count(p, &count, &bytes, &n_tensors);
+    return (size_t)bytes / (size_t)n_threads < cpu_caches().l2;
+}
+
 bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Error *err)
 {
     *g = (Generator){ .plan = p, .program = o->cache ? PLAN_generate : PLAN_score };
@@ -50,7 +60,7 @@ bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Erro
         return error_set(err, "out of memory");
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
                                 .programs = 1u << g->program, .given = o->given,
-                                .pack = !o->given };
+                                .pack = !o->given && !stays_in_cache(p, o->n_threads) };
     if (!session_open(p, &so, &g->session, err)) {
         generator_close(g);
         return false;

@@ -32,14 +32,12 @@ static bool meet(const Call *call, int32_t i, int64_t count, PackFor packs, Weig
         return false;
     const WeightPacking here = {
         .layout = split ? packs.split : packs.whole,
-        .matrix = { NULL, o->dim[o->rank - 2], o->dim[o->rank - 1], o->stride[o->rank - 2], o->stride[o->rank - 1] },
+        .matrix = { NULL, o->dim[o->rank - 2], o->dim[o->rank - 1] },
     };
     const GemmUnpacked *m = &here.matrix, *before = &w->matrix;
-    if (here.layout == LAYOUT_STRIDES || m->n_stride != 1 || m->k < GEMM16_STEP || m->n < GEMM16_NR || m->k * m->n != count)
+    if (here.layout == LAYOUT_STRIDES || m->k < GEMM16_STEP || m->n < GEMM16_NR || m->k * m->n != count)
         return false;
-    if (w->layout != LAYOUT_STRIDES
-        && (w->layout != here.layout || before->k != m->k || before->n != m->n || before->k_stride != m->k_stride
-            || before->n_stride != m->n_stride))
+    if (w->layout != LAYOUT_STRIDES && (w->layout != here.layout || before->k != m->k || before->n != m->n))
         return false;
     *w = here;
     return true;

@@ -19,44 +19,25 @@ bool gemm_packed_bytes(int64_t k, int64_t n, size_t *out)
 /* Element (k, n), or zero past the ends. */
 static uint16_t element(const GemmUnpacked *m, int64_t k, int64_t n)
 {
-    return k < m->k && n < m->n ? m->data[k * m->k_stride + n * m->n_stride] : 0;
-}
-
-/* A square whose elements are all there. */
-static inline __attribute__((always_inline)) void pack_whole(const uint16_t *from, int64_t k_stride,
-                                                             int64_t n_stride, OperandLayout layout, uint16_t *to)
-{
-    const int64_t pair = (layout == LAYOUT_PAIRS ? 2 : 1) * k_stride;
-    const int64_t half = (layout == LAYOUT_PAIRS ? 1 : SIDE) * k_stride;
-    for (int j = 0; j < SIDE; j++)
-        for (int c = 0; c < SIDE; c++) {
-            to[j * STEP + 2 * c] = from[j * pair + c * n_stride];
-            to[j * STEP + 2 * c + 1] = from[j * pair + half + c * n_stride];
-        }
+    return k < m->k && n < m->n ? m->data[k * m->n + n] : 0;
 }
 
 static void pack_square(const GemmUnpacked *m, OperandLayout layout, int64_t k, int64_t n, uint16_t *to)
 {
-    if (k + STEP <= m->k && n + SIDE <= m->n) {
-        const uint16_t *from = m->data + k * m->k_stride + n * m->n_stride;
-        if (m->n_stride == 1)
-            pack_whole(from, m->k_stride, 1, layout, to);
-        else
-            pack_whole(from, 1, m->n_stride, layout, to);
-        return;
-    }
     const int64_t pair = layout == LAYOUT_PAIRS ? 2 : 1, half = layout == LAYOUT_PAIRS ? 1 : SIDE;
-    for (int64_t j = 0; j < SIDE; j++)
+    const bool whole = k + STEP <= m->k && n + SIDE <= m->n;
+    for (int64_t j = 0; j < SIDE; j++, to += STEP) {
+        const int64_t first = k + j * pair, second = first + half;
         for (int64_t c = 0; c < SIDE; c++) {
-            to[j * STEP + 2 * c] = element(m, k + j * pair, n + c);
-            to[j * STEP + 2 * c + 1] = element(m, k + j * pair + half, n + c);
+            to[2 * c] = whole ? m->data[first * m->n + n + c] : element(m, first, n + c);
+            to[2 * c + 1] = whole ? m->data[second * m->n + n + c] : element(m, second, n + c);
         }
+    }
 }
 
 void gemm_packed_fill(const GemmUnpacked *from, OperandLayout layout, int64_t first, int64_t last,
                       uint16_t *to)
 {
-    CHECK(from->k_stride == 1 || from->n_stride == 1, "rows or columns are runs of memory");
     to += first * gemm_packed_panel(from->k);
     for (int64_t p = first; p < last; p++)
         for (int64_t k = 0; k < from->k; k += STEP)
@@ -83,8 +64,7 @@ bool gemm_reads_as_b(const Call *call, int32_t i, bool *split)
     for (int32_t axis = 0; axis < b->rank - 2; axis++)
         if (b->stride[axis] != 0 && b->dim[axis] != 1)
             return false;
-    const int64_t k = b->dim[b->rank - 2], n = b->dim[b->rank - 1];
     *split = a->dtype == DTYPE_f32 && call->i[4] == 0;
-    const int64_t down = b->stride[b->rank - 2], across = b->stride[b->rank - 1];
-    return n > 1 && ((across == 1 && down == n) || (down == 1 && across == k));
+    const int64_t n = b->dim[b->rank - 1];
+    return n > 1 && b->stride[b->rank - 1] == 1 && b->stride[b->rank - 2] == n;
 }
