@@ -97,8 +97,8 @@ int smrun_generate(int argc, char **argv)
           NULL },
         { "--chunk", "N", ARG_INT, &o.run.chunk, "positions of the prompt computed at once", 1, 1e6,
           NULL },
-        { "--map", NULL, ARG_FLAG, &o.map, "read weights where they lie in their file: starts at once and "
-          "takes less memory, but decodes slower; without, this is what is done when a copy does not fit", 0, 0,
+        { "--map", NULL, ARG_FLAG, &o.map, "read weights where they lie in their file, neither copied nor "
+          "packed for this processor: starts at once and takes less memory, but decodes slower; without, this is what is done when a copy does not fit", 0, 0,
           NULL },
         { "--memory", "MIB", ARG_INT, &memory, "that a session with a copy of its weights may take (default: "
           "what is free)", 1, 1e9, NULL },
