@@ -374,39 +374,6 @@ static void pack_blocks(Session *s, int32_t storage)
     team_run(s->team, pack_blocks_share, &p);
 }
 
-/* A matrix that is packed for products, from a copy of it. */
-typedef struct MatrixPacking {
-    int n_threads;
-    OperandLayout layout;
-    GemmUnpacked from;
-    uint16_t *to;
-} MatrixPacking;
-
-static void pack_matrix_share(void *data, int thread)
-{
-    const MatrixPacking *p = data;
-    const int64_t n = (p->from.n + GEMM16_NR - 1) / GEMM16_NR;
-    gemm_packed_fill(&p->from, p->layout, thread * n / p->n_threads, (thread + 1) * n / p->n_threads, p->to);
-}
-
-/* False where it stays as it is: it has infinities or NaN, whose products are told by their strides, or there
- * is no memory for the copy. */
-static bool pack_matrix(Session *s, int32_t storage)
-{
-    const WeightPacking *w = &s->packing[storage];
-    const int64_t count = w->matrix.k * w->matrix.n;
-    uint16_t *data = (uint16_t *)(void *)s->storage[storage];
-    uint16_t *copy = gemm_packed_is_finite(data, count) ? malloc((size_t)count * sizeof *copy) : NULL;
-    if (!copy)
-        return false;
-    memcpy(copy, data, (size_t)count * sizeof *copy);
-    MatrixPacking p = { s->n_threads, w->layout, w->matrix, data };
-    p.from.data = copy;
-    team_run(s->team, pack_matrix_share, &p);
-    free(copy);
-    return true;
-}
-
 OperandLayout session_layout(const Session *s, int32_t storage)
 {
     return s->layout[storage];
@@ -488,7 +455,8 @@ void session_pack(Session *s, int32_t storage)
     if (dtype_block((DType)s->plan->storages[storage].dtype) > 1)
         pack_blocks(s, storage);
     else if (s->packing[storage].layout != LAYOUT_STRIDES)
-        s->layout[storage] = pack_matrix(s, storage) ? s->packing[storage].layout : LAYOUT_STRIDES;
+        s->layout[storage] = weight_pack(&s->packing[storage], s->team, s->n_threads, s->storage[storage])
+                           ? s->packing[storage].layout : LAYOUT_STRIDES;
     for (int i = 0; i < N_PLAN_PROGRAMS && s->layout[storage] != before; i++)
         if (s->program[i].bound)
             bind_program(s, &s->program[i]);

@@ -1,7 +1,10 @@
-/* Who reads a weight, and how. */
+/* Who reads a weight, and how; and its packing. */
 #include "runtime/weight_packing.h"
 
 #include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* The call of an instruction at its program's largest sizes, but for rows; false where an operand that is
  * `storage` does not begin with it. */
@@ -94,4 +97,35 @@ WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, 
         || w.bytes - plain > plain / 16)
         return none;
     return w;
+}
+
+/* ---- packing ---------------------------------------------------------------------------------- */
+
+/* A matrix that is packed from a copy of it. */
+typedef struct MatrixPacking {
+    int n_threads;
+    OperandLayout layout;
+    GemmUnpacked from;
+    uint16_t *to;
+} MatrixPacking;
+
+static void pack_share(void *data, int thread)
+{
+    const MatrixPacking *p = data;
+    const ThreadShare share = thread_share(ceil_div(p->from.n, GEMM16_NR), thread, p->n_threads);
+    gemm_packed_fill(&p->from, p->layout, share.first, share.last, p->to);
+}
+
+bool weight_pack(const WeightPacking *w, Team *team, int n_threads, void *data)
+{
+    const int64_t count = w->matrix.k * w->matrix.n;
+    uint16_t *copy = gemm_packed_is_finite(data, count) ? malloc((size_t)count * sizeof *copy) : NULL;
+    if (!copy)
+        return false;
+    memcpy(copy, data, (size_t)count * sizeof *copy);
+    MatrixPacking p = { n_threads, w->layout, w->matrix, data };
+    p.from.data = copy;
+    team_run(team, pack_share, &p);
+    free(copy);
+    return true;
 }

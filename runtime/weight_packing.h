@@ -9,6 +9,7 @@
 #include "runtime/kernels/gemm_packed.h"
 #include "runtime/kernels/select.h"
 #include "runtime/plan.h"
+#include "runtime/threads.h"
 
 typedef struct WeightPacking {
     OperandLayout layout;               /* LAYOUT_STRIDES: stays as it is; the rest is nothing then */
@@ -18,5 +19,10 @@ typedef struct WeightPacking {
 
 /* programs: bit per PlanProgramKind of the session; packs: its kernels'. */
 WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, PackFor packs);
+
+/* Packs a matrix in place, by the team's threads: `data`, of max(bytes stored, w->bytes), from rows to panels.
+ * False where it stays as it is: it has infinities or NaN, whose products are told by their strides, or there
+ * is no memory for a copy of it. */
+bool weight_pack(const WeightPacking *w, Team *team, int n_threads, void *data);
 
 #endif
