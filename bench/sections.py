@@ -140,7 +140,7 @@ def gemm(b):
                     beside = {OURS: kernel(b, "ours", t, amount, f"{case} packed"),
                               "onednn packed": rivals["onednn packed"], LIMIT: contestants[LIMIT]}
                     jobs.append(Job("gemm", f"{kind} {name}: {m}x{k}x{n} {layout}, weight packed before", t, beside,
-                                    b.rounds(2 if big else 3, 7), 1.2 if big else 0.45, {"": 1.0}))
+                                    b.rounds(2 if big else 3, 7), 0.6 if big else 0.25, {"": 1.0}))
                 jobs.append(Job("gemm", f"{kind} {name}: {m}x{k}x{n} {layout}", t, contestants,
                                 b.rounds(2 if big else 3, 7), 1.2 if big else 0.45, {"": 1.0}, {"": wanted}))
     return jobs
