@@ -510,7 +510,7 @@ static void prepare(Call *call)
         d[ROW_OUTER + 2 * (i - 2) + 1] = j.axis[i];
         call->n_tasks *= j.dim[i];
     }
-    if (row_parts(call) > 0)
+    if (row_parts(call) > 0 && n > 0)   /* no rows still have sums, no columns have none */
         call->n_tasks = row_parts(call);
     const RowAdamw adamw = row_adamw_match(call);
     memcpy(&d[ROW_ADAMW], &adamw, sizeof adamw);

@@ -427,6 +427,25 @@ static void set_const(Program *r, float value)
     memcpy(&r->consts[r->p.n_consts++], &value, sizeof value);
 }
 
+/* Rows without columns: nothing is written, whatever else the program sums. */
+static void test_no_columns(void **state)
+{
+    (void)state;
+    Program r = { .p = { .rank = 2, .dim = { 3, 0 }, .consts = r.consts, .outputs = 1 << 1 | 1 << 2,
+                         .temp_per_row = r.per_row, .instrs = r.instrs } };
+    Case c = case_new(KERNEL_row);
+    case_add(&c, DTYPE_f32, 2, r.p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 3, 1 }, ROWS);
+    c.operand[1].stride[1] = 0;
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, 0 }, ROWS);
+    c.call.row = &r.p;
+    add(&r, ROW_sum, 1, 0, 0);
+    add(&r, ROW_column_sums, 2, 0, 0);
+    CASE_EACH_ISA(&c, r.p.outputs, table)
+        check_against_naive(&c, table, "no columns");
+    case_free(&c);
+}
+
 /* softmax over rows of any length, from one operand into itself. */
 static void test_softmax_in_place(void **state)
 {
@@ -944,6 +963,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_no_columns),
         cmocka_unit_test(test_softmax_in_place),
         cmocka_unit_test(test_normalisation),
         cmocka_unit_test(test_smaller_sizes),
