@@ -12,6 +12,14 @@
 #include "passes/pass.h"
 #include "passes/precision.h"
 
+/* One that lies in the first-level cache as floats is rounded there at no cost. */
+static bool is_large(const Storage *s)
+{
+    enum { SMALL = 1 << 14 };           /* bytes */
+    Dim count;
+    return shape_count(&s->type.shape, &count) && dim_is_const(count) && count.coef > SMALL / (int64_t)sizeof(float);
+}
+
 static void add_copy(Graph *g, StorageId weight, Arena *scratch)
 {
     const Storage *w = &g->storages[weight];
@@ -37,7 +45,7 @@ bool pass_copies(Graph *g, PassContext *cx)
         return true;
     for (NodeId n = 0; n < g->n_nodes; n++) {
         const StorageId weight = precision_weight(g, &g->nodes[n]);
-        if (weight != NO_STORAGE && g->storages[weight].stored == DTYPE_f32)
+        if (weight != NO_STORAGE && g->storages[weight].stored == DTYPE_f32 && is_large(&g->storages[weight]))
             add_copy(g, weight, cx->scratch);
     }
     return true;

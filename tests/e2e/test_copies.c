@@ -25,13 +25,13 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    { { "gpt2", { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "drop=0.25" } }, BATCH,
+    { { "gpt2", { "vocab=67", "context=24", "width=64", "depth=2", "heads=4", "drop=0.25" } }, BATCH,
       "wte.weight", "wpe.weight" },
-    { { "gpt2", { "vocab=5003", "context=256", "width=32", "depth=1", "heads=4" } }, BATCH, "wte.weight", "wpe.weight" },
-    { { "llama", { "vocab=67", "context=24", "width=32", "depth=2", "heads=4", "kv_heads=2", "hidden=80",
+    { { "gpt2", { "vocab=5003", "context=256", "width=64", "depth=1", "heads=4" } }, BATCH, "wte.weight", "wpe.weight" },
+    { { "llama", { "vocab=67", "context=24", "width=64", "depth=2", "heads=4", "kv_heads=2", "hidden=80",
                    "tied=false" } }, BATCH, "lm_head.weight", "model.embed_tokens.weight" },
-    { { "chargpt", { "vocab=67", "context=24", "width=32", "depth=2" } }, BATCH, NULL, NULL },
-    { { "mlp", { NULL } }, ROWS_BATCH, NULL, NULL },
+    { { "chargpt", { "vocab=67", "context=24", "width=64", "depth=2" } }, BATCH, NULL, NULL },
+    { { "mlp", { "hidden=96" } }, ROWS_BATCH, NULL, NULL },
 };
 
 static void open_plan(const Case *k, bool copies, Compiled *c)
