@@ -90,16 +90,17 @@ static double linear_loss_sum(const Eval *e, const Node *n, unsigned k)
 }
 
 /* Of the squares of a table that rows are added to: the sum of g (old + new) over 32 columns of all rows.
- * Of those of the output matrix's gradient: 64, which are off by twice their size. */
-static double squares_size(const Eval *e, const Node *n)
+ * Of those of result k of the output matrix with the cross entropy: 64, which are off by twice their size. */
+static double squares_size(const Eval *e, const Node *n, unsigned k)
 {
     if (n->op == OP_embedding_grad) {
         const Tensor *ids = &e->values[node_input(e->g, n, 1)];
         const double g = largest_input(e, n, 2), rows = (double)ids->count;
         return 32 * rows * g * (2 * largest_input(e, n, 0) + 2 * rows * g);
     }
-    return 64 * 2 * fmax(largest(&e->values[n->first_output + 1]), linear_loss_sum(e, n, 1))
-        * largest(&e->values[n->first_output + 1]) + largest(&e->values[n->first_output + n->n_outputs - 1u]);
+    const double of = largest(&e->values[n->first_output + k]);
+    return 64 * 2 * fmax(of, linear_loss_sum(e, n, k)) * of
+        + largest(&e->values[norm_squares(e->g, n->first_output + k)]);
 }
 
 /* What the error of result k of a kernel is relative to: its largest element, or what went into that
@@ -107,8 +108,9 @@ static double squares_size(const Eval *e, const Node *n)
 static double kernel_size(const Eval *e, const Node *n, unsigned k)
 {
     const double most = largest(&e->values[n->first_output + k]);
-    if (norm_squares(e->g, (NodeId)(n - e->g->nodes)) == n->first_output + k)
-        return squares_size(e, n);
+    for (unsigned i = 0; i < n->n_outputs; i++)
+        if (norm_squares(e->g, n->first_output + i) == n->first_output + k)
+            return squares_size(e, n, i);
     switch (n->op) {
     case OP_attention_grad:
         return fmax(most, attention_grad_sum(e, n, k));

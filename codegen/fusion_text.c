@@ -124,7 +124,7 @@ static const char *product_text(const FusionText *t, const Node *n)
         return "gemm that adds to what is there";
     if (n->op == OP_cache_write)
         return "cache_write that turns what it writes";
-    if (norm_squares(t->g, (NodeId)(n - t->g->nodes)) != NO_VALUE)
+    if (norm_tells(t->g, (NodeId)(n - t->g->nodes)))
         return arena_printf(t->arena, "%s that adds up the squares of what it writes",
                             n->op == OP_matmul_squares ? "gemm" : n->op == OP_sum_squares ? "reduce_sum"
                             : op_info(n->op)->name);
@@ -150,7 +150,7 @@ static void print_step(const FusionText *t, Table *table, const char *op, ValueI
 
 static void print_steps(const FusionText *t, const Node *n, Table *table)
 {
-    if (norm_squares(t->g, (NodeId)(n - t->g->nodes)) != NO_VALUE) {
+    if (norm_tells(t->g, (NodeId)(n - t->g->nodes))) {
         print_step(t, table, "partial_sum", NO_VALUE);
         return;
     }
@@ -195,7 +195,7 @@ static bool is_fused(const FusionText *t, const FusionUnit *u)
 {
     const Node *n = &t->g->nodes[u->first];
     return u->group || n->op == OP_product || n->op == OP_assign_product
-        || norm_squares(t->g, u->first) != NO_VALUE
+        || norm_tells(t->g, u->first)
         || (n->op == OP_cache_write && n->n_inputs > 3);
 }
 

@@ -11,7 +11,7 @@
 /* Operands of the whole call; those that have rows are cut per chunk. */
 typedef struct LossCall {
     const Node *node;
-    PlanOperand x, w, targets, g, bias, dx, dw, loss, lse, room, dbias, squares;
+    PlanOperand x, w, targets, g, bias, dx, dw, loss, lse, room, dbias, squares, dbias_squares;
     bool grad, transpose_w, biased, squared;
     double alpha, gain;
     OpId act;
@@ -57,6 +57,8 @@ static LossCall bind_loss(const Lower *l, const Node *n)
     c.squared = c.grad && NODE_ATTR(n, linear_cross_entropy_grad, squares).i;
     if (c.squared)
         c.squares = lower_operand(l, out + n->n_outputs - 1);
+    if (c.squared && c.biased)
+        c.dbias_squares = lower_operand(l, out + 6);
     c.loss = lower_operand(l, out + (c.grad ? 2 : 0));
     c.lse = lower_operand(l, out + (c.grad ? 3 : 1));
     c.room = lower_operand(l, out + (c.grad ? 4 : 2));
@@ -165,15 +167,17 @@ static void add_slope(Lower *l, const LossCall *c, int64_t first, PlanOperand ro
 }
 
 /* The bias adds to each row, so its gradient is the sum of theirs. */
-static void add_column_sums(Lower *l, const LossCall *c, int64_t first, PlanOperand room)
+static void add_column_sums(Lower *l, const LossCall *c, int64_t first, PlanOperand room, bool last)
 {
-    lower_begin(l, "reduce_sum", c->node)->i[0] = first > 0;
+    PlanInstr *in = lower_begin(l, "reduce_sum", c->node);
+    in->i[0] = first > 0;
+    in->i[1] = c->squared && last;
     lower_add_operand(l, c->dbias);
     lower_add_operand(l, room);
+    if (c->squared && last)
+        lower_add_operand(l, c->dbias_squares);
 }
 
-/* The last chunk's adds up the squares of what all of them come to; with fewer rows than the most it has
- * none, and still finishes dw. */
 static void add_weights_gradient(Lower *l, const LossCall *c, int64_t first, PlanOperand room,
                                  PlanOperand x, bool last)
 {
@@ -187,7 +191,8 @@ static void add_weights_gradient(Lower *l, const LossCall *c, int64_t first, Pla
     lower_add_operand(l, c->squares);
 }
 
-/* dw comes before dx, which may take the place of x. */
+/* dw comes before dx, which may take the place of x.  The last chunk's gradients add up the squares of what
+ * those of all chunks come to; with fewer rows than the most it has none, and still finishes them. */
 static void add_chunk(Lower *l, const LossCall *c, int64_t first, bool last)
 {
     const PlanOperand room = rows_of(c, c->room, first, false);
@@ -200,7 +205,7 @@ static void add_chunk(Lower *l, const LossCall *c, int64_t first, bool last)
         return;
     add_slope(l, c, first, room);
     if (c->biased)
-        add_column_sums(l, c, first, room);
+        add_column_sums(l, c, first, room, last);
     add_weights_gradient(l, c, first, room, x, last);
     add_product(l, c, rows_of(c, c->dx, first, true), room, c->transpose_w ? c->w : turned(c->w),
                 false);

@@ -475,6 +475,9 @@ void eval_linear_cross_entropy_grad(EvalNode *n)
             }
         }
     }
-    if (EVAL_ATTR(n, linear_cross_entropy_grad, squares).i)
-        square_rows(&n->out[1], &n->out[n->node->n_outputs - 1]);
+    if (!EVAL_ATTR(n, linear_cross_entropy_grad, squares).i)
+        return;
+    square_rows(&n->out[1], &n->out[n->node->n_outputs - 1]);
+    for (int64_t v = 0; logit_bias(n) && v < n_columns(n); v++)
+        n->out[6].data[v / 64] += n->out[5].data[v] * n->out[5].data[v];
 }

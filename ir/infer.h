@@ -17,7 +17,7 @@ typedef struct Infer {
 typedef bool InferFn(Infer *in);
 extern InferFn *const infer_rules[N_OPS];
 
-enum { MAX_OUTPUTS = 7 };
+enum { MAX_OUTPUTS = 8 };
 
 /* Runs the rule of spec->op, counting the inputs first.  `attr` is spec->attr on entry and in its
  * normal form after; `out` has the types of the results.  False after a mistake. */

@@ -462,5 +462,8 @@ bool infer_linear_cross_entropy_grad(Infer *in)
     squares->i = squares->i != 0;
     if (biased)
         in->out[5] = *input_type(in, 4);
-    return !squares->i || square_rows(in, &in->out[1], &in->out[biased ? 6 : 5]);
+    if (!squares->i)
+        return true;
+    return (!biased || square_groups(in, input_dim(in, 4, 0), 64, &in->out[6]))
+        && square_rows(in, &in->out[1], &in->out[biased ? 7 : 5]);
 }

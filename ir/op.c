@@ -81,7 +81,9 @@ unsigned op_n_results(OpId op, unsigned n_inputs, const AttrValue *attr)
     const OpInfo *info = op_info(op);
     const bool unpaired = (info->flags & OP_PAIRED) && n_inputs < info->max_inputs;
     const bool plain = (info->flags & OP_SQUARED) && !attr[info->n_attrs - 1].i;
-    return info->n_outputs - (unpaired ? 1u : 0u) - (plain ? 1u : 0u);
+    const bool both = (info->flags & OP_PAIRED) && (info->flags & OP_SQUARED);
+    return info->n_outputs - (unpaired ? 1u : 0u) - (plain ? 1u : 0u)
+        - (both && (unpaired || plain) ? 1u : 0u);
 }
 
 bool op_slope_of_result(OpId op, double c[3])

@@ -27,7 +27,8 @@ enum {
     OP_RANDOM = 4,      /* a function of the seed too */
     OP_WRITES = 8,      /* writes the storage of input 0 */
     OP_PAIRED = 16,     /* the last result is of the last input, and missing where that is */
-    OP_SQUARED = 32,    /* one more result, behind all, where its last attribute, `squares`, says so */
+    OP_SQUARED = 32,    /* one more result, behind all, where its last attribute, `squares`, says so;
+                         * of ops that are paired too, one more for the last input's, before it */
 };
 
 enum { ALL_AXES = -1, MAX_ATTRS = 8 };

@@ -132,10 +132,11 @@ static int64_t steps_traffic(const Reporting *r, const Node *n)
     int64_t bytes = 0, steps = 0;
     if (n->op == OP_cache_write)        /* rope, of what is written */
         return n->n_inputs > 3 ? 2 * value_bytes(r, node_input(r->g, n, 1)) : 0;
-    if (n->op == OP_linear_cross_entropy_grad && norm_squares(r->g, (NodeId)(n - r->g->nodes)) != NO_VALUE)
-        return value_bytes(r, n->first_output + 1);
-    if (norm_squares(r->g, (NodeId)(n - r->g->nodes)) != NO_VALUE)      /* a sum that reads it again */
-        return value_bytes(r, n->first_output);
+    for (unsigned i = 0; i < n->n_outputs; i++)         /* a sum that reads it again */
+        if (norm_squares(r->g, n->first_output + i) != NO_VALUE)
+            bytes = add(bytes, value_bytes(r, n->first_output + i));
+    if (bytes > 0)
+        return bytes;
     if (n->op == OP_assign_product)     /* add, assign */
         steps = 2;
     else if (n->op == OP_product)

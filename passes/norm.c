@@ -7,7 +7,7 @@
  *
  *     matmul                       matmul_squares: one sum for 64 rows of a column, added up as it writes
  *     sum of columns               sum_squares: one sum for 64 elements
- *     linear_cross_entropy_grad    as the product that its last chunk is
+ *     linear_cross_entropy_grad    of dw as the product that its last chunk is, of dbias as its sum of columns
  *     embedding_grad               by how much its rows change the sum of the table's squares, beside those
  *                                  of the table, which are none where it was zeros
  *     element-wise ops             a sum of squares for each row, which the fuser puts in their group
@@ -27,7 +27,6 @@ typedef struct Norm {
     Arena *scratch;
     FusionSet fusions;
     bool *squared;                      /* by node: its squares are wanted */
-    ValueId *squares;                   /* by node: what holds them */
     NodeId *reader;                     /* by value: the last one */
     const uint32_t *uses;
     NodeId last;                        /* the last partial sum of few squares, which adds up those of all */
@@ -95,7 +94,7 @@ static FusionReason source_refusal(const Graph *g, ValueId v)
     if (n->op == OP_sum)
         return sum_refusal(g, n);
     if (n->op == OP_linear_cross_entropy_grad)
-        return v == n->first_output + 1 ? FUSION_none : FUSION_kernel_writes;
+        return v == n->first_output + 1 || v == n->first_output + 5 ? FUSION_none : FUSION_kernel_writes;
     if (op_info(n->op)->class == CLASS_MAP)
         return map_refusal(g, v);
     if (op_info(n->op)->class == CLASS_SOURCE)
@@ -116,13 +115,23 @@ FusionReason norm_refusal(const Graph *g, ValueId source, FusionSet fusions)
     return why == FUSION_none && !fusion_on(fusions, FUSE_gradient_norm) ? FUSION_switched_off : why;
 }
 
-ValueId norm_squares(const Graph *g, NodeId id)
+bool norm_tells(const Graph *g, NodeId id)
 {
     const Node *n = &g->nodes[id];
-    const bool told = n->op == OP_matmul_squares || n->op == OP_sum_squares
+    return n->op == OP_matmul_squares || n->op == OP_sum_squares
         || (n->op == OP_embedding_grad && NODE_ATTR(n, embedding_grad, squares).i)
         || (n->op == OP_linear_cross_entropy_grad && NODE_ATTR(n, linear_cross_entropy_grad, squares).i);
-    return told ? n->first_output + n->n_outputs - 1u : NO_VALUE;
+}
+
+ValueId norm_squares(const Graph *g, ValueId v)
+{
+    const Node *n = value_def(g, v);
+    const ValueId last = n->first_output + n->n_outputs - 1u;
+    if (!norm_tells(g, g->values[v].def))
+        return NO_VALUE;
+    if (n->op != OP_linear_cross_entropy_grad)
+        return v == n->first_output ? last : NO_VALUE;
+    return v == n->first_output + 1 ? last : v == n->first_output + 5 && v + 2 == last ? last - 1u : NO_VALUE;
 }
 
 /* ---- what is folded ------------------------------------------------------------------------------ */
@@ -147,8 +156,9 @@ static ValueId root_of(const Norm *m, const Graph *g, ValueId v)
 
 static bool is_few(const Graph *g, ValueId source)
 {
-    const OpId op = value_def(g, source)->op;
-    return op == OP_sum
+    const Node *n = value_def(g, source);
+    const OpId op = n->op;
+    return op == OP_sum || (op == OP_linear_cross_entropy_grad && source == n->first_output + 5)
         || (op == OP_embedding_grad && is_zeros(g, node_input(g, value_def(g, source), 0)));
 }
 
@@ -203,7 +213,6 @@ static void emit_squared(Norm *m, NodeId id)
     const ValueId first = graph_add(m->rw.new_, &spec, NULL);
     for (unsigned i = 0; i < n->n_outputs; i++)
         m->rw.map[n->first_output + i] = first + i;
-    m->squares[id] = norm_squares(m->rw.new_, m->rw.new_->n_nodes - 1);
 }
 
 /* ---- and who adds them up --------------------------------------------------------------------------- */
@@ -245,7 +254,7 @@ static ValueId squares_of(Norm *m, Builder *b, ValueId source)
     const Node *n = value_def(old, source);
     if (op_info(n->op)->class == CLASS_MAP)
         return emit_rows(m, b, source);
-    const ValueId own = m->squares[old->values[source].def];
+    const ValueId own = norm_squares(b->g, rewrite_of(&m->rw, source));
     if (n->op != OP_embedding_grad || is_zeros(old, node_input(old, n, 0)))
         return own;
     const ValueId base = squares_of(m, b, norm_source(old, node_input(old, n, 0)));
@@ -301,7 +310,6 @@ bool pass_norm(Graph *g, PassContext *cx)
 {
     Norm m = { .scratch = cx->scratch, .fusions = cx->options->fusions, .last = NO_NODE, .root = NO_VALUE,
                .squared = arena_array(cx->scratch, g->n_nodes, sizeof *m.squared),
-               .squares = arena_array(cx->scratch, g->n_nodes, sizeof *m.squares),
                .reader = arena_array(cx->scratch, g->n_values, sizeof *m.reader),
                .few = arena_array(cx->scratch, g->n_nodes, sizeof *m.few),
                .uses = graph_uses(g, cx->scratch) };

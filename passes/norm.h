@@ -13,7 +13,10 @@ ValueId norm_source(const Graph *g, ValueId v);
  * does. */
 FusionReason norm_refusal(const Graph *g, ValueId source, FusionSet fusions);
 
-/* The result of `n` that holds the squares of what it writes, NO_VALUE where it has none. */
-ValueId norm_squares(const Graph *g, NodeId n);
+/* The result of v's node that holds the squares of v, NO_VALUE where none does. */
+ValueId norm_squares(const Graph *g, ValueId v);
+
+/* Does node n tell the squares of a result? */
+bool norm_tells(const Graph *g, NodeId n);
 
 #endif

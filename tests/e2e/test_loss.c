@@ -29,6 +29,7 @@ static const ModelCase cases[] = {
       "linear_cross_entropy_grad", 1 },
     { SOURCE_DIR "/tests/e2e/models/squared_loss.smg", { NULL }, 0, "linear_cross_entropy", 1 },
     { SOURCE_DIR "/tests/e2e/models/capped_loss.smg", { NULL }, 0, "linear_cross_entropy_grad", 1 },
+    { SOURCE_DIR "/tests/e2e/models/biased_loss.smg", { NULL }, 0, "linear_cross_entropy_grad", 1 },
     { SOURCE_DIR "/models/gemma.smg",
       { "vocab=4100", "context=200", "width=8", "depth=1", "heads=1", "head=8", "hidden=16",
         "logit_cap=30" }, 8, "linear_cross_entropy_grad", 1 },

@@ -206,7 +206,7 @@ static const Case right[] = {
       "transpose_w=1 chunk=4", NULL, "f32[T, 8];f32[16, 8];f32[T];f32[T];f32[4, 16];f32[16]", NULL },
     { "linear_cross_entropy_grad", "f32[T, 8];f32[66, 8];i32[T];f32[T];f32[66]",
       "transpose_w=1 chunk=4 squares=1", NULL,
-      "f32[T, 8];f32[66, 8];f32[T];f32[T];f32[4, 66];f32[66];f32[2, 8]", NULL },
+      "f32[T, 8];f32[66, 8];f32[T];f32[T];f32[4, 66];f32[66];f32[2];f32[2, 8]", NULL },
     { "linear_cross_entropy_grad", "f32[T, 8];f32[8, 66];i32[T];f32[T]", "chunk=4 squares=1", NULL,
       "f32[T, 8];f32[8, 66];f32[T];f32[T];f32[4, 66];f32[1, 66]", NULL },
     { "cache_write", "f32[B, 2, 99, 8];f32[B, 2, T, 8];i32[]", NULL, NULL, "f32[B, 2, 99, 8]",
