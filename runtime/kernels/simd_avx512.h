@@ -84,6 +84,7 @@ static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 static inline vi vi_shl(vi a, int k) { return _mm512_slli_epi32(a, (unsigned)k); }
 static inline vi vi_shr(vi a, int k) { return _mm512_srai_epi32(a, (unsigned)k); }
 static inline vi vi_shr_u(vi a, int k) { return _mm512_srli_epi32(a, (unsigned)k); }
+static inline vi vi_of16(const int32_t table[16], vi i) { return _mm512_permutexvar_epi32(i, vi_load(table)); }
 static inline vm vi_lt(vi a, vi b) { return _mm512_cmplt_epi32_mask(a, b); }
 static inline vm vi_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static inline vm vi_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }

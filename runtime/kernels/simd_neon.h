@@ -102,6 +102,16 @@ static inline vi vi_xor(vi a, vi b) { return veorq_s32(a, b); }
 static inline vi vi_shl(vi a, int k) { return vshlq_s32(a, vdupq_n_s32(k)); }
 static inline vi vi_shr(vi a, int k) { return vshlq_s32(a, vdupq_n_s32(-k)); }
 
+/* As bytes: four for each lane. */
+static inline vi vi_of16(const int32_t table[16], vi i)
+{
+    const uint8_t *bytes = (const uint8_t *)table;
+    const uint8x16x4_t all = { { vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48) } };
+    const int32x4_t first = vmulq_s32(vi_and(i, vi_set1(15)), vi_set1(0x04040404));
+    const uint8x16_t at = vreinterpretq_u8_s32(vaddq_s32(first, vi_set1(0x03020100)));
+    return vreinterpretq_s32_u8(vqtbl4q_u8(all, at));
+}
+
 static inline vi vi_shr_u(vi a, int k)
 {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-k)));

@@ -33,6 +33,7 @@
  *      v_bits(vf) -> vi, v_from_bits(vi) -> vf
  *  integers       vi_add vi_sub vi_mul vi_and vi_or vi_xor vi_shl(a, k) vi_shr(a, k) (arithmetic)
  *                 vi_shr_u(a, k) (logical), k a constant
+ *      vi_of16(table, i)                   table[i % 16], i of any sign
  *      v_trunc_i32(vf) -> vi, v_round_i32  |a| < 2^31, else the lane is unspecified
  *      v_from_i32(vi) -> vf                rounded to nearest
  *  reduce         v_reduce_add(a) v_reduce_max(a) v_reduce_min(a) -> float; lanes i and i + VL/2 are
@@ -154,6 +155,11 @@ static inline vi vi_xor(vi a, vi b) { return a ^ b; }
 static inline vi vi_shl(vi a, int k) { return (vi)((vu)a << (unsigned)k); }
 static inline vi vi_shr(vi a, int k) { return a >> k; }
 static inline vi vi_shr_u(vi a, int k) { return (vi)((vu)a >> (unsigned)k); }
+static inline vi vi_of16(const int32_t table[16], vi i)
+{
+    return (vi){ table[i[0] & 15], table[i[1] & 15], table[i[2] & 15], table[i[3] & 15] };
+}
+
 static inline vm vi_lt(vi a, vi b) { return a < b; }
 static inline vm vi_gt(vi a, vi b) { return a > b; }
 static inline vm vi_eq(vi a, vi b) { return a == b; }
