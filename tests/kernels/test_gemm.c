@@ -793,6 +793,71 @@ static void test_packed(void **state)
     assert_true(wanted == 0 || met > wanted / 2);
 }
 
+/* Rows of A in whole lines of memory are read where they lie, others packed: with the same bits, beside a B that
+ * is packed and one that is not. */
+static void verify_rows(int64_t m, int64_t n, int64_t k)
+{
+    Product p = { .operand = {
+        { .rank = 2, .dtype = DTYPE_f32, .dim = { m, n }, .stride = { n, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { m, k }, .stride = { k, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { k, n }, .stride = { n, 1 } },
+    } };
+    const size_t bytes = sizeof(float) * (size_t)(m * n);
+    uint16_t *apart = malloc(sizeof *apart * (size_t)(m * (k + 2)));
+    float *want = malloc(bytes);
+    fill(&p);
+    p.call.i[4] = 1;
+    p.call.f[0] = 1;
+    Operand *a = &p.operand[1];
+    const Operand lies = *a;
+    assert_true(apart && want);
+    for (int64_t i = 0; i < m; i++)
+        memcpy(apart + i * (k + 2), (const uint16_t *)lies.data + i * k, sizeof *apart * (size_t)k);
+    for (int t = 0; t < N_ISAS; t++) {
+        if (!isa_supported((Isa)t) || kernels_table((Isa)t)->packs.whole == LAYOUT_STRIDES)
+            continue;
+        a->data = apart;
+        a->stride[0] = k + 2;
+        run(&p, kernels_table((Isa)t), 1);
+        memcpy(want, p.operand[0].data, bytes);
+        *a = lies;
+        run(&p, kernels_table((Isa)t), 1);
+        if (memcmp(p.operand[0].data, want, bytes) != 0)
+            fail_msg("%s: %lld x %lld x %lld has other bits where rows of A lie apart", isa_name((Isa)t),
+                     (long long)m, (long long)k, (long long)n);
+    }
+    free(apart);
+    free(want);
+    free_product(&p);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {
+        { 16, 64, 160 }, { 48, 40, 1088 }, { 170, 320, 544 }, { 128, 33, 1024 }, { 33, 70, 256 },
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        verify_rows(sizes[i][0], sizes[i][1], sizes[i][2]);
+}
+
+/* Rows enough to fetch a packed B's next block beside this one's products, whose last columns are fewer. */
+static void test_packed_blocks(void **state)
+{
+    (void)state;
+    int met = 0;
+    Product p = { .operand = {
+        { .rank = 2, .dtype = DTYPE_f32, .dim = { 144, 600 }, .stride = { 600, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { 144, 576 }, .stride = { 576, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { 576, 600 }, .stride = { 600, 1 } },
+    } };
+    fill(&p);
+    p.call.i[4] = 1;
+    p.call.f[0] = 1;
+    verify_packed(&p, &met);
+    free_product(&p);
+}
+
 /* What is no matrix to pack. */
 static void test_packed_refusals(void **state)
 {
@@ -933,6 +998,8 @@ int main(void)
         cmocka_unit_test(test_squares_refusals),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_packed_blocks),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_packed_refusals),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_scratch),
