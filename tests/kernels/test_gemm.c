@@ -841,6 +841,48 @@ static void test_rows(void **state)
         verify_rows(sizes[i][0], sizes[i][1], sizes[i][2]);
 }
 
+/* A B of many columns, each a run of memory, is packed with all of its K at once: a few of its columns alone, which
+ * are packed by blocks of K, have the same bits. */
+static void test_many_columns(void **state)
+{
+    (void)state;
+    const int64_t m = 20, k = 544, n = 61720, some = 100, first = n - some;
+    Product p = { .operand = {
+        { .rank = 2, .dtype = DTYPE_f32, .dim = { m, n }, .stride = { n, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { m, k }, .stride = { k, 1 } },
+        { .rank = 2, .dtype = DTYPE_bf16, .dim = { k, 1 }, .stride = { 1, k } },
+    } };
+    fill(&p);
+    uint16_t *b = malloc(sizeof *b * (size_t)(k * n));
+    float *c = p.operand[0].data, *few = malloc(sizeof *few * (size_t)(m * some));
+    assert_true(b && few);
+    for (int64_t i = 0; i < k * n; i++)
+        b[i] = bf16_of_f32((float)(i * 7919 % 65537 - 32768) / 32768);
+    p.call.i[4] = 1;
+    p.call.f[0] = 1;
+    for (int t = 0; t < N_ISAS; t++) {
+        if (!isa_supported((Isa)t) || kernels_table((Isa)t)->packs.whole == LAYOUT_STRIDES)
+            continue;
+        Product all = p, part = p;
+        all.call.operand = all.operand;
+        all.operand[2].data = b;
+        all.operand[2].dim[1] = n;
+        run(&all, kernels_table((Isa)t), 1);
+        part.call.operand = part.operand;
+        part.operand[0] = (Operand){ .rank = 2, .dtype = DTYPE_f32, .dim = { m, some }, .stride = { some, 1 },
+                                     .data = few };
+        part.operand[2].data = b + first * k;
+        part.operand[2].dim[1] = some;
+        run(&part, kernels_table((Isa)t), 1);
+        for (int64_t i = 0; i < m; i++)
+            if (memcmp(c + i * n + first, few + i * some, sizeof *few * (size_t)some) != 0)
+                fail_msg("%s: row %lld has other bits among many columns", isa_name((Isa)t), (long long)i);
+    }
+    free(b);
+    free(few);
+    free_product(&p);
+}
+
 /* Rows enough to fetch a packed B's next block beside this one's products, whose last columns are fewer. */
 static void test_packed_blocks(void **state)
 {
@@ -1000,6 +1042,7 @@ int main(void)
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_packed_blocks),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_many_columns),
         cmocka_unit_test(test_packed_refusals),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_scratch),
