@@ -178,6 +178,7 @@ static void lower_attention(Lower *l, NodeId n)
     if (in->f[0] == 0)
         in->f[0] = 1 / sqrt((double)head.coef);
     in->f[1] = attr[ATTR_INDEX(attention, soft_cap)].f;
+    in->i[5] = !cached && attr[ATTR_INDEX(attention, precision)].i == DTYPE_bf16;
     if (!cached && node->n_inputs > (grad ? 6 : 3)) {
         in->f[2] = attr[ATTR_INDEX(attention, drop)].f;
         in->i[3] = attr[ATTR_INDEX(attention, site)].i;

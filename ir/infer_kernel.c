@@ -291,6 +291,7 @@ SAME_PLACE(attention, attention_grad, scale);
 SAME_PLACE(attention, attention_grad, soft_cap);
 SAME_PLACE(attention, attention_grad, drop);
 SAME_PLACE(attention, attention_grad, site);
+SAME_PLACE(attention, attention_grad, precision);
 SAME_PLACE(attention, attention_cached, causal);
 SAME_PLACE(attention, attention_cached, window);
 SAME_PLACE(attention, attention_cached, scale);
@@ -310,7 +311,8 @@ static bool attention_attrs(Infer *in, bool drops)
         return mistake(in, DIAG_E0206, "scale must be a finite number, not %g", scale);
     return need_float(in, ATTR_INDEX(attention, soft_cap), 0, HUGE_VAL) &&
            (!drops || (need_float(in, ATTR_INDEX(attention, drop), 0, 1) &&
-                       need_int(in, ATTR_INDEX(attention, site), 0, INT64_MAX)));
+                       need_int(in, ATTR_INDEX(attention, site), 0, INT64_MAX) &&
+                       need_precision(in, ATTR_INDEX(attention, precision))));
 }
 
 /* q [B, H, T, D], k [B, G, S, D], v [B, G, S, E], H a multiple of G; k and v of type `stored`. */

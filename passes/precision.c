@@ -1,11 +1,11 @@
-/* Products of activations and weights in bf16, where that was asked for.
+/* Products of activations and weights, and those within attention, in bf16, where that was asked for.
  *
- * needs  nothing; runs before autodiff, whose products take the precision of theirs
- * keeps  everything but the attribute `precision` of products
+ * needs  attention recognised; runs before autodiff, whose products take the precision of theirs
+ * keeps  everything but the attribute `precision` of products and attention
  *
- * A weight is a parameter of two axes or more, seen through views.  Products of activations with each
- * other (attention spelled from its parts) stay as they are, and so does everything else: norms,
- * softmax, the loss, moments and the weights themselves are f32. */
+ * A weight is a parameter of two axes or more, seen through views.  Other products of activations with each
+ * other stay as they are, and so does everything else: norms, softmax, the loss, moments and the weights
+ * themselves are f32.  Attention to a cache has no such attribute: the cache has a type of its own. */
 #include "passes/precision.h"
 
 #include "ir/build.h"
@@ -41,8 +41,12 @@ bool pass_precision(Graph *g, PassContext *cx)
 {
     if (cx->options->precision != DTYPE_bf16)
         return true;
-    for (NodeId i = 0; i < g->n_nodes; i++)
-        if (precision_weight(g, &g->nodes[i]) != NO_STORAGE)
-            NODE_ATTR(&g->nodes[i], matmul, precision).i = DTYPE_bf16;
+    for (NodeId i = 0; i < g->n_nodes; i++) {
+        Node *n = &g->nodes[i];
+        if (n->op == OP_attention)
+            NODE_ATTR(n, attention, precision).i = DTYPE_bf16;
+        else if (precision_weight(g, n) != NO_STORAGE)
+            NODE_ATTR(n, matmul, precision).i = DTYPE_bf16;
+    }
     return true;
 }

@@ -1,4 +1,4 @@
-/* Products of activations with weights, which `--precision` is about. */
+/* Products of activations with weights, which `--precision` is about besides attention. */
 #ifndef PASSES_PRECISION_H
 #define PASSES_PRECISION_H
 

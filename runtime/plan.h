@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC "smgplan\n"
-enum { PLAN_VERSION = 10, PLAN_ALIGN = 64 };
+enum { PLAN_VERSION = 11, PLAN_ALIGN = 64 };
 
 /* Programs that a plan may hold, at most one of each. */
 #define PLAN_PROGRAMS(X) X(score) X(eval) X(train) X(accumulate) X(apply) X(generate)

@@ -9,6 +9,8 @@ static bool check_immediates(const Call *call, Error *err)
     const double *f = call->f;
     if (i[0] < 0 || i[0] > 1 || i[2] < 0 || i[2] > 1 || i[4] < 0 || i[4] > 1)
         return error_set(err, "immediates 0, 2, 4: expected 0 or 1");
+    if (i[5] < 0 || i[5] > 1)
+        return error_set(err, "precision is %lld, expected 0 (float) or 1 (bf16)", (long long)i[5]);
     if (i[1] < 0 || i[1] > INT64_MAX >> 16)
         return error_set(err, "window %lld is out of range", (long long)i[1]);
     if (i[3] < 0)
@@ -168,7 +170,7 @@ static KernelCost cost(const Call *call)
 {
     double each = 2 * (double)(call->operand[2].dim[3] + call->operand[4].dim[3]) + 1;
     return (KernelCost){ .flops = each * pairs_seen(call, 2), .bytes = bytes_of(call, 0, 4),
-                         .unit = call->operand[3].dtype == DTYPE_bf16 ? UNIT_bf16 : UNIT_bf16_six };
+                         .unit = call->i[5] ? UNIT_bf16 : call->operand[3].dtype == DTYPE_bf16 ? UNIT_bf16_three : UNIT_bf16_six };
 }
 
 const KernelFamily family_attention = {
@@ -213,7 +215,7 @@ static KernelCost cost_grad(const Call *call)
 {
     double d = (double)call->operand[3].dim[3], e = (double)call->operand[5].dim[3];
     return (KernelCost){ .flops = (6 * d + 4 * e + 4) * pairs_seen(call, 3),
-                         .bytes = bytes_of(call, 0, 8), .unit = UNIT_bf16_six };
+                         .bytes = bytes_of(call, 0, 8), .unit = call->i[5] ? UNIT_bf16 : UNIT_bf16_six };
 }
 
 const KernelFamily family_attention_grad = {

@@ -32,6 +32,7 @@ typedef struct Attention {
     int64_t axis;               /* of k's and v's positions, S: for indices of dropout */
     int64_t past, window;       /* window 0: none */
     bool causal;
+    bool rounds;                /* operands of products may be rounded to bf16 */
     float scale, cap;
     uint64_t seed, site, drop_below;    /* a weight is dropped when its random word is below */
     float keep_scale;           /* 0: no dropout */
@@ -57,6 +58,7 @@ static inline Attention attention_sizes(const Call *call, int32_t q)
         .block = dtype_block(o[q + 1].dtype),
         .block_bytes = (int64_t)dtype_block_bytes(o[q + 1].dtype), .causal = call->i[0] != 0, .window = call->i[1],
         .scale = (float)call->f[0], .cap = (float)call->f[1],
+        .rounds = call->i[5] != 0,
     };
     a.heads_per_group = a.groups > 0 ? a.heads / a.groups : 0;
     return a;

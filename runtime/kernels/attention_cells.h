@@ -16,8 +16,37 @@ enum {
     CELL_KEYS = 8,                      /* backward: panels of keys that stay packed for all queries */
     CELL_LEAST_KEYS = 256,              /* with fewer, or with smaller heads, packing and splitting them */
     CELL_LEAST_STORED = 128,            /* (once only where they are stored as bf16) takes longer than */
-    CELL_LEAST_SIZE = 32,               /* multiply-adds */
+    CELL_LEAST_ROUNDED = 64,            /* multiply-adds; or packing alone */
+    CELL_LEAST_SIZE = 32,
 };
+
+/* What the operands A and B of products are. */
+typedef enum CellKind {
+    CELL_FLOATS,                        /* both floats, in three parts */
+    CELL_WHOLE,                         /* A is bf16: keys and values of a cache */
+    CELL_ROUNDED,                       /* both are rounded to bf16 */
+} CellKind;
+
+static inline int cell_a_parts(CellKind kind)
+{
+    return kind == CELL_FLOATS ? 3 : 1;
+}
+
+static inline int cell_b_parts(CellKind kind)
+{
+    return kind == CELL_ROUNDED ? 1 : 3;
+}
+
+/* bf16 of one step of a panel. */
+static inline ptrdiff_t cell_panel(int parts)
+{
+    return parts * CELL * CELL;
+}
+
+static inline CellKind cell_kind(const Attention *a)
+{
+    return a->rounds ? CELL_ROUNDED : a->stored == DTYPE_bf16 ? CELL_WHOLE : CELL_FLOATS;
+}
 
 /* Steps, or panels, of `n` elements. */
 static inline int64_t cell_steps(int64_t n)
@@ -28,7 +57,8 @@ static inline int64_t cell_steps(int64_t n)
 /* Whether cells are worth it; else the body of multiply-adds is the faster one. */
 static inline bool cells_take(const Attention *a)
 {
-    const int64_t keys = a->stored == DTYPE_bf16 ? CELL_LEAST_STORED : CELL_LEAST_KEYS;
+    const int64_t keys = a->rounds ? CELL_LEAST_ROUNDED
+                       : a->stored == DTYPE_bf16 ? CELL_LEAST_STORED : CELL_LEAST_KEYS;
     return a->queries >= CELL && a->keys >= keys && a->key_size >= CELL_LEAST_SIZE
         && a->value_size >= CELL_LEAST_SIZE;
 }

@@ -55,7 +55,9 @@
  *                      element index ((b H + h) T + t) S + s; lse = log sum exp of scores.
  *                      Without causal (i0 = 0) every key is seen.  A query that sees none: zeros.
  *                      With a past, k and v may both be bf16, or both q8_0: read as the numbers
- *                      that they stand for
+ *                      that they stand for.  i5 = precision, 1: what products multiply (q, k, v,
+ *                      weights, and in the gradient dout and that of the scores) may be rounded to
+ *                      bf16; sums, softmax and lse are float
  *  attention_grad      dq, dk, dv (shapes of q, k, v; rows), q, k, v,    as attention (no past)
  *                      out, lse, dout, [seed]
  *  embedding           out[.., C] rows, table[V, C] rows, ids i32[..];   none

@@ -453,6 +453,7 @@ static void sample_attention(Sample *s, OpId op)
     n = spec(s, op, in, 4);
     odd_attention(&n);
     odd_dropping(&n);
+    attr(&n, "precision")->i = DTYPE_bf16;
     add(s, &n);
 }
 
@@ -469,6 +470,7 @@ static void sample_attention_grad(Sample *s, OpId op)
     n = spec(s, op, in, 7);
     odd_attention(&n);
     odd_dropping(&n);
+    attr(&n, "precision")->i = DTYPE_bf16;
     add(s, &n);
 }
 

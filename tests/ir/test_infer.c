@@ -353,6 +353,7 @@ static const Case wrong[] = {
     { "attention", QKV, "window=-1", NULL, "window must be at least 0", "E0206" },
     { "attention", QKV, "window=4 causal=0", NULL, "a window needs causal", "E0219" },
     { "attention", QKV, "drop=1", NULL, "drop must be at least 0 and below 1", "E0206" },
+    { "attention", QKV, "precision=4", NULL, "precision must be f32 or bf16", "E0206" },
     { "attention", QKV, "scale=inf", NULL, "scale must be a finite number", "E0206" },
     { "attention", QKV, "soft_cap=-1", NULL, "soft_cap must be a finite number of at least 0",
       "E0206" },

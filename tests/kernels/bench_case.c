@@ -402,7 +402,8 @@ static bool store(Operand *o, DType t)
 static bool build_attention(BenchCase *b, const Words *w)
 {
     const int64_t h = size_at(w, 0), t = size_at(w, 1), d = size_at(w, 2);
-    const int64_t groups = w->n > 3 ? size_at(w, 3) : h, past = w->n > 4 ? size_at(w, 4) : 0;
+    const bool rounded = w->n == 4 && strcmp(w->word[3], "rounded") == 0;
+    const int64_t groups = w->n > 3 && !rounded ? size_at(w, 3) : h, past = w->n > 4 ? size_at(w, 4) : 0;
     heads(b, h, t, d);
     Operand *lse = add(b, DTYPE_f32, 1, h, t, 3);
     lse->stride[0] = h * t;
@@ -419,6 +420,7 @@ static bool build_attention(BenchCase *b, const Words *w)
         b->call.i[2] = 1;
     }
     b->call.i[0] = 1;
+    b->call.i[5] = rounded;
     b->call.f[0] = 0.125;
     return known && w->n >= 3 && w->n <= 6;
 }
@@ -433,8 +435,9 @@ static bool build_attention_grad(BenchCase *b, const Words *w)
         ((float *)lse->data)[i] = 8;    /* of many scores: weights are below 1 */
     heads(b, h, t, d);
     b->call.i[0] = 1;
+    b->call.i[5] = w->n == 4 && strcmp(w->word[3], "rounded") == 0;
     b->call.f[0] = 0.125;
-    return w->n == 3;
+    return w->n == 3 || b->call.i[5];
 }
 
 static bool build_embedding(BenchCase *b, const Words *w)

@@ -13,9 +13,9 @@
  *     gemm_q M K N TYPE [cold] TYPE of the blocks of B
  *     gemm_q_shared P M K N TYPE    P products of one A
  *     masked_matmul M K N      a quarter of the rows asked for
- *     attention H T D [GROUPS [PAST [TYPE]]]
+ *     attention H T D [GROUPS [PAST [TYPE]]] | H T D rounded
  *                              H heads of D numbers, T positions behind PAST others, causal, GROUPS heads
- *                              of keys, which a cache of TYPE keeps; attention_grad H T D
+ *                              of keys, which a cache of TYPE keeps; attention_grad H T D [rounded]
  *     embedding V C N          N rows of C numbers out of V; embedding_grad likewise
  *     rope H T D, cache_write H T D
  *     cross_entropy N V, cross_entropy_grad N V, reduce_sum N V, reduce_max, reduce_min, copy N V (a

@@ -4,12 +4,12 @@
  * Tolerances, with u = 2^-24: a score of D products is off by s = u (D + 4) scale sum |q k| and the
  * rounding of its neighbours, u (4 + 2 |score|); a weight by the relative r = 2 max s + u (2 n + 16)
  * for n keys; an output by r sum |weight v|.  The gradient's products carry the same through, term
- * by term (see backward). */
+ * by term (see backward).  Where operands may be rounded to bf16, each product of two is off by 2^-8 more. */
 #include "harness.h"
 
 typedef struct Problem {
     int64_t batch, heads, groups, queries, keys, d, e;
-    bool causal, has_past;
+    bool causal, has_past, rounded;
     int64_t window, past;
     double scale, cap, drop;
     uint64_t seed, site;
@@ -69,6 +69,12 @@ static bool sees(const Problem *p, int64_t t, int64_t s)
     return !p->causal || (s <= position && (p->window == 0 || s > position - p->window));
 }
 
+/* Relative error of a product of two numbers, each rounded by 2^-9 of it. */
+static double of_rounding(const Problem *p)
+{
+    return p->rounded ? 0x1.01p-8 : 0;
+}
+
 /* What a row of weights is made of; arrays of `keys`. */
 typedef struct Row {
     double *score, *slope, *weight, *keep;
@@ -112,7 +118,7 @@ static void row_softmax(Problem *p, int64_t i, Row *r)
         if (!sees(p, t, s))
             continue;
         max = fmax(max, r->score[s]);
-        off = fmax(off, ULP * ((double)p->d + 4) * fabs(p->scale) * size +
+        off = fmax(off, (ULP * ((double)p->d + 4) + of_rounding(p)) * fabs(p->scale) * size +
                             ULP * (8 + 4 * fabs(r->score[s])));
         n++;
     }
@@ -140,7 +146,7 @@ static void forward(Problem *p)
                 size += fabs(w);
             }
             p->out[i * p->e + j] = sum;
-            p->out_off[i * p->e + j] = r.off * size + 1e-37;
+            p->out_off[i * p->e + j] = (r.off + of_rounding(p)) * size + 1e-37;
         }
     }
     row_free(&r);
@@ -157,13 +163,13 @@ static void backward_pair(Problem *p, int64_t i, const Row *r, int64_t s, double
         size += fabs(p->dout[i * e + j] * p->v[k * e + j]);
     }
     dp *= r->keep[s];
-    double dp_off = ULP * ((double)e + 4) * size * r->keep[s];
+    double dp_off = (ULP * ((double)e + 4) + of_rounding(p)) * size * r->keep[s];
     double ds = w * (dp - dot) * r->slope[s] * p->scale;
     double w_off = r->off + ULP * 2 * fabs(p->lse[i]);
     /* 1 - tanh^2 keeps the absolute error of tanh, not a relative one. */
     double slope_off = p->cap > 0 ? r->off / p->cap + 8 * ULP : 0;
     double ds_off = fabs(p->scale) * w * (fabs(dp - dot) * (r->slope[s] * w_off + slope_off) +
-                                          (dp_off + dot_off)) + (terms + 8 * ULP) * fabs(ds);
+                                          (dp_off + dot_off)) + (terms + 8 * ULP + of_rounding(p)) * fabs(ds);
     for (int64_t j = 0; j < d; j++) {
         p->dq[i * d + j] += ds * p->k[k * d + j];
         p->dk[k * d + j] += ds * p->q[i * d + j];
@@ -173,7 +179,7 @@ static void backward_pair(Problem *p, int64_t i, const Row *r, int64_t s, double
     for (int64_t j = 0; j < e; j++) {
         double dv = w * r->keep[s] * p->dout[i * e + j];
         p->dv[k * e + j] += dv;
-        p->dv_off[k * e + j] += (w_off + terms) * fabs(dv);
+        p->dv_off[k * e + j] += (w_off + terms + of_rounding(p)) * fabs(dv);
     }
 }
 
@@ -227,6 +233,7 @@ static void set_immediates(Case *c, const Problem *p)
     c->call.i[2] = p->has_past;
     c->call.i[3] = (int64_t)p->site;
     c->call.i[4] = p->drop > 0;
+    c->call.i[5] = p->rounded;
     c->call.f[0] = p->scale;
     c->call.f[1] = p->cap;
     c->call.f[2] = p->drop;
@@ -442,6 +449,17 @@ static void test_backward(void **state)
         check_backward(problems[i]);
 }
 
+static void test_rounded(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(problems); i++) {
+        Problem p = problems[i];
+        p.rounded = true;
+        check_forward(p, 1);
+        check_backward(p);
+    }
+}
+
 /* sum of dout * out. */
 static double objective(Problem *p)
 {
@@ -544,6 +562,31 @@ static void test_exact_forward(void **state)
             expect_same(&c, 0, 4);
             for (int64_t i = 0; i < EXACT_LENGTH; i++)
                 expect_near("lse", *element(&c, 1, i), hot(&c, 5 - unit, i), 0);
+        }
+        case_free(&c);
+    }
+}
+
+/* As it was given, or rounded to the nearest bf16. */
+static void expect_rounded(float value, float given)
+{
+    const float nearest = f32_of_bf16(bf16_of_f32(given));
+    expect_near("rounded", value, value == given ? given : nearest, 0);
+}
+
+static void test_exact_rounded(void **state)
+{
+    (void)state;
+    Problem p = exact_problem();
+    p.rounded = true;
+    for (int unit = 2; unit < 4; unit++) {
+        Case c = forward_case(&p);
+        make_diagonal(&c, unit);
+        CASE_EACH_ISA(&c, 3, table) {
+            for (int64_t i = 0; i < EXACT_LENGTH; i++)
+                expect_rounded(*element(&c, 1, i), hot(&c, 5 - unit, i));
+            for (int64_t i = 0; i < elements(&c.operand[0]); i++)
+                expect_rounded(*element(&c, 0, i), *element(&c, 4, i));
         }
         case_free(&c);
     }
@@ -652,15 +695,15 @@ static void test_check(void **state)
     case_expect_legal(&c);
     static const double wrong[][4] = {
         /* immediate, value */
-        { 0, 2 }, { 1, -1 }, { 2, 1 }, { 3, -1 }, { 4, 1 }, { 5, NAN }, { 6, -1 }, { 7, 1 },
-        { 7, 0.5 }, { 7, NAN },
+        { 0, 2 }, { 1, -1 }, { 2, 1 }, { 3, -1 }, { 4, 1 }, { 5, 2 }, { 6, NAN }, { 7, -1 }, { 8, 1 },
+        { 8, 0.5 }, { 8, NAN },
     };
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         Call kept = c.call;
-        if (wrong[i][0] < 5)
+        if (wrong[i][0] < 6)
             c.call.i[(int)wrong[i][0]] = (int64_t)wrong[i][1];
         else
-            c.call.f[(int)wrong[i][0] - 5] = wrong[i][1];
+            c.call.f[(int)wrong[i][0] - 6] = wrong[i][1];
         case_expect_illegal(&c);
         c.call = kept;
     }
@@ -709,8 +752,10 @@ int main(void)
         cmocka_unit_test(test_long_past),
         cmocka_unit_test(test_stored),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_rounded),
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_exact_forward),
+        cmocka_unit_test(test_exact_rounded),
         cmocka_unit_test(test_exact_backward),
         cmocka_unit_test(test_strange),
         cmocka_unit_test(test_strange_backward),
