@@ -125,7 +125,35 @@ static void test_repeats(void **state)
     lab_end(&l);
 }
 
+typedef struct DotFacts {
+    unsigned clusters, nodes, edges, rests;
+} DotFacts;
+
 /* Every end of an arrow is a node, and what opens closes. */
+static DotFacts dot_facts(const Buf *text)
+{
+    DotFacts f = { 0 };
+    unsigned open = 0;
+    for (const char *s = text->data; *s; s = strchr(s, '\n') + 1) {
+        char from[16], to[16], node[32];
+        const size_t n = strcspn(s, "\n");
+        open += s[n - 1] == '{';
+        open -= s[n - 1] == '}';
+        f.clusters += strncmp(s, "  subgraph cluster_", 19) == 0;
+        f.rests += memmem(s, n, "shape=box3d", 11) != NULL;
+        f.nodes += memmem(s, n, "[label=", 7) != NULL;
+        if (sscanf(s, " %15s -> %15[a-z0-9];", from, to) != 2)
+            continue;
+        f.edges++;
+        snprintf(node, sizeof node, "  %s [label=\"", from);
+        assert_non_null(strstr(text->data, node));
+        snprintf(node, sizeof node, strncmp(to, "out", 3) == 0 ? "  %s [shape=" : "  %s [label=\"", to);
+        assert_non_null(strstr(text->data, node));
+    }
+    assert_int_equal(open, 0);
+    return f;
+}
+
 static void test_dot(void **state)
 {
     (void)state;
@@ -133,28 +161,36 @@ static void test_dot(void **state)
     Lab l;
     Buf text = { 0 };
     const Graph *g = small_program(&l, "chargpt", PROGRAM_train, depth, 1);
-    unsigned open = 0, clusters = 0, edges = 0;
     dot_print(&text, g);
-    for (const char *s = text.data; *s; s = strchr(s, '\n') + 1) {
-        unsigned from, to;
-        char node[32];
-        const size_t n = strcspn(s, "\n");
-        open += s[n - 1] == '{';
-        open -= s[n - 1] == '}';
-        clusters += strncmp(s, "  subgraph cluster_", 19) == 0;
-        if (sscanf(s, "  n%u -> n%u;", &from, &to) != 2)
-            continue;
-        edges++;
-        snprintf(node, sizeof node, "  n%u [label=\"", from);
-        assert_non_null(strstr(text.data, node));
-        snprintf(node, sizeof node, "  n%u [label=\"", to);
-        assert_non_null(strstr(text.data, node));
-    }
-    assert_int_equal(open, 0);
-    assert_int_equal(clusters, g->n_groups);
-    assert_true(edges > g->n_nodes / 2);
+    const DotFacts f = dot_facts(&text);
+    assert_int_equal(f.clusters, g->n_groups);
+    assert_int_equal(f.rests, 0);
+    assert_true(f.edges > g->n_nodes / 2);
     buf_free(&text);
     lab_end(&l);
+}
+
+/* Of many layers, their parameters, gradients and moments, the first is drawn, the others are a node; so
+ * the picture does not grow with them. */
+static void test_dot_repeats(void **state)
+{
+    (void)state;
+    static const char *const depth[][1] = { { "depth=3" }, { "depth=12" } };
+    DotFacts f[2];
+    for (int i = 0; i < 2; i++) {
+        Lab l;
+        Buf text = { 0 };
+        dot_print(&text, small_program(&l, "chargpt", PROGRAM_train, depth[i], 1));
+        f[i] = dot_facts(&text);
+        assert_non_null(strstr(text.data, i ? "\"layer.1 to layer.11, like layer.0\\n"
+                                            : "\"layer.1 to layer.2, like layer.0\\n"));
+        assert_non_null(strstr(text.data, " layer.0."));
+        assert_null(strstr(text.data, "layer.1."));
+        buf_free(&text);
+        lab_end(&l);
+    }
+    assert_true(f[0].rests > 0 && f[0].rests == f[1].rests);
+    assert_in_range(f[1].nodes, f[0].nodes, f[0].nodes + 80);
 }
 
 int main(void)
@@ -166,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_fusion_text),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_dot_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
