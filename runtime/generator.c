@@ -29,13 +29,12 @@ static int64_t context_of(const Generator *g)
     return context > 0 && context < longest ? context : longest;
 }
 
-/* Weights in the cores' own caches are read as fast as they lie. */
-static bool stays_in_cache(const Plan *p, int n_threads)
+static size_t weight_bytes(const Plan *p)
 {
     int64_t count, bytes;
     uint32_t n_tensors;
     weights_count(p, &count, &bytes, &n_tensors);
-    return (size_t)bytes / (size_t)n_threads < cpu_caches().l2;
+    return (size_t)bytes;
 }
 
 bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Error *err)
@@ -58,9 +57,13 @@ bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Erro
     g->ids = calloc((size_t)g->context, sizeof *g->ids);
     if (!g->ids)
         return error_set(err, "out of memory");
+    /* Weights in the cores' own caches are read as fast as they lie, and floats from memory too. */
+    const size_t bytes = weight_bytes(p);
+    const CacheSizes caches = cpu_caches();
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
                                 .programs = 1u << g->program, .given = o->given,
-                                .pack = !o->given && !stays_in_cache(p, o->n_threads) };
+                                .pack = !o->given && bytes / (size_t)o->n_threads >= caches.l2,
+                                .pack_floats = bytes <= caches.l3 / 2 };
     if (!session_open(p, &so, &g->session, err)) {
         generator_close(g);
         return false;

@@ -208,7 +208,8 @@ static size_t scratch_bytes(const Plan *p, uint32_t programs)
 static bool layout_session(Layout *l, const Plan *p, const SessionOptions *o, const KernelTable *kernels,
                            size_t scratch, Session **out, SessionSize *size)
 {
-    const PackFor packs = o->pack ? kernels->packs : (PackFor){ LAYOUT_STRIDES, LAYOUT_STRIDES };
+    PackFor packs = o->pack ? kernels->packs : (PackFor){ .codes = false };
+    packs.codes_floats = packs.codes && o->pack_floats;
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
     bool *changed = layout_take(l, p->n_storages, sizeof *changed);

@@ -113,10 +113,11 @@ static void fill_share(void *arg, int thread)
     }
 }
 
-/* With `repeat`, all chunks are as the first one. */
+/* With `repeat`, all that follows the first REPEATED numbers is as those. */
 static void fill_parameter(const Fill *f, DType type, int64_t n, bool repeat, void *to)
 {
-    const int64_t period = repeat && n > FILL_CHUNK ? FILL_CHUNK : n;
+    enum { REPEATED = 16 * FILL_CHUNK };
+    const int64_t period = repeat && n > REPEATED ? REPEATED : n;
     int64_t all, part;
     Filling all_of = { f, type, n, (period + FILL_CHUNK - 1) / FILL_CHUNK, 0, to };
     all_of.n_threads = all_of.chunks > 1 ? threads_available() : 1;

@@ -358,10 +358,10 @@ static size_t scratch(const Call *call)
     return halves > floats ? halves : floats;
 }
 
-/* Bytes in memory: an axis of stride 0 repeats what is there. */
+/* Bytes in memory: an axis of stride 0 repeats what is there.  Of a coded matrix, those of its cells. */
 static double bytes_stored(const Operand *o)
 {
-    double n = (double)dtype_size(o->dtype);
+    double n = (double)dtype_size(o->dtype) - (o->layout == LAYOUT_CODED ? 0.5 : 0);
     for (int32_t i = 0; i < o->rank; i++)
         if (o->stride[i] != 0 || o->dim[i] == 0)
             n *= (double)o->dim[i];

@@ -15,6 +15,11 @@
 #include "runtime/kernels/gemm.h"
 #include "runtime/kernels/operand.h"
 
+static inline bool gemm_is_packed(const Gemm *g)
+{
+    return g->b_layout == LAYOUT_PAIRS || g->b_layout == LAYOUT_HALVES;
+}
+
 /* Elements of a panel of 32 columns. */
 static inline int64_t gemm_packed_panel(int64_t k)
 {

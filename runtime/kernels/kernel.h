@@ -119,8 +119,9 @@ typedef enum KernelId {
 } KernelId;
 
 /* Where the elements of a tensor lie: by its strides; or it is B of products only, a matrix of bf16 that a
- * session packed (gemm_packed.h), and the strides say how it lay before.  Plans know strides alone. */
-typedef enum OperandLayout { LAYOUT_STRIDES, LAYOUT_PAIRS, LAYOUT_HALVES } OperandLayout;
+ * session packed (gemm_packed.h); or B of products and a table, which a session coded (gemm_coded.h).  Then the
+ * strides say how it lay before.  Plans know strides alone. */
+typedef enum OperandLayout { LAYOUT_STRIDES, LAYOUT_PAIRS, LAYOUT_HALVES, LAYOUT_CODED } OperandLayout;
 
 /* A tensor in memory.  `data` is aligned to its element only. */
 typedef struct Operand {

@@ -427,7 +427,7 @@ int64_t row_parts(const Call *call)
     return 0;
 }
 
-static bool is_table(const RowProgram *p, int32_t operand)
+bool row_is_table(const RowProgram *p, int32_t operand)
 {
     for (int i = 0; i < p->n_instrs; i++)
         if (p->instrs[i].op == ROW_gather && p->instrs[i].a == operand)
@@ -548,7 +548,7 @@ static size_t scratch(const Call *call)
 static double operand_count(const Call *call, int32_t i)
 {
     const RowProgram *p = call->row;
-    const bool table = is_table(p, i);  /* read a row at a time, as often as the space has rows */
+    const bool table = row_is_table(p, i);  /* read a row at a time, as often as the space has rows */
     double count = 1;
     if (p->outputs >> i & 1 && row_apart(p) >> i & 1)
         return (double)count_elements(&call->operand[i]);

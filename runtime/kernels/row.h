@@ -90,4 +90,7 @@ typedef struct RowProgram {
     uint32_t outputs;           /* bit i: operand i is written */
 } RowProgram;
 
+/* Is an operand of the program a table, of which rows are picked and nothing else is read? */
+bool row_is_table(const RowProgram *p, int32_t operand);
+
 #endif

@@ -29,6 +29,7 @@ static void inherit(KernelTable *t, const KernelTable *weaker)
         t->packs.split = weaker->packs.split;
     if (t->packs.whole == LAYOUT_STRIDES)
         t->packs.whole = weaker->packs.whole;
+    t->packs.codes |= weaker->packs.codes;
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])
             t->run[i] = weaker->run[i];
