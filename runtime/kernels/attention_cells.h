@@ -15,9 +15,8 @@ enum {
     CELL_STRIPS = 4,                    /* backward: strips that a panel of keys meets at a time */
     CELL_KEYS = 8,                      /* backward: panels of keys that stay packed for all queries */
     CELL_LEAST_KEYS = 256,              /* with fewer, or with smaller heads, packing and splitting them */
-    CELL_LEAST_STORED = 128,            /* (once only where they are stored as bf16) takes longer than */
-    CELL_LEAST_ROUNDED = 64,            /* multiply-adds; or packing alone */
-    CELL_LEAST_SIZE = 32,
+    CELL_LEAST_WHOLE = 128,             /* (packing alone where they are bf16, or rounded to it) takes */
+    CELL_LEAST_SIZE = 32,               /* longer than multiply-adds */
 };
 
 /* What the operands A and B of products are. */
@@ -57,8 +56,7 @@ static inline int64_t cell_steps(int64_t n)
 /* Whether cells are worth it; else the body of multiply-adds is the faster one. */
 static inline bool cells_take(const Attention *a)
 {
-    const int64_t keys = a->rounds ? CELL_LEAST_ROUNDED
-                       : a->stored == DTYPE_bf16 ? CELL_LEAST_STORED : CELL_LEAST_KEYS;
+    const int64_t keys = a->rounds || a->stored == DTYPE_bf16 ? CELL_LEAST_WHOLE : CELL_LEAST_KEYS;
     return a->queries >= CELL && a->keys >= keys && a->key_size >= CELL_LEAST_SIZE
         && a->value_size >= CELL_LEAST_SIZE;
 }
