@@ -301,7 +301,7 @@ Gemm gemm_bind(const Call *call)
     }
     g.tiles_m = ceil_div(g.m, g.tile_m);
     g.tiles_n = ceil_div(g.n, g.tile_n);
-    g.across = g.m > 2 * g.n;
+    g.across = g.m > g.n;
     return g;
 }
 
