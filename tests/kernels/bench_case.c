@@ -4,6 +4,7 @@
 #include "base/blocks.h"
 #include "base/check.h"
 #include "base/half.h"
+#include "runtime/kernels/gemm_coded.h"
 #include "runtime/kernels/gemm_packed.h"
 #include "runtime/kernels/panel.h"
 
@@ -277,10 +278,32 @@ static bool pack_b(BenchCase *b, int64_t *bytes)
     return true;
 }
 
+/* B coded, where the set reads that and it pays; *bytes: at most. */
+static bool code_b(BenchCase *b, DType type, int64_t *bytes)
+{
+    Operand *o = &b->operand[2];
+    const int64_t rows = b->transposed[1] ? b->n : b->k, columns = b->transposed[1] ? b->k : b->n;
+    b->call.kernel = KERNEL_gemm;
+    if (b->batch > 1 || !b->packs.codes || coded_use(&b->call, 2, rows, columns) == CODED_NOT)
+        return false;
+    const Coded c = coded_matrix(type, rows, columns, memory((size_t)*bytes));
+    if (!coded_pays(&c, 0))
+        return false;
+    coded_begin(&c, o->data);
+    coded_fill(&c, o->data, 0, c.down);
+    if (!coded_end(&c, o->data))
+        return false;
+    free(o->data);
+    o->data = c.data;
+    o->layout = LAYOUT_CODED;
+    return true;
+}
+
 static bool build_gemm(BenchCase *b, const Words *w)
 {
     const bool cold = word_is(w, w->n - 1, "cold"), packed = word_is(w, w->n - 1 - cold, "packed");
-    const int n_sizes = w->n - cold - packed;
+    const bool coded = word_is(w, w->n - 1 - cold, "coded");
+    const int n_sizes = w->n - cold - packed - coded;
     size_t t = 0;
     while (t < COUNT_OF(gemm_types) && !word_is(w, 3, gemm_types[t].name))
         t++;
@@ -301,7 +324,7 @@ static bool build_gemm(BenchCase *b, const Words *w)
     b->call.f[0] = 1;
     b->call.i[4] = gemm_types[t].in_bf16;
     int64_t bytes = b->batch * b->k * b->n * (int64_t)dtype_size(gemm_types[t].b);
-    if (packed && !pack_b(b, &bytes))
+    if ((packed && !pack_b(b, &bytes)) || (coded && !code_b(b, gemm_types[t].b, &bytes)))
         return false;
     if (cold)
         make_cold(b, 2, bytes);
@@ -600,6 +623,8 @@ static const char *const further[] = {
     "gemm 1 768 50257 f32 nt cold", "gemm 1 288 768 f32 nn", "gemm 1 288 768 f32 nt",
     "gemm 1 768 3072 wide nt cold", "gemm 1 768 50257 wide nt cold", "gemm 4 768 50257 wide nt cold",
     "gemm 1 768 3072 wide nn cold", "gemm 1 768 3072 wide nn packed cold",
+    "gemm 1 576 1536 wide nt cold", "gemm 1 576 1536 wide nt coded cold",
+    "gemm 1 288 768 f32 nt", "gemm 1 288 768 f32 nt coded", "gemm 1 288 32000 f32 nt", "gemm 1 288 32000 f32 nt coded",
     "gemm 4 768 3072 wide nn cold", "gemm 4 768 3072 wide nn packed cold", "gemm 512 768 3072 wide nn",
     "gemm 512 768 3072 wide nn packed",
     "gemm 1024 1024 1024 bf16 nn", "gemm 256 768 3072 bf16 nn", "gemm 768 256 3072 bf16 tn",

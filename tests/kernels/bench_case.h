@@ -4,11 +4,12 @@
  * its benchmark:
  *
  *     row OP ROWS N            OP: an instruction of row programs, or softmax, norm, adamw
- *     gemm M K N TYPE LAYOUT [BATCH] [packed] [cold]
+ *     gemm M K N TYPE LAYOUT [BATCH] [packed|coded] [cold]
  *                              LAYOUT nn, nt, tn: which of A and B is transposed; TYPE of both f32 or bf16,
  *                              or: weights (A f32, B bf16, multiplied in bf16), wide (the same, multiplied
  *                              in float), rounded (both f32, multiplied in bf16); packed: B is, before, as
- *                              sessions pack weights (gemm_packed.h), where the set asks for that
+ *                              sessions pack weights (gemm_packed.h), where the set asks for that;
+ *                              coded: or as they code them (gemm_coded.h), where that saves bytes
  *     gemm_shared P M K N TYPE LAYOUT   P products of one A; TYPE f32 or bf16
  *     gemm_q M K N TYPE [cold] TYPE of the blocks of B
  *     gemm_q_shared P M K N TYPE    P products of one A
