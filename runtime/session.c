@@ -448,6 +448,26 @@ static void bind_program(Session *s, BoundProgram *b)
     b->bound = true;
 }
 
+/* Large pages that a coded matrix has left free behind it go back to the system, which fills them with zeros when
+ * they are written again.  Parts of one stay: taking it apart would cost what it is there for. */
+static void give_back(Session *s, int32_t storage)
+{
+#ifdef MADV_HUGEPAGE
+    const PlanStorage *st = &s->plan->storages[storage];
+    const Coded *c = &s->packing[storage].coded;
+    char *data = s->storage[storage];
+    const CodedHead *head = (const void *)data;
+    size_t used, bytes;
+    const bool ok = coded_bytes(c, head->n_plain, &used) && plan_storage_bytes(s->plan, st, UINT32_MAX, &bytes);
+    CHECK(ok, "counted before");
+    const size_t ahead = (LARGE_PAGE - (uintptr_t)(data + used) % LARGE_PAGE) % LARGE_PAGE;
+    if (used + ahead + LARGE_PAGE <= bytes)
+        (void)madvise(data + used + ahead, (bytes - used - ahead) / LARGE_PAGE * LARGE_PAGE, MADV_DONTNEED);
+#else
+    (void)s, (void)storage;
+#endif
+}
+
 void session_pack(Session *s, int32_t storage)
 {
     const OperandLayout before = s->layout[storage];
@@ -458,6 +478,8 @@ void session_pack(Session *s, int32_t storage)
     else if (s->packing[storage].layout != LAYOUT_STRIDES)
         s->layout[storage] = weight_pack(&s->packing[storage], s->team, s->n_threads, s->storage[storage])
                            ? s->packing[storage].layout : LAYOUT_STRIDES;
+    if (s->layout[storage] == LAYOUT_CODED)
+        give_back(s, storage);
     for (int i = 0; i < N_PLAN_PROGRAMS && s->layout[storage] != before; i++)
         if (s->program[i].bound)
             bind_program(s, &s->program[i]);
