@@ -38,7 +38,8 @@ typedef struct ModelOptions {
     { "--cache", "TYPE", ARG_CHOICE, &(o).cache, "what keys and values are stored in (default "  \
       "f32)", 0, 0, "f32|bf16|q8_0" },                                                                \
     { "--precision", "TYPE", ARG_CHOICE, &(o).precision, "of products of activations and "       \
-      "weights, forward and backward; sums, weights and moments stay f32 (default f32)", 0, 0,   \
+      "weights, and within attention (a cache has its --cache); sums, weights and moments stay "   \
+      "f32 (default f32)", 0, 0,                                                                  \
       "f32|bf16" },                                                                              \
     { "--fusion", "LIST", ARG_STRING, &(o).fusion, "fusions to switch, --fusion=-name,+name; "   \
       "smc passes lists them, `none` and `all` are every one", 0, 0, NULL }
