@@ -140,7 +140,7 @@ WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, 
         if (w.layout != LAYOUT_STRIDES)
             return w;
     }
-    WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL) };
+    WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL), .fill = packs.fill };
     const bool codes = st->dtype == DTYPE_f32 ? packs.codes_floats : packs.codes;
     return codes && coded_pays(&w.coded, 0) && meet_all(p, storage, programs, meet_coded, packs, &w) ? w : none;
 }
@@ -165,6 +165,7 @@ static void pack_share(void *data, int thread)
 /* A matrix that is coded from a copy of it. */
 typedef struct MatrixCoding {
     int n_threads;
+    CodedFill *fill;
     Coded to;
     const void *from;
 } MatrixCoding;
@@ -173,7 +174,7 @@ static void code_share(void *data, int thread)
 {
     const MatrixCoding *c = data;
     const ThreadShare share = thread_share(c->to.down, thread, c->n_threads);
-    coded_fill(&c->to, c->from, share.first, share.last);
+    c->fill(&c->to, c->from, share.first, share.last);
 }
 
 static bool code(const WeightPacking *w, Team *team, int n_threads, void *data)
@@ -184,7 +185,7 @@ static bool code(const WeightPacking *w, Team *team, int n_threads, void *data)
     if (!copy)
         return false;
     memcpy(copy, data, bytes);
-    MatrixCoding c = { n_threads, coded_matrix(type, w->coded.rows, w->coded.columns, data), copy };
+    MatrixCoding c = { n_threads, w->fill, coded_matrix(type, w->coded.rows, w->coded.columns, data), copy };
     coded_begin(&c.to, copy);
     team_run(team, code_share, &c);
     const bool pays = coded_end(&c.to, copy);

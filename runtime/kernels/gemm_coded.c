@@ -1,17 +1,13 @@
 /* Coding a matrix, and single elements of one that is coded. */
-#include "runtime/kernels/gemm_coded.h"
+#include "runtime/kernels/gemm_coded_cell.h"
 
 #include "base/check.h"
 #include "base/half.h"
-#include "runtime/kernels/operand.h"
 #include "runtime/kernels/row.h"
 
 #include <string.h>
 
 enum { VECTOR = 64, EXPONENTS = 256, SAMPLED = 16 };
-
-/* Sign and high mantissa of a number: bits of its high word. */
-enum { FRACTION = 0x807f };
 
 static size_t round_to_vector(size_t n)
 {
@@ -95,91 +91,7 @@ void coded_begin(const Coded *c, const void *from)
     memcpy(c->data, &head, sizeof head);
 }
 
-/* Exponents with a code: zero's where the table has it first, and `n` from `low` on. */
-typedef struct Codes { uint32_t zero, low, n; } Codes;
-
-static Codes codes_of(const Coded *c)
-{
-    const CodedHead *head = (const void *)c->data;
-    const uint32_t first = c->halves ? head->table.halves[0] >> 7 : head->table.floats[0] >> 23;
-    const uint32_t second = c->halves ? head->table.halves[1] >> 7 : head->table.floats[1] >> 23;
-    const uint32_t zero = first == 0;
-    return (Codes){ zero, zero ? second : first, CODED_CODES - zero };
-}
-
-/* ---- cells ------------------------------------------------------------------------------------- */
-
-/* The cell's numbers, row after row; those past the ends are of code 0. */
-static void take_cell(const Coded *c, const void *from, int64_t row, int64_t column, void *cell)
-{
-    const CodedHead *head = (const void *)c->data;
-    const size_t size = c->halves ? 2 : 4, row_bytes = (size_t)c->cell_columns * size;
-    const int64_t rows = min_i64(c->cell_rows, c->rows - row), columns = min_i64(c->cell_columns, c->columns - column);
-    if (rows < c->cell_rows || columns < c->cell_columns)
-        for (int64_t i = 0; i < CODED_CELL; i++)
-            memcpy((char *)cell + (size_t)i * size, &head->table, size);
-    for (int64_t r = 0; r < rows; r++)
-        memcpy((char *)cell + (size_t)r * row_bytes,
-               (const char *)from + (size_t)((row + r) * c->columns + column) * size, (size_t)columns * size);
-}
-
-/* What a number of exponent e has for a code; *bad gets bits where it has none. */
-static inline uint32_t code_of(Codes codes, uint32_t e, uint32_t *bad)
-{
-    const uint32_t at = e - codes.low, is_zero = codes.zero & (e == 0);
-    *bad |= (at >= codes.n) & !is_zero;
-    return is_zero ? 0 : at + codes.zero;
-}
-
-static bool code_halves(Codes codes, const uint16_t *x, uint16_t *to)
-{
-    uint32_t bad = 0;
-    for (int i = 0; i < 32; i++) {
-        uint32_t code = 0, part[4];
-        for (int r = 0; r < 4; r++) {
-            const uint32_t w = x[32 * r + i];
-            code |= code_of(codes, w >> 7 & 0xff, &bad) << 4 * r;
-            part[r] = w & FRACTION;
-        }
-        to[i] = (uint16_t)(part[0] | part[1] << 8 | part[1] >> 8);
-        to[32 + i] = (uint16_t)(part[2] | part[3] << 8 | part[3] >> 8);
-        to[64 + i] = (uint16_t)code;
-    }
-    return !bad;
-}
-
-static bool code_floats(Codes codes, const uint32_t *x, uint32_t *to)
-{
-    uint32_t bad = 0;
-    for (int i = 0; i < 16; i++) {
-        uint32_t code = 0, part[8];
-        for (int r = 0; r < 8; r++) {
-            const uint32_t w = x[16 * r + i];
-            code |= code_of(codes, w >> 23 & 0xff, &bad) << 4 * r;
-            part[r] = w & (uint32_t)FRACTION << 16;
-        }
-        to[i] = code;
-        for (int q = 0; q < 2; q++) {
-            const uint32_t *p = part + 4 * q;
-            to[16 * (1 + q) + i] = p[0] | (p[1] >> 8 | p[1] << 24) | (p[2] >> 16 | p[2] << 16)
-                                 | (p[3] >> 24 | p[3] << 8);
-        }
-        for (int q = 0; q < 4; q++)
-            to[16 * (3 + q) + i] = (x[32 * q + i] & 0xffff) | x[32 * q + 16 + i] << 16;
-    }
-    return !bad;
-}
-
-void coded_fill(const Coded *c, const void *from, int64_t first, int64_t last)
-{
-    const Codes codes = codes_of(c);
-    for (int64_t at = first * c->across; at < last * c->across; at++) {
-        union { uint16_t halves[CODED_CELL]; uint32_t floats[CODED_CELL]; } x;
-        void *to = c->cells + at * c->cell_bytes;
-        take_cell(c, from, at / c->across * c->cell_rows, at % c->across * c->cell_columns, &x);
-        c->is_plain[at] = !(c->halves ? code_halves(codes, x.halves, to) : code_floats(codes, x.floats, to));
-    }
-}
+/* ---- plain cells ------------------------------------------------------------------------------- */
 
 bool coded_end(const Coded *c, const void *from)
 {
@@ -204,14 +116,14 @@ bool coded_end(const Coded *c, const void *from)
 static float element_of_halves(const CodedHead *head, const uint16_t *cell, int64_t r, int64_t i)
 {
     const uint16_t w = cell[r / 2 * 32 + i], turned = (uint16_t)(w << 8 | w >> 8);
-    return f32_of_bf16((uint16_t)(((r % 2 ? turned : w) & FRACTION)
+    return f32_of_bf16((uint16_t)(((r % 2 ? turned : w) & CODED_FRACTION)
                                   | head->table.halves[cell[64 + i] >> 4 * r & 15]));
 }
 
 static float element_of_floats(const CodedHead *head, const uint32_t *cell, int64_t r, int64_t i)
 {
     const uint32_t w = cell[16 * (1 + r / 4) + i], by = (uint32_t)(8 * (r % 4)), low = cell[16 * (3 + r / 2) + i];
-    const uint32_t bits = ((by ? w << by | w >> (32 - by) : w) & (uint32_t)FRACTION << 16)
+    const uint32_t bits = ((by ? w << by | w >> (32 - by) : w) & (uint32_t)CODED_FRACTION << 16)
                         | (r % 2 ? low >> 16 : low & 0xffff) | head->table.floats[cell[i] >> 4 * r & 15];
     float x;
     memcpy(&x, &bits, sizeof x);

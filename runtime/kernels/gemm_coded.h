@@ -31,6 +31,9 @@
 
 enum { CODED_CODES = 16, CODED_CELL = 128 };
 
+/* Sign and high mantissa of a number: bits of its high word. */
+enum { CODED_FRACTION = 0x807f };
+
 typedef struct CodedHead {
     union {
         uint16_t halves[2 * CODED_CODES];       /* twice, for an index of five bits of which four count */
@@ -59,9 +62,10 @@ bool coded_bytes(const Coded *c, int64_t n_plain, size_t *out);
 bool coded_pays(const Coded *c, int64_t n_plain);
 
 /* Coding, of a matrix as it was that shares no memory with the other: first the table, from every 16th row; then
- * rows of cells, by any threads; then the plain cells.  False when it does not pay; then nothing holds. */
+ * rows of cells [first, last), by any threads and an instruction set's own function; then the plain cells.  False
+ * when it does not pay; then nothing holds. */
+typedef void CodedFill(const Coded *c, const void *from, int64_t first, int64_t last);
 void coded_begin(const Coded *c, const void *from);
-void coded_fill(const Coded *c, const void *from, int64_t first, int64_t last);
 bool coded_end(const Coded *c, const void *from);
 
 /* Element (row, column), and a whole row, as floats. */

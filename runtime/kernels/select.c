@@ -30,6 +30,8 @@ static void inherit(KernelTable *t, const KernelTable *weaker)
     if (t->packs.whole == LAYOUT_STRIDES)
         t->packs.whole = weaker->packs.whole;
     t->packs.codes |= weaker->packs.codes;
+    if (!t->packs.fill)
+        t->packs.fill = weaker->packs.fill;
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])
             t->run[i] = weaker->run[i];

@@ -290,7 +290,7 @@ static bool code_b(BenchCase *b, DType type, int64_t *bytes)
     if (!coded_pays(&c, 0))
         return false;
     coded_begin(&c, o->data);
-    coded_fill(&c, o->data, 0, c.down);
+    b->packs.fill(&c, o->data, 0, c.down);
     if (!coded_end(&c, o->data))
         return false;
     free(o->data);

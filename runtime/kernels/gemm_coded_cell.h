@@ -1,0 +1,36 @@
+/* What coding takes from a matrix: its table's codes, and its cells (gemm_coded.h). */
+#ifndef KERNELS_GEMM_CODED_CELL_H
+#define KERNELS_GEMM_CODED_CELL_H
+
+#include "runtime/kernels/gemm_coded.h"
+#include "runtime/kernels/operand.h"
+
+#include <string.h>
+
+/* Exponents with a code: zero's where the table has it first, and `n` from `low` on. */
+typedef struct Codes { uint32_t zero, low, n; } Codes;
+
+static inline Codes codes_of(const Coded *c)
+{
+    const CodedHead *head = (const void *)c->data;
+    const uint32_t first = c->halves ? head->table.halves[0] >> 7 : head->table.floats[0] >> 23;
+    const uint32_t second = c->halves ? head->table.halves[1] >> 7 : head->table.floats[1] >> 23;
+    const uint32_t zero = first == 0;
+    return (Codes){ zero, zero ? second : first, CODED_CODES - zero };
+}
+
+/* The cell's numbers, row after row; those past the ends are of code 0. */
+static inline void take_cell(const Coded *c, const void *from, int64_t row, int64_t column, void *cell)
+{
+    const CodedHead *head = (const void *)c->data;
+    const size_t size = c->halves ? 2 : 4, row_bytes = (size_t)c->cell_columns * size;
+    const int64_t rows = min_i64(c->cell_rows, c->rows - row), columns = min_i64(c->cell_columns, c->columns - column);
+    if (rows < c->cell_rows || columns < c->cell_columns)
+        for (int64_t i = 0; i < CODED_CELL; i++)
+            memcpy((char *)cell + (size_t)i * size, &head->table, size);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy((char *)cell + (size_t)r * row_bytes,
+               (const char *)from + (size_t)((row + r) * c->columns + column) * size, (size_t)columns * size);
+}
+
+#endif
