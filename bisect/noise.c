@@ -49,8 +49,8 @@ static double terms(const Eval *e, const Node *n)
 /* Ops whose error is told by the sum of what they add. */
 static bool is_sum(OpId op)
 {
-    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_sum_squares || op == OP_column_sums || op == OP_mean
-        || op == OP_partial_sum;
+    return op == OP_matmul || op == OP_matmul_squares || op == OP_sum || op == OP_sum_squares
+        || op == OP_column_sums || op == OP_mean || op == OP_partial_sum;
 }
 
 static double largest_input(const Eval *e, const Node *n, unsigned i)

@@ -186,7 +186,8 @@ static void print_product(const FusionText *t, const FusionUnit *u, uint32_t n_l
                show_bytes(t->arena, u->traffic.before));
     TABLE_ROW(&table, arena_printf(t->arena, "%%%u", n->first_output),
               rope ? "rope" : product ? "matmul" : n->op == OP_sum_squares ? "sum" : op_info(n->op)->name,
-              show_type(t->arena, t->g, rope ? node_input(t->g, n, 1) : n->first_output), show_line(t->arena, t->g, n), n->path);
+              show_type(t->arena, t->g, rope ? node_input(t->g, n, 1) : n->first_output),
+              show_line(t->arena, t->g, n), n->path);
     print_steps(t, n, &table);
     table_print(t->out, &table, 4);
 }

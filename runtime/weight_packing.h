@@ -1,9 +1,9 @@
 /* Which weights a session keeps in another form than they are stored in, and their bringing into it.
  *
- * Packed for products (kernels/gemm_packed.h): matrices of bf16 that every program of the session reads as B of products and in no other way, whole, and
- * always beside an A of the same kind.  An embedding that is gathered from too stays as it is, and so does
- * what would grow by more than a sixteenth from panels that are not full; and a matrix whose columns are runs
- * of memory ([N, K] as stored), for a single row of A reads those faster than panels.
+ * Packed for products (kernels/gemm_packed.h): matrices of bf16 that every program of the session reads as B of
+ * products and in no other way, whole, and always beside an A of the same kind.  An embedding that is gathered from
+ * too stays as it is, and so does what would grow by more than a sixteenth from panels that are not full; and a matrix
+ * whose columns are runs of memory ([N, K] as stored), for a single row of A reads those faster than panels.
  *
  * Coded (kernels/gemm_coded.h): other matrices of bf16 and f32 that its programs read as B of products, in either
  * order, or pick rows of, where that saves a twelfth of their bytes; f32 only if the session asks for it. */

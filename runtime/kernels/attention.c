@@ -170,7 +170,8 @@ static KernelCost cost(const Call *call)
 {
     double each = 2 * (double)(call->operand[2].dim[3] + call->operand[4].dim[3]) + 1;
     return (KernelCost){ .flops = each * pairs_seen(call, 2), .bytes = bytes_of(call, 0, 4),
-                         .unit = call->i[5] ? UNIT_bf16 : call->operand[3].dtype == DTYPE_bf16 ? UNIT_bf16_three : UNIT_bf16_six };
+                         .unit = call->i[5] ? UNIT_bf16
+                               : call->operand[3].dtype == DTYPE_bf16 ? UNIT_bf16_three : UNIT_bf16_six };
 }
 
 const KernelFamily family_attention = {

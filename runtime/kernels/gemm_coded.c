@@ -189,5 +189,6 @@ CodedUse coded_use(const Call *call, int32_t i, int64_t rows, int64_t columns)
         return CODED_NOT;
     if (call->kernel == KERNEL_gemm || call->kernel == KERNEL_gemm_shared)
         return use_as_b(call, i, rows, columns);
-    return table && o->rank == 2 && o->dim[0] == rows && o->dim[1] == columns && o->stride[0] == columns && o->stride[1] == 1 ? CODED_ROWS : CODED_NOT;
+    return table && o->rank == 2 && o->dim[0] == rows && o->dim[1] == columns && o->stride[0] == columns
+           && o->stride[1] == 1 ? CODED_ROWS : CODED_NOT;
 }
