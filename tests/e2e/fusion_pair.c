@@ -53,8 +53,9 @@ bool fusion_touches(const FusionCase *c, PlanProgramKind kind, Fusion fusion)
     /* Caching is proved of attention, not of its parts. */
     if (kind == PLAN_generate && (c->past == 0 || fusion == FUSE_attention))
         return false;
-    if (kind == PLAN_apply && fusion == FUSE_rounded_weights)
-        return false;                   /* it writes what `accumulate` saves by, and alone has the cost of it */
+    /* The copies of weights that both make: `apply` writes what `accumulate` saves by. */
+    if (kind == PLAN_apply && (fusion == FUSE_rounded_weights || fusion == FUSE_rounding))
+        return false;
     compile_with(c, kind, fusion, true, &with);
     compile_with(c, kind, fusion, false, &without);
     const bool same = same_instructions(&with.plan, &without.plan);
