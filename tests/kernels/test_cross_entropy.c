@@ -162,20 +162,27 @@ static void test_grad(void **state)
         }
 }
 
+/* The gradient of one row. */
+static Case one_row(int64_t n)
+{
+    Case c = case_new(KERNEL_cross_entropy_grad);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
+    case_add(&c, DTYPE_i32, 1, (int64_t[]){ 1 }, ANY);
+    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
+    c.call.i[0] = IGNORED;
+    c.call.f[0] = 1;
+    return c;
+}
+
 /* Where lse is 0 and g is 1 the gradient is the exponential of a softmax alone: within 1.5 ulp from -86 to 0,
  * and nothing below. */
 static void test_exponential(void **state)
 {
     (void)state;
     enum { N = 60000 };
-    Case c = case_new(KERNEL_cross_entropy_grad);
-    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
-    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
-    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
-    case_add(&c, DTYPE_i32, 1, (int64_t[]){ 1 }, ANY);
-    case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
-    c.call.i[0] = IGNORED;
-    c.call.f[0] = 1;
+    Case c = one_row(N);
     *element(&c, 2, 0) = 0;
     *element_i32(&c, 3, 0) = 0;
     *element(&c, 4, 0) = 1;
@@ -202,14 +209,7 @@ static void test_differences(void **state)
         if (!isa_brings(isa, KERNEL_cross_entropy_grad))
             continue;
         enum { N = 37 };
-        Case c = case_new(KERNEL_cross_entropy_grad);
-        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
-        case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, N }, ROWS);
-        case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
-        case_add(&c, DTYPE_i32, 1, (int64_t[]){ 1 }, ANY);
-        case_add(&c, DTYPE_f32, 1, (int64_t[]){ 1 }, ANY);
-        c.call.i[0] = IGNORED;
-        c.call.f[0] = 1;
+        Case c = one_row(N);
         c.operand[0] = c.operand[1];
         *element_i32(&c, 3, 0) = 5;
         *element(&c, 4, 0) = 1;
