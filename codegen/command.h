@@ -2,8 +2,9 @@
 #ifndef CODEGEN_COMMAND_H
 #define CODEGEN_COMMAND_H
 
-#include "base/args.h"
 #include "base/arena.h"
+#include "base/args.h"
+#include "base/progress.h"
 #include "codegen/compile.h"
 #include "frontend/frontend.h"
 #include "ir/diag.h"
@@ -16,6 +17,9 @@ typedef struct Compilation {
     Arena arena, scratch;
     DiagSink diags;
     Sources sources;
+    Progress progress;
+    double search_began;                /* seconds, of clock_seconds */
+    SearchWatch watch;                  /* shows on standard error how a search goes that takes long */
     jmp_buf out_of_memory;
 } Compilation;
 
@@ -27,6 +31,8 @@ int misuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int program_asked(const char *name, Program *out);
 /* The pass that is named, or NULL, with the nearest to it. */
 const PassInfo *pass_asked(const char *name);
+/* A SearchWatch of a Compilation. */
+void search_tell(void *compilation, Program program, int64_t tried, int64_t most);
 /* Shows the diagnostics that were collected; the exit code that they amount to. */
 int report(Compilation *c, bool json);
 /* To a file, or to standard output (NULL or "-").  Frees the buffer. */

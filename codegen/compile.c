@@ -10,7 +10,8 @@ PassOptions compile_pass_options(const CompileOptions *options, Program program)
                           .sequence = options->sequence, .chunk = options->chunk,
                           .memory_limit = options->memory_limit,
                           .precision = options->precision, .cache = options->cache,
-                          .program = program, .fusions = options->fusions };
+                          .program = program, .fusions = options->fusions,
+                          .watch = options->watch };
 }
 
 Graph *compile_program(const Graph *model, Program program, const CompileOptions *options,

@@ -16,6 +16,7 @@ typedef struct CompileOptions {
     FusionSet fusions;
     const char *command;                /* kept in the plan, for messages; NULL: not known */
     PassObserver observer;              /* after NULL: nobody watches */
+    const SearchWatch *watch;           /* see passes/pass.h */
 } CompileOptions;
 
 /* The same for the passes of one program. */

@@ -65,7 +65,8 @@ int model_read(Compilation *c, const char *path, const ModelOptions *o, const ch
     Error err;
     *options = (CompileOptions){ .level = o->level[0] - '0', .batch = o->batch,
                                  .sequence = o->seq, .chunk = o->chunk,
-                                 .memory_limit = memory_limit(o->memory_limit) };
+                                 .memory_limit = memory_limit(o->memory_limit),
+                                 .watch = &c->watch };
     if (o->fusion && !fusion_parse(o->fusion, &options->fusions, &err))
         return misuse("%s", err.text);
     dtype_from_name(o->precision, &options->precision);

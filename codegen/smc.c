@@ -75,10 +75,13 @@ static void compilation_begin(Compilation *c)
     arena_init(&c->scratch, &c->out_of_memory);
     diag_init(&c->diags, &c->arena);
     c->sources = (Sources){ 0 };
+    c->watch = (SearchWatch){ search_tell, c };
+    progress_begin(&c->progress, stderr);
 }
 
 static void compilation_end(Compilation *c)
 {
+    progress_clear(&c->progress);
     arena_free(&c->scratch);
     arena_free(&c->arena);
 }
@@ -92,6 +95,7 @@ static bool wants_colour(void)
 int report(Compilation *c, bool json)
 {
     Buf out = { 0 };
+    progress_clear(&c->progress);
     diag_sort(&c->diags);
     if (json)
         carets_json(&out, &c->diags);

@@ -9,6 +9,12 @@
 #include "ir/graph.h"
 #include "passes/fusion_set.h"
 
+/* Told how a search of minutes goes: `tried` of at most `most` choices so far. */
+typedef struct SearchWatch {
+    void (*tell)(void *arg, Program program, int64_t tried, int64_t most);
+    void *arg;
+} SearchWatch;
+
 typedef struct PassOptions {
     int level;                          /* 0: only what is needed; 2: everything */
     int64_t batch, sequence, chunk;     /* largest sizes; 0: the pass's default */
@@ -18,6 +24,7 @@ typedef struct PassOptions {
     DType cache;                        /* what keys and values are stored in: f32, bf16, q8_0 */
     Program program;                    /* what `specialize` makes of a model */
     FusionSet fusions;
+    const SearchWatch *watch;           /* NULL: nobody waits */
 } PassOptions;
 
 typedef struct PassContext {

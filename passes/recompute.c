@@ -38,6 +38,7 @@ typedef struct Choose {
     bool *least;                        /* the choice with the smallest bound of the pool */
     int64_t least_bound;
     bool *loose, *tight;                /* between which the last step looks */
+    int64_t tried, most;                /* choices so far, and how many there can be */
 } Choose;
 
 static bool *new_choice(const Choose *c)
@@ -75,6 +76,14 @@ static Graph *finish(Choose *c, const bool *keep, double *work)
     return g;
 }
 
+static void tell(Choose *c)
+{
+    const PassOptions *o = c->cx->options;
+    c->tried++;
+    if (o->watch)
+        o->watch->tell(o->watch->arg, o->program, c->tried, c->most);
+}
+
 /* Does the choice in c->keep meet the limit? */
 static bool meets(Choose *c)
 {
@@ -87,6 +96,7 @@ static bool meets(Choose *c)
     }
     const bool met = bound <= c->limit && pool_graph_fits(g, c->limit, c->thorough, &c->scratch);
     arena_reset(&c->trial);
+    tell(c);
     if (met && work < c->best_work) {
         c->best_work = work;
         copy_choice(c, c->best, c->keep);
@@ -115,7 +125,10 @@ static void force_segments(const Recompute *r, uint32_t step, bool *forced)
 
 /* ---- the search ------------------------------------------------------------------------------- */
 
-enum { LOWEST_PRICE = -14, HIGHEST_PRICE = 8, N_HALVINGS = 6 };     /* powers of two */
+enum {
+    LOWEST_PRICE = -14, HIGHEST_PRICE = 8, N_HALVINGS = 6,      /* powers of two */
+    PRICE_STEP = 2, N_PRICES = (HIGHEST_PRICE - LOWEST_PRICE) / PRICE_STEP + 1,
+};
 
 static bool try_price(Choose *c, const bool *forced, double power)
 {
@@ -163,8 +176,13 @@ static void try_segments(Choose *c, const bool *forced)
 /* Every price on a grid: where halving finds nothing. */
 static void try_all_prices(Choose *c, const bool *forced)
 {
-    for (int power = HIGHEST_PRICE; power >= LOWEST_PRICE; power -= 2)
+    for (int power = HIGHEST_PRICE; power >= LOWEST_PRICE; power -= PRICE_STEP)
         try_price(c, forced, power);
+}
+
+static uint32_t next_step(uint32_t step)
+{
+    return step + step / 2 + 1;
 }
 
 /* The least work that meets c->limit, in c->best. */
@@ -173,15 +191,18 @@ static bool search(Choose *c)
     bool *forced = new_choice(c);
     const uint32_t most = c->r->n_narrow > 0 ? c->r->n_narrow : 1;
     c->best_work = INFINITY;
+    c->most = 1;
+    for (uint32_t step = 1; step <= most; step = next_step(step))
+        c->most += 1 + 2 * N_HALVINGS + N_PRICES;
     memset(c->keep, true, c->r->g->n_values * sizeof *c->keep);
     if (meets(c))
         return true;
-    for (uint32_t step = 1; step <= most; step += step / 2 + 1) {
+    for (uint32_t step = 1; step <= most; step = next_step(step)) {
         force_segments(c->r, step, forced);
         try_segments(c, forced);
     }
     c->thorough = true;
-    for (uint32_t step = 1; step <= most && isinf(c->best_work); step += step / 2 + 1) {
+    for (uint32_t step = 1; step <= most && isinf(c->best_work); step = next_step(step)) {
         force_segments(c->r, step, forced);
         try_all_prices(c, forced);
     }

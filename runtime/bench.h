@@ -4,9 +4,9 @@
 #ifndef RUNTIME_BENCH_H
 #define RUNTIME_BENCH_H
 
+#include "base/progress.h"
 #include "base/status.h"
 #include "runtime/plan.h"
-#include "runtime/progress.h"
 
 typedef struct BenchOptions {
     int n_threads;

@@ -1,8 +1,8 @@
 /* Rounds on demand. */
 #include "runtime/bench_asked.h"
 
+#include "base/progress.h"
 #include "base/random.h"
-#include "runtime/progress.h"
 #include "runtime/random_inputs.h"
 #include "runtime/text_model.h"
 #include "runtime/weights.h"

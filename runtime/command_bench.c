@@ -1,10 +1,10 @@
 /* smrun bench: how fast a plan runs here. */
 #include "base/check.h"
+#include "base/progress.h"
 #include "runtime/bench.h"
 #include "runtime/bench_asked.h"
 #include "runtime/command.h"
 #include "runtime/limits.h"
-#include "runtime/progress.h"
 
 #include <inttypes.h>
 #include <jansson.h>

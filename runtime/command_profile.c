@@ -1,9 +1,9 @@
 /* smrun profile: where the time of a program goes. */
 #include "base/check.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "runtime/command.h"
 #include "runtime/profile.h"
-#include "runtime/progress.h"
 
 #include <string.h>
 

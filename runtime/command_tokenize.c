@@ -1,8 +1,8 @@
 /* smrun tokenize: the ids of a text. */
 #include "base/check.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "runtime/command.h"
-#include "runtime/progress.h"
 #include "runtime/tokenizer/hf_tokenizer.h"
 
 #include <inttypes.h>

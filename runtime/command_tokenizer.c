@@ -1,7 +1,7 @@
 /* smrun tokenizer train: learns a tokenizer from text. */
 #include "base/check.h"
+#include "base/progress.h"
 #include "runtime/command.h"
-#include "runtime/progress.h"
 #include "runtime/tokenizer/bpe_train.h"
 
 #include <inttypes.h>

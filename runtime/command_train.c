@@ -1,7 +1,7 @@
 /* smrun train: trains a model on text or samples. */
 #include "base/check.h"
+#include "base/progress.h"
 #include "runtime/command.h"
-#include "runtime/progress.h"
 #include "runtime/train.h"
 
 #include <inttypes.h>

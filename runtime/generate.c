@@ -3,9 +3,9 @@
 #include "runtime/generate.h"
 
 #include "base/check.h"
+#include "base/progress.h"
 #include "base/str.h"
 #include "runtime/free_memory.h"
-#include "runtime/progress.h"
 #include "runtime/stop_ids.h"
 #include "runtime/weights.h"
 

@@ -15,9 +15,9 @@
 #ifndef RUNTIME_PERPLEXITY_H
 #define RUNTIME_PERPLEXITY_H
 
+#include "base/progress.h"
 #include "base/status.h"
 #include "runtime/plan.h"
-#include "runtime/progress.h"
 
 /* A plan and where its weights are: a run, an imported model's folder, a .safetensors file. */
 typedef struct ScoredModel {

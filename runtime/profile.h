@@ -8,7 +8,7 @@
 #define RUNTIME_PROFILE_H
 
 #include "base/buf.h"
-#include "runtime/progress.h"
+#include "base/progress.h"
 #include "runtime/roofline.h"
 
 typedef struct ProfileOptions {

@@ -9,9 +9,9 @@
 #define RUNTIME_QUANTIZE_H
 
 #include "base/dtype.h"
+#include "base/progress.h"
 #include "base/status.h"
 #include "runtime/gguf.h"
-#include "runtime/progress.h"
 
 /* For tensors whose name matches the pattern (`*` any run of characters, `?` one); the last holds. */
 typedef struct QuantizeRule {

@@ -2,8 +2,8 @@
 #ifndef RUNTIME_TRAINER_H
 #define RUNTIME_TRAINER_H
 
+#include "base/progress.h"
 #include "runtime/data.h"
-#include "runtime/progress.h"
 #include "runtime/run_log.h"
 #include "runtime/run_record.h"
 #include "runtime/schedule.h"

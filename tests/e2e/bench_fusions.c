@@ -20,7 +20,7 @@
 #include "tests/e2e/fusion_pair.h"
 
 #include "base/check.h"
-#include "runtime/progress.h"
+#include "base/progress.h"
 
 #include <errno.h>
 #include <math.h>

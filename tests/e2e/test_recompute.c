@@ -194,6 +194,20 @@ static void test_rounding(void **state)
     }
 }
 
+/* Who waits for a search is told each choice, and never more of them than there may be. */
+typedef struct Told {
+    int64_t tried, most;
+} Told;
+
+static void tell(void *arg, Program program, int64_t tried, int64_t most)
+{
+    Told *told = arg;
+    assert_int_equal(program, PROGRAM_train);
+    assert_int_equal(tried, told->tried + 1);
+    assert_true(tried <= most && (told->most == 0 || most == told->most));
+    *told = (Told){ tried, most };
+}
+
 /* What docs/memory.md promises of GPT-2 124M at a batch of 4 and 1024 positions, gradients of the
  * parameters included. */
 static void test_gpt2(void **state)
@@ -209,11 +223,14 @@ static void test_gpt2(void **state)
     diag_init(&diags, &arena);
     const Graph *model = compare_read(SOURCE_DIR "/models/gpt2.smg", NULL, 0, &arena);
     for (size_t i = 0; i < COUNT_OF(promises); i++) {
+        Told told = { 0 };
         const CompileOptions o = { .level = 2, .batch = 4, .sequence = 1024,
-                                   .memory_limit = promises[i].limit };
+                                   .memory_limit = promises[i].limit,
+                                   .watch = &(SearchWatch){ tell, &told } };
         const Graph *g = compile_program(model, PROGRAM_train, &o, &arena, &scratch, &diags);
         assert_non_null(g);
         assert_true(g->pool_bytes <= promises[i].most);
+        assert_int_equal(told.tried > 0, promises[i].limit > 0);
     }
     arena_free(&scratch);
     arena_free(&arena);

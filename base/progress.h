@@ -1,7 +1,7 @@
 /* How a long run is going: one line that is rewritten on a terminal, a plain line every few seconds
  * elsewhere. */
-#ifndef RUNTIME_PROGRESS_H
-#define RUNTIME_PROGRESS_H
+#ifndef BASE_PROGRESS_H
+#define BASE_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +24,8 @@ void progress_show(Progress *p, const char *line);
 /* A line that stays. */
 void progress_line(Progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void progress_end(Progress *p);
+/* Instead of the end: takes back what the next state would have overwritten. */
+void progress_clear(Progress *p);
 
 /* "1:05", "2:03:04" of `seconds` into out. */
 void duration_text(char *out, size_t cap, double seconds);

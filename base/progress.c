@@ -1,5 +1,5 @@
 /* Progress on a terminal and elsewhere. */
-#include "runtime/progress.h"
+#include "base/progress.h"
 
 #include <stdarg.h>
 #include <time.h>
@@ -46,14 +46,19 @@ void progress_end(Progress *p)
     p->on_line = false;
 }
 
+void progress_clear(Progress *p)
+{
+    if (p->out && p->on_line)
+        fputs("\r\033[K", p->out);
+    p->on_line = false;
+}
+
 void progress_line(Progress *p, const char *fmt, ...)
 {
     if (!p->out)
         return;
     va_list ap;
-    if (p->on_line)
-        fputs("\r\033[K", p->out);
-    p->on_line = false;
+    progress_clear(p);
     va_start(ap, fmt);
     vfprintf(p->out, fmt, ap);
     va_end(ap);
