@@ -1,5 +1,4 @@
 /* The generation loop and the text that it streams. */
-#include "runtime/hub/weights_index.h"
 #include "runtime/generate.h"
 
 #include "base/check.h"
@@ -55,9 +54,8 @@ static bool open_tokenizer(Generation *g, Error *err)
                                 hf_tokenizer_size(g->tokenizer), err);
     if (o->prompt_tokens && o->print_tokens && o->n_stop == 0)
         return true;
-    return error_set(err, "%s: there is no tokenizer.json beside the weights (a tokenizer.model is "
-                     "not read); without one, give --prompt-tokens and --print-tokens",
-                     weights_beside(o->weights, WEIGHTS_INDEX, path) ? o->plan_path : o->weights);
+    return text_model_without_ids(o->plan_path, o->weights,
+                                  "without one, give --prompt-tokens and --print-tokens", err);
 }
 
 /* The prompt, with room behind it for what is generated. */

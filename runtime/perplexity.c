@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "runtime/data.h"
-#include "runtime/hub/weights_index.h"
 #include "runtime/text_model.h"
 #include "runtime/weights.h"
 #include "runtime/weights_file.h"
@@ -279,8 +278,7 @@ static bool open_ids(Perplexity *s, Error *err)
     const char *weights = s->options->model.weights, *named = s->options->model.named;
     char path[CHECKPOINT_PATH];
     if (!weights_beside(weights, "tokenizer.json", path))
-        return error_set(err, "%s: there is no tokenizer.json beside the weights, so a text has no ids",
-                         weights_beside(weights, WEIGHTS_INDEX, path) ? named : weights);
+        return text_model_without_ids(named, weights, "a text has no ids without one", err);
     HfTokenizer *t = hf_tokenizer_open(path, err);
     const bool ok = t && text_model_takes(s->model.plan, named, weights, &s->model.model, hf_tokenizer_size(t), err)
         && read_ids(s, t, err);

@@ -1,6 +1,7 @@
 /* Finding tokens, targets and logits in a plan. */
 #include "runtime/text_model.h"
 
+#include "runtime/hub/tensor_file.h"
 #include "runtime/hub/weights_index.h"
 #include "runtime/weights.h"
 
@@ -114,4 +115,15 @@ bool text_model_takes(const Plan *p, const char *named, const char *weights, con
         return text_model_fits(p, named, m, n_ids, false, err);
     return error_set(err, "%s: its tokenizer has %" PRId64 " ids, but the model only %" PRId64 "; it is another "
                      "model's", named, n_ids, m->vocab);
+}
+
+bool text_model_without_ids(const char *named, const char *weights, const char *then, Error *err)
+{
+    char path[CHECKPOINT_PATH];
+    const bool imported = weights_beside(weights, WEIGHTS_INDEX, path);
+    const char *model = imported ? named : weights;
+    const char *what = imported && tensor_format(model) == FORMAT_GGUF
+        ? "the file holds no tokenizer (tokenizer.ggml.model and what belongs to it)"
+        : "there is no tokenizer.json beside the weights (a tokenizer.model is not read)";
+    return error_set(err, "%s: %s; %s", model, what, then);
 }

@@ -36,5 +36,7 @@ bool text_model_fits(const Plan *p, const char *plan_path, const TextModel *m, i
  * with more ids is another model's.  `named` is the plan or model as the user calls it. */
 bool text_model_takes(const Plan *p, const char *named, const char *weights, const TextModel *m,
                       int64_t n_ids, Error *err);
+/* Fails because no tokenizer lies beside the weights; `then` is what follows from it.  `named` likewise. */
+bool text_model_without_ids(const char *named, const char *weights, const char *then, Error *err);
 
 #endif

@@ -42,6 +42,9 @@ cp "$source/tests/reference/tokenizers/gpt2.json" foreign/tokenizer.json
 echo words >words
 refuses 1 "smrun: silent: there is no tokenizer.json" "$smrun" generate silent --prompt a
 refuses 1 "smrun: silent: there is no tokenizer.json" "$smrun" score silent --text words
+"$smrun" export silent -o silent.gguf >/dev/null || fail "an export without a tokenizer"
+refuses 1 "smrun: silent.gguf: the file holds no tokenizer" "$smrun" generate silent.gguf --prompt a
+refuses 1 "smrun: silent.gguf: the file holds no tokenizer" "$smrun" score silent.gguf --text words
 refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" generate foreign --prompt a
 refuses 1 "smrun: foreign: its tokenizer has 600 ids, but the model only 256" "$smrun" score foreign --text words
 
