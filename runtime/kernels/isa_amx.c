@@ -1,4 +1,5 @@
 /* The kernels that gain from AMX: tiles of bf16 and of bytes; the others are those of weaker sets. */
+#include "runtime/kernels/amx_tiles.h"
 #include "runtime/kernels/select.h"
 #include "runtime/kernels/simd_avx512.h"
 
