@@ -149,6 +149,17 @@ static void add_loss(Lower *l, const LossCall *c, int64_t first, PlanOperand roo
     lower_add_operand(l, rows_of(c, c->targets, first, true));
 }
 
+/* The gradient of a chunk's logits, in their place.  Where products read it as bf16 beside weights that are, it
+ * is rounded as it is written: each row at the beginning of its logits. */
+static PlanOperand gradient_of(const LossCall *c, PlanOperand room)
+{
+    if (c->precision == DTYPE_bf16 && c->w.dtype == DTYPE_bf16 && !c->biased) {
+        room.dtype = DTYPE_bf16;
+        room.stride[0].coef *= (int64_t)(dtype_size(DTYPE_f32) / dtype_size(DTYPE_bf16));
+    }
+    return room;
+}
+
 static void add_slope(Lower *l, const LossCall *c, int64_t first, PlanOperand room)
 {
     PlanInstr *in = lower_begin(l, "cross_entropy_grad", c->node);
@@ -159,7 +170,7 @@ static void add_slope(Lower *l, const LossCall *c, int64_t first, PlanOperand ro
     in->f[0] = c->gain * slope[0];
     in->f[1] = slope[1];
     in->f[2] = slope[2] / c->gain;
-    lower_add_operand(l, room);
+    lower_add_operand(l, gradient_of(c, room));
     lower_add_operand(l, room);
     lower_add_operand(l, rows_of(c, c->lse, first, true));
     lower_add_operand(l, rows_of(c, c->targets, first, true));
@@ -206,8 +217,8 @@ static void add_chunk(Lower *l, const LossCall *c, int64_t first, bool last)
     add_slope(l, c, first, room);
     if (c->biased)
         add_column_sums(l, c, first, room, last);
-    add_weights_gradient(l, c, first, room, x, last);
-    add_product(l, c, rows_of(c, c->dx, first, true), room, c->transpose_w ? c->w : turned(c->w),
+    add_weights_gradient(l, c, first, gradient_of(c, room), x, last);
+    add_product(l, c, rows_of(c, c->dx, first, true), gradient_of(c, room), c->transpose_w ? c->w : turned(c->w),
                 false);
 }
 

@@ -72,7 +72,10 @@ const KernelFamily family_cross_entropy = {
 
 static bool check_grad(const Call *call, Error *err)
 {
-    return operand_check_count(call, 5, err) && check_rows(call, 0, 2, DTYPE_f32, err) &&
+    if (!operand_check_count(call, 5, err))
+        return false;
+    const DType type = call->operand[0].dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_f32;
+    return operand_check_rows(call, 0, type, RANK_ANY, err) &&
            check_rows(call, 1, 2, DTYPE_f32, err) && check_rows(call, 1, 3, DTYPE_i32, err) &&
            check_rows(call, 1, 4, DTYPE_f32, err) && operand_check_same(call, 0, 1, err) &&
            operand_check_output(call, 0, err);
@@ -86,7 +89,7 @@ static void prepare_grad(Call *call)
 static KernelCost cost_grad(const Call *call)
 {
     double n = (double)count_elements(&call->operand[1]);
-    return (KernelCost){ .flops = 3 * n, .bytes = 8 * n };
+    return (KernelCost){ .flops = 3 * n, .bytes = 4 * n + operand_bytes(&call->operand[0]) };
 }
 
 const KernelFamily family_cross_entropy_grad = {

@@ -82,7 +82,7 @@
  *  cross_entropy_grad  grad[.., V] rows, logits, lse, targets, g[..];    i0 = ignored id; f0, f1, f2
  *                      grad = (exp(logit - lse) - [v == target]) g       = the slope of what makes the
  *                      (f0 + f1 logit + f2 logit^2); may be logits in    logits: 1, 0, 0 is none
- *                      place
+ *                      place; or of bf16, rounded, and then each row may begin where its logits do
  *  reduce_sum/max/min  out, in (same rank; axes of size 1 in out and     sums: i0 = accumulate, onto
  *                      more in in are reduced), [squares[ceil(N / 64)]]; what is there, i1 = has
  *                      any strides.  With squares out has N elements on  squares

@@ -113,17 +113,34 @@ static void test_same_bits(void **state)
     compiled_close(&c);
 }
 
-/* In bf16 the matrix is rounded once for all chunks, or by each of their products. */
+static int n_rounded_gradients(const Plan *plan)
+{
+    int n = 0;
+    const PlanProgram *p = plan_program(plan, PLAN_train);
+    for (uint32_t k = 0; k < p->n_instrs; k++) {
+        const PlanInstr *in = &plan->instrs[p->first_instr + k];
+        n += strcmp(plan_string(plan, in->kernel), "cross_entropy_grad") == 0
+             && plan->operands[in->first_operand].dtype == DTYPE_bf16;
+    }
+    return n;
+}
+
+/* In bf16 the matrix is rounded once for all chunks, and so is the gradient of the logits, or both by each of their
+ * products. */
 static void test_rounding(void **state)
 {
     (void)state;
     Buf bits[2] = { { 0 } };
     for (int off = 0; off < 2; off++) {
+        static const ModelSpec wide = {      /* a matrix that is rounded for all, not by each */
+            "gpt2", { "vocab=4100", "context=200", "width=128", "depth=1", "heads=2" }
+        };
         CompileOptions o = four_texts;
         Compiled c;
         o.precision = DTYPE_bf16;
         fusion_switch(&o.fusions, FUSE_rounding, !off);
-        compiled_open(&c, &gpt2, &o);
+        compiled_open(&c, &wide, &o);
+        assert_int_equal(n_rounded_gradients(&c.plan) > 0, !off);
         take_step(&c, 2, &bits[off]);
         compiled_close(&c);
     }

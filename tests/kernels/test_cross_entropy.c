@@ -201,6 +201,43 @@ static void test_exponential(void **state)
     case_free(&c);
 }
 
+/* In bf16 a gradient is what floats of it are rounded to, also in the place of the logits. */
+static void test_rounded(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 32; round++) {
+        const int64_t v = round < 16 ? 1 + draw(200) : 2500;
+        Case c = one_row(v);
+        c.call.f[1] = round & 1 ? -0.5 : 0;
+        *element_i32(&c, 3, 0) = round % 8 == 6 ? IGNORED : round % 8 == 7 ? -1 : (int32_t)draw(v);
+        *element(&c, 2, 0) = logf((float)v);
+        uint16_t *want = malloc((size_t)v * sizeof *want);
+        assert_non_null(want);
+        case_keep(&c);
+        for (int isa = 0; isa < N_ISAS; isa++) {
+            if (!isa_brings(isa, KERNEL_cross_entropy_grad))
+                continue;
+            case_run(&c, kernels_table((Isa)isa), 1);
+            for (int64_t i = 0; i < v; i++)
+                want[i] = bf16_of_f32(*element(&c, 0, i));
+            const Operand floats = c.operand[0];
+            for (int in_place = 0; in_place < 2; in_place++) {
+                case_restore(&c);
+                c.operand[0] = in_place ? c.operand[1] : floats;
+                c.operand[0].dtype = DTYPE_bf16;
+                c.operand[0].stride[0] *= 2;
+                case_expect_legal(&c);
+                case_run(&c, kernels_table((Isa)isa), 1);
+                assert_memory_equal(c.operand[0].data, want, (size_t)v * sizeof *want);
+            }
+            case_restore(&c);
+            c.operand[0] = floats;
+        }
+        free(want);
+        case_free(&c);
+    }
+}
+
 /* In place, and against central differences of the double loss. */
 static void test_differences(void **state)
 {
@@ -263,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_strange),
         cmocka_unit_test(test_grad),
         cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_rounded),
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_check),
     };
