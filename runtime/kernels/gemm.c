@@ -275,7 +275,7 @@ Gemm gemm_bind(const Call *call)
         .m = d[AT_M], .n = dim(c, 0), .k = dim(a, 0), .a_m = d[AT_A_M], .a_k = stride(a, 0),
         .b_k = stride(b, 1), .b_n = stride(b, 0), .c_m = d[AT_C_M],
         .tile_m = d[AT_TILE_M], .tile_n = d[AT_TILE_N],
-        .block_k = d[AT_BLOCK_K], .block_n = d[AT_BLOCK_N],
+        .block_k = d[AT_BLOCK_K], .block_n = d[AT_BLOCK_N], .l2 = l2_floats(),
         .lead = (int32_t)d[AT_LEAD], .ia = A, .ib = B,
         .alpha = (float)call->f[0], .accumulate = call->i[ACCUMULATE] != 0,
         .bias = bias_of(call) ? bias_of(call)->data : NULL, .r_m = d[AT_R_M],

@@ -48,7 +48,7 @@ enum {
     GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
     GEMM16_BLOCK_K = 512,                   /* a panel of A stays in the first-level cache */
     GEMM16_SPLIT_BLOCK_K = 256,             /* or near it, if there are three parts of it */
-    GEMM16_FEW_N = 512,
+    GEMM16_FEW_N = 512,                     /* columns of three parts */
     GEMM16_SPLIT_ROWS = 32,                 /* of C; with fewer, splitting B costs more than it saves */
     GEMM16_PANEL = 3 * 32 * GEMM16_SPLIT_BLOCK_K, /* elements of a panel of A, at most */
     GEMM16_SPARE = 2 * 2 * 4 * 16 * 16,     /* elements for two panels of sums, before the packed operands */
@@ -74,6 +74,7 @@ typedef struct Gemm {
     int64_t a_m, a_k, b_k, b_n, c_m, r_m;       /* strides; r: the residual */
     int64_t tile_m, tile_n, tiles_m, tiles_n;
     int64_t block_k, block_n;
+    int64_t l2;                 /* floats that the second-level cache holds; what depends on it moves no bit */
     int32_t lead;                               /* leading axes of the operands that are batch */
     int32_t ia, ib;                             /* operands that play A and B */
     float alpha;
