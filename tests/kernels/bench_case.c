@@ -188,6 +188,42 @@ static void build_norm(BenchCase *b, int64_t n)
     in(b, ROW_add, Y, d, BIAS);
 }
 
+/* The gradient of a norm without bias that stands before a residual: of its input, beside the sums for its weight's.
+ * What the norm makes itself is made again. */
+static void build_norm_grad(BenchCase *b, int64_t rows, int64_t n)
+{
+    enum { D, GRAD, RESIDUAL, NORMED, OUT, RSTD, WEIGHT, SUMS };
+    add(b, DTYPE_f32, 0, rows, 1, 2)->stride[1] = 0;
+    add(b, DTYPE_f32, 0, rows, n, 2)->stride[0] = 0;
+    floats(b, 48, n);
+    b->row.outputs = 1 << NORMED | 1 << OUT | 1 << SUMS;
+    int half = constant(b, -0.5f), scale = constant(b, 1.0f / (float)n);
+    int t = b->call.n_operands + b->row.n_consts, u = t + 1, mean = u + 1, slope = mean + 1;
+    b->row.n_temps = 4;
+    b->per_row[2] = b->per_row[3] = 1;
+    in(b, ROW_mul, t, D, RSTD);
+    in(b, ROW_mul, NORMED, t, WEIGHT);
+    in(b, ROW_mul, u, GRAD, WEIGHT);
+    in(b, ROW_mul, t, GRAD, t);
+    in(b, ROW_column_sums, SUMS, t, 0);
+    in(b, ROW_mul, t, u, RSTD);
+    in(b, ROW_mul, u, u, D);
+    in(b, ROW_sum, mean, u, 0);
+    in(b, ROW_mul, slope, RSTD, RSTD);
+    in(b, ROW_mul, slope, RSTD, slope);
+    in(b, ROW_mul, slope, slope, half);
+    in(b, ROW_mul, mean, mean, slope);
+    in(b, ROW_mul, mean, mean, scale);
+    in(b, ROW_mul, u, mean, D);
+    in(b, ROW_add, t, t, u);
+    in(b, ROW_add, t, t, u);
+    in(b, ROW_neg, u, t, 0);
+    in(b, ROW_add, t, RESIDUAL, t);
+    in(b, ROW_sum, mean, u, 0);
+    in(b, ROW_mul, mean, mean, scale);
+    in(b, ROW_add, OUT, t, mean);
+}
+
 static bool build_op(BenchCase *b, RowOp op)
 {
     const int n = row_op_inputs(op), out = n;
@@ -209,10 +245,10 @@ static bool build_row(BenchCase *b, const Words *w)
     const int64_t rows = size_at(w, 1), n = size_at(w, 2);
     RowOp op = ROW_copy;
     const bool adamw = word_is(w, 0, "adamw"), softmax = word_is(w, 0, "softmax");
-    const bool norm = word_is(w, 0, "norm");
-    if (w->n != 3 || (!adamw && !softmax && !norm && !row_op_from_name(w->word[0], &op)))
+    const bool norm = word_is(w, 0, "norm"), norm_grad = word_is(w, 0, "norm_grad");
+    if (w->n != 3 || (!adamw && !softmax && !norm && !norm_grad && !row_op_from_name(w->word[0], &op)))
         return false;
-    const int operands = adamw ? 4 : softmax || norm ? 2 : row_op_inputs(op) + 1;
+    const int operands = norm_grad ? 5 : adamw ? 4 : softmax || norm ? 2 : row_op_inputs(op) + 1;
     for (int i = 0; i < operands; i++)
         floats(b, rows, n);
     for (int i = 0; norm && i < 2; i++)
@@ -230,6 +266,8 @@ static bool build_row(BenchCase *b, const Words *w)
         build_softmax(b);
     else if (norm)
         build_norm(b, n);
+    else if (norm_grad)
+        build_norm_grad(b, rows, n);
     else
         return build_op(b, op);
     return true;
@@ -644,6 +682,7 @@ static const char *const further[] = {
     "attention_grad 12 64 64", "attention_grad 12 1024 64",
     "row adamw 1 4096", "row adamw 1 2359296", "row softmax 65536 16", "row softmax 4096 256",
     "row norm 256 768", "row norm 4096 768",
+    "row norm 768 128", "row norm_grad 768 128", "row norm_grad 256 768",
 };
 
 const char *bench_case_further(int index, char buffer[128])

@@ -504,6 +504,108 @@ static void test_normalisation(void **state)
     case_free(&c);
 }
 
+/* The gradient of a norm, of operands 0 to 4 (z, g, a residual, the weight, what rows are scaled with), with its
+ * sums of columns and the norm's output; as compilers make it, but of copies of z and g, or without the residual. */
+static Case norm_gradient(Program *r, int64_t rows, int64_t n, bool residual)
+{
+    enum { X, D, RESIDUAL, WEIGHT, RSTD, NORMED, OUT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
+    Case c = simple_case(r, rows, n, 3, 1 << NORMED | 1 << OUT | 1 << SUMS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
+    case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, n }, ROWS);
+    set_const(r, -0.5f);
+    set_const(r, 1.0f / (float)n);
+    r->p.n_temps = 6;
+    r->per_row[2] = r->per_row[3] = 1;
+    add(r, ROW_copy, Z, X, 0);
+    add(r, ROW_copy, G, D, 0);
+    add(r, ROW_mul, T, Z, RSTD);
+    add(r, ROW_mul, NORMED, T, WEIGHT);
+    add(r, ROW_mul, U, G, WEIGHT);
+    add(r, ROW_mul, T, G, T);
+    add(r, ROW_column_sums, SUMS, T, 0);
+    add(r, ROW_mul, T, U, RSTD);
+    add(r, ROW_mul, U, U, Z);
+    add(r, ROW_sum, MEAN, U, 0);
+    add(r, ROW_mul, SLOPE, RSTD, HALF);
+    add(r, ROW_mul, MEAN, MEAN, SLOPE);
+    add(r, ROW_mul, U, MEAN, Z);
+    add(r, ROW_add, T, T, U);
+    add(r, ROW_add, T, T, U);
+    add(r, ROW_neg, U, T, 0);
+    if (residual)
+        add(r, ROW_add, T, RESIDUAL, T);
+    add(r, ROW_sum, MEAN, U, 0);
+    add(r, ROW_mul, MEAN, MEAN, SCALE);
+    add(r, ROW_add, OUT, T, MEAN);
+    return c;
+}
+
+/* False where the check refuses the program. */
+static bool norm_gradient_agrees(Program *r, Case *c, const char *what)
+{
+    Error err;
+    c->call.operand = c->operand;
+    if (!kernel_check(&c->call, &err))
+        return false;
+    CASE_EACH_ISA(c, r->p.outputs, table)
+        check_against_naive(c, table, what);
+    return true;
+}
+
+static void test_norm_gradient(void **state)
+{
+    (void)state;
+    static Program r;
+    for (int i = 0; i < 40; i++) {
+        Case c = norm_gradient(&r, 1 + draw(30), 2 + draw(200), i % 2);
+        assert_true(norm_gradient_agrees(&r, &c, "norm's gradient"));
+        case_free(&c);
+    }
+}
+
+/* What instruction `at` makes is `reg`, for all that read it. */
+static void rename_result(Program *r, int at, uint16_t reg)
+{
+    const uint16_t was = r->instrs[at].dst;
+    r->instrs[at].dst = reg;
+    for (int i = at + 1; i < r->p.n_instrs; i++) {
+        RowInstr *in = &r->instrs[i];
+        in->a = in->a == was ? reg : in->a;
+        in->b = in->b == was && row_op_inputs((RowOp)in->op) > 1 ? reg : in->b;
+        if (in->dst == was)
+            return;
+    }
+}
+
+/* With every register of every instruction another one, and every result in another one: a loop that took the
+ * instructions for those that it has would be wrong. */
+static void test_changed_norm_gradient(void **state)
+{
+    (void)state;
+    static Program r;
+    int legal = 0, changed = 0;
+    for (int at = 0; changed >= 0; at++) {
+        Case c = norm_gradient(&r, 3, 21, at % 2);
+        const int n_regs = c.call.n_operands + r.p.n_consts + r.p.n_temps, n = at / 2;
+        RowInstr *in = &r.instrs[n / n_regs / 4 % r.p.n_instrs];
+        uint16_t *field[3] = { &in->dst, &in->a, &in->b };
+        const int which = n / n_regs % 4;
+        if (which < 3)
+            *field[which] = (uint16_t)(n % n_regs);
+        else
+            rename_result(&r, n / n_regs / 4 % r.p.n_instrs, (uint16_t)(n % n_regs));
+        char what[40];
+        snprintf(what, sizeof what, "norm's gradient %d", at);
+        legal += norm_gradient_agrees(&r, &c, what);
+        changed = n / n_regs / 4 < r.p.n_instrs ? n : -1;
+        case_free(&c);
+    }
+    assert_true(legal > 500);
+}
+
 /* Scratch never has to grow when sizes shrink, and one call can be bound again at smaller sizes. */
 static void test_smaller_sizes(void **state)
 {
@@ -947,6 +1049,7 @@ static void test_hostile_programs(void **state)
         if (draw(5) == 0)
             c.operand[draw(2)].dim[draw(2)] = 1;
         Error err = { "" };
+        c.call.operand = c.operand;
         if (kernel_check(&c.call, &err)) {
             ran++;
             case_keep(&c);
@@ -966,6 +1069,8 @@ int main(void)
         cmocka_unit_test(test_no_columns),
         cmocka_unit_test(test_softmax_in_place),
         cmocka_unit_test(test_normalisation),
+        cmocka_unit_test(test_norm_gradient),
+        cmocka_unit_test(test_changed_norm_gradient),
         cmocka_unit_test(test_smaller_sizes),
         cmocka_unit_test(test_long_runs_are_joined),
         cmocka_unit_test(test_cost_of_own_results),
