@@ -23,8 +23,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Chunks of fewer rows would wait for the weights from memory; of fewer logits, for each other.
- * Beyond MOST_CHUNKS there is nothing left to save. */
+/* Chunks of fewer rows would wait for the weights and their gradient from memory; of fewer logits, for each other.
+ * With twice as many they wait half as long, and where rows are many, so much room is little.  Beyond MOST_CHUNKS
+ * there is nothing left to save. */
 enum { LEAST_ROWS = 256, LEAST_LOGITS = 1 << 20, MOST_CHUNKS = 64 };
 
 /* Rows of a chunk, for `rows` rows of `columns` logits at the largest sizes. */
@@ -33,7 +34,7 @@ static int64_t chunk_rows(int64_t rows, int64_t columns)
     int64_t least = (LEAST_LOGITS + columns - 1) / columns;
     if (least < LEAST_ROWS)
         least = LEAST_ROWS;
-    int64_t chunks = rows / least;
+    int64_t chunks = rows < 2 * least ? 1 : rows <= 4 * least ? 2 : (rows + 2 * least - 1) / (2 * least);
     if (chunks > MOST_CHUNKS)
         chunks = MOST_CHUNKS;
     return chunks > 1 ? (rows + chunks - 1) / chunks : rows;

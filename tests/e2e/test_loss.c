@@ -184,7 +184,7 @@ static Graph *lowered(const ModelCase *c, Program p, Arena *arena, Arena *scratc
     return g;
 }
 
-/* No value has as many elements as the logits, and training runs through the chunks once where it
+/* No value has more than half as many elements as the logits, and training runs through the chunks once where it
  * can. */
 static void test_no_logits(void **state)
 {
@@ -201,7 +201,7 @@ static void test_no_logits(void **state)
         for (NodeId n = 0; n < g->n_nodes; n++)
             n_ops += strcmp(op_info(g->nodes[n].op)->name, c->op) == 0;
         for (BufferId b = 0; b < g->n_buffers; b++)
-            assert_true(g->buffers[b].bytes < (int64_t)4 * BATCH * SEQUENCE * 4100 / 2);
+            assert_true(g->buffers[b].bytes <= (int64_t)4 * BATCH * SEQUENCE * 4100 / 2);
         assert_true(p == PROGRAM_eval || n_ops == c->n_ops);
         arena_free(&scratch);
         arena_free(&arena);
