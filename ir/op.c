@@ -105,6 +105,14 @@ bool op_slope_of_result(OpId op, double c[3])
     return false;
 }
 
+OpId op_slope(OpId op)
+{
+    return op == OP_silu        ? OP_silu_slope
+           : op == OP_gelu      ? OP_gelu_slope
+           : op == OP_gelu_tanh ? OP_gelu_tanh_slope
+                                : OP_copy;
+}
+
 int op_attr(OpId op, const char *name)
 {
     const OpInfo *info = op_info(op);

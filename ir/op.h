@@ -72,6 +72,8 @@ bool op_is_activation(int64_t op);
 unsigned op_n_results(OpId op, unsigned n_inputs, const AttrValue *attr);
 /* Is the derivative of y = op(x), an activation, c[0] + c[1] y + c[2] y^2? */
 bool op_slope_of_result(OpId op, double c[3]);
+/* The op that is the derivative at x of op(x), an activation that has one of its own; OP_copy: it has none. */
+OpId op_slope(OpId op);
 /* Index of an attribute, -1 when the op has none of that name. */
 int op_attr(OpId op, const char *name);
 

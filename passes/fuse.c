@@ -8,8 +8,8 @@
  * a write with the readers of what it replaces, until no two are left that could.  Which merges shut
  * out which others depends on the order in which they are tried, so that order is a matter of what
  * the nodes compute and not of where they stand: however a graph is sorted, its groups are the same.
- * Row programs that share an input come behind those that edges join (fuse_rows.c), products that do last
- * (fuse_share.c): they can keep none of the others apart. */
+ * Activations and their slopes come first (fuse_slopes.c).  Row programs that share an input come behind those that
+ * edges join (fuse_rows.c), products that do last (fuse_share.c): they can keep none of the others apart. */
 #include "ir/build.h"
 #include "passes/fuse.h"
 #include "passes/pass.h"
@@ -93,10 +93,14 @@ typedef struct Order {
     uint32_t n_emitted;                 /* nodes */
 } Order;
 
+/* A slope stands in the backward pass and comes with its activation. */
 static NodeId last_of(const Fuse *f, uint32_t unit)
 {
     const Unit *u = &f->units[unit];
-    return u->members[u->n - 1];
+    uint32_t i = u->n - 1;
+    while (slope_activation(f, u->members[i]) != NO_NODE)
+        i--;
+    return u->members[i];
 }
 
 static void heap_push(const Fuse *f, Order *o, uint32_t unit)
@@ -160,15 +164,31 @@ static bool undo_columns(const Unit *u, Rewriter *rw)
     return true;
 }
 
+static void emit_member(Rewriter *rw, NodeId n, uint32_t group)
+{
+    const ValueId v = rewrite_copy(rw, n);
+    rw->new_->nodes[rw->new_->values[v].def].group = group;
+}
+
+/* Slopes right behind their activations, so that one loop makes both. */
+static void emit_members(const Fuse *f, Rewriter *rw, const Unit *u, uint32_t group)
+{
+    for (uint32_t m = 0; m < u->n; m++) {
+        if (slope_activation(f, u->members[m]) != NO_NODE)
+            continue;
+        emit_member(rw, u->members[m], group);
+        for (uint32_t s = 0; s < u->n; s++)
+            if (slope_activation(f, u->members[s]) == u->members[m])
+                emit_member(rw, u->members[s], group);
+    }
+}
+
 static void emit_unit(const Fuse *f, Rewriter *rw, Order *o, uint32_t unit, uint32_t *n_groups)
 {
     const Unit *u = &f->units[unit];
     const uint32_t group = u->n > 1 ? ++*n_groups : 0;
-    const bool undone = undo_columns(u, rw);
-    for (uint32_t m = 0; m < u->n && !undone; m++) {
-        const ValueId v = rewrite_copy(rw, u->members[m]);
-        rw->new_->nodes[rw->new_->values[v].def].group = group;
-    }
+    if (!undo_columns(u, rw))
+        emit_members(f, rw, u, group);
     o->n_emitted += u->n;
     for (uint32_t m = 0; m < u->n; m++)
         for (uint32_t i = 0; i < o->n_succs[u->members[m]]; i++) {
@@ -181,6 +201,7 @@ static void emit_unit(const Fuse *f, Rewriter *rw, Order *o, uint32_t unit, uint
 bool pass_fuse(Graph *g, PassContext *cx)
 {
     Fuse f = fuse_begin(g, cx->options->fusions, cx->scratch);
+    fuse_slopes(&f);
     merge_along_edges(&f);
     if (fuse_rows(&f))
         merge_along_edges(&f);

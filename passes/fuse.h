@@ -89,6 +89,15 @@ FusionReason rows_refusal(Fuse *f, NodeId a, NodeId b, uint32_t *through);
 /* Merges those that may; false when there were none. */
 bool fuse_rows(Fuse *f);
 
+/* An activation and its slope, which both read `v` (fuse_slopes.c): are `a` and `b` such, and what keeps them
+ * apart? */
+bool slopes_may_share(const Fuse *f, NodeId a, NodeId b);
+FusionReason slopes_refusal(Fuse *f, NodeId a, NodeId b, ValueId v, uint32_t *through);
+/* Merges those that may, before anything else merges. */
+void fuse_slopes(Fuse *f);
+/* The activation in its unit beside which a slope is computed; NO_NODE: none, or it is no slope. */
+NodeId slope_activation(const Fuse *f, NodeId slope);
+
 /* Products that read one value (fuse_share.c). */
 bool share_is_product(const Node *n);
 bool share_from_left(const Fuse *f, ValueId v);         /* is it the left operand of one? */

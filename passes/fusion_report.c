@@ -292,6 +292,7 @@ static void add_siblings(Reporting *r, NodeId a, NodeId b, ValueId v)
         return;
     }
     e.reason = share_is_product(&r->g->nodes[a]) ? share_refusal(f, a, b, v, &through)
+             : slopes_may_share(f, a, b)         ? slopes_refusal(f, a, b, v, &through)
                                                  : rows_refusal(f, a, b, &through);
     if (e.reason == FUSION_none)
         e.reason = FUSION_not_tried;
@@ -327,11 +328,23 @@ static void add_rows(Reporting *r)
             const NodeId n = f->readers[v][i];
             if (!f->units[f->unit_of[n]].rows)
                 continue;
-            if (before != NO_NODE && f->unit_of[before] != f->unit_of[n] && rows_may_share(f, before, n, v))
+            if (before != NO_NODE && f->unit_of[before] != f->unit_of[n] && rows_may_share(f, before, n, v)
+                && !slopes_may_share(f, before, n))
                 add_siblings(r, before, n, v);
             before = n;
         }
     }
+}
+
+/* Activations, and the slopes that read what they do. */
+static void add_slopes(Reporting *r)
+{
+    const Fuse *f = &r->f;
+    for (ValueId v = 0; v < r->g->n_values; v++)
+        for (uint32_t i = 0; i < f->n_readers[v]; i++)
+            for (uint32_t j = 0; j < i; j++)
+                if (slopes_may_share(f, f->readers[v][j], f->readers[v][i]))
+                    add_siblings(r, f->readers[v][j], f->readers[v][i], v);
 }
 
 FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Arena *scratch)
@@ -345,6 +358,7 @@ FusionReport fusion_report(const Graph *g, FusionSet fusions, Arena *arena, Aren
     add_edges(&r);
     add_products(&r);
     add_rows(&r);
+    add_slopes(&r);
     return r.out;
 }
 

@@ -268,6 +268,7 @@ bool pass_recompute(Graph *g, PassContext *cx)
 {
     const PassOptions *o = cx->options;
     Recompute r = recompute_facts(g, cx->scratch);
+    r.slopes = cx->options->level >= 2 && fusion_on(cx->options->fusions, FUSE_slopes);
     Choose c = { .r = &r, .cx = cx, .limit = o->memory_limit, .least_bound = INT64_MAX };
     bool done = true;
     if (o->level == 0 && o->memory_limit == 0)

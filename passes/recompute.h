@@ -3,6 +3,7 @@
  *
  *     recompute_facts.c   which nodes are forward, what is read late, what things cost
  *     recompute_cut.c     the best choice at a price of work in bytes, as a minimum cut
+ *     recompute_slopes.c  slopes that are computed with their activations
  *     recompute_apply.c   the graph that a choice makes
  *     recompute.c         the pass: which choice meets the limit at the least work */
 #ifndef PASSES_RECOMPUTE_H
@@ -37,6 +38,7 @@ typedef struct Recompute {
     NodeId *narrow;                     /* nodes behind which least is alive in the forward pass */
     uint32_t n_narrow;
     double total_work;                  /* of the whole program */
+    bool slopes;                        /* an activation and its slope are one loop */
 } Recompute;
 
 Recompute recompute_facts(const Graph *g, Arena *scratch);
@@ -58,6 +60,12 @@ typedef struct CutOptions {
 
 /* The choice with the smallest sum of bytes kept and of price times work. */
 void recompute_cut(const Recompute *r, const CutOptions *o, bool *keep);
+
+/* Is `v` made a second time, or late, for who reads it behind the forward pass? */
+bool recompute_is_late(const Recompute *r, const bool *keep, ValueId v);
+
+/* By node: slopes of activations that the forward pass computes, since nothing more is kept for it.  `keep` stays. */
+bool *recompute_early(const Recompute *r, const bool *keep, Arena *scratch);
 
 /* Replaces *g, which r->g is, by the graph of the choice.  Returns the work that was added. */
 double recompute_apply(const Recompute *r, const bool *keep, Graph *g, Arena *scratch);

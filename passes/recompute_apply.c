@@ -5,8 +5,8 @@
  * originals, so the first input of each that would be there early is read through `after(x, y)`, as
  * others put barriers around recomputed parts: x, but not before y, the latest product or kernel that
  * the reader's gradient comes from.  The same is done for row ops of the backward pass that read the
- * forward pass alone (the slope of an activation): they would run early too, and be kept instead of
- * what they are made from. */
+ * forward pass alone (the slope of an activation): they would run early too, and be kept beside
+ * what they are made from.  Where nobody else reads that, they may (recompute_slopes.c). */
 #include "passes/recompute.h"
 
 #include "ir/build.h"
@@ -17,7 +17,7 @@
 
 typedef struct Apply {
     const Recompute *r;
-    const bool *keep;
+    const bool *keep, *early;           /* early: by node, late ones that need not wait */
     Rewriter rw;
     Arena *scratch;
     ValueId *late;                      /* old value -> what late readers read; NO_VALUE: none yet */
@@ -29,10 +29,8 @@ typedef struct Apply {
     double work;
 } Apply;
 
-/* Is `v` made a second time, or late, for who reads it behind the forward pass? */
-static bool is_late(const Apply *a, ValueId v)
+bool recompute_is_late(const Recompute *r, const bool *keep, ValueId v)
 {
-    const Recompute *r = a->r;
     for (;;) {
         const NodeId def = r->g->values[v].def;
         if (r->stage[def] == STAGE_LATE)
@@ -40,7 +38,7 @@ static bool is_late(const Apply *a, ValueId v)
         if (r->lasting[v] || r->stage[def] != STAGE_FORWARD)
             return false;
         if (op_info(r->g->nodes[def].op)->class != CLASS_VIEW)
-            return !a->keep[v] && recompute_possible(r, def);
+            return !keep[v] && recompute_possible(r, def);
         v = node_input(r->g, &r->g->nodes[def], 0);
     }
 }
@@ -89,7 +87,7 @@ static void list_inputs(Apply *a, const Node *n)
     for (unsigned i = 0; i < n->n_inputs; i++) {
         const ValueId v = node_input(a->r->g, n, i);
         const NodeId def = a->r->g->values[v].def;
-        if (a->listed[def] || a->late[v] != NO_VALUE || !is_late(a, v))
+        if (a->listed[def] || a->late[v] != NO_VALUE || !recompute_is_late(a->r, a->keep, v))
             continue;
         a->listed[def] = true;
         a->list[a->n_list++] = def;
@@ -161,7 +159,7 @@ static void copy_late(Apply *a, NodeId id, ValueId trigger)
     const Node *n = &a->r->g->nodes[id];
     ValueId before[UINT8_MAX], made[UINT8_MAX];
     bool waits = map_inputs(a, n, before);
-    if (!waits && op_info(n->op)->class != CLASS_VIEW && trigger != NO_VALUE)
+    if (!waits && !a->early[id] && op_info(n->op)->class != CLASS_VIEW && trigger != NO_VALUE)
         waits = add_wait(a, id, trigger);
     for (unsigned i = 0; i < n->n_outputs; i++)
         made[i] = a->rw.map[n->first_output + i];
@@ -215,7 +213,8 @@ static void copy_outputs(Apply *a)
 double recompute_apply(const Recompute *r, const bool *keep, Graph *g, Arena *scratch)
 {
     const uint32_t n_values = g->n_values;
-    Apply a = { .r = r, .keep = keep, .rw = rewrite_begin(g, scratch), .scratch = scratch,
+    Apply a = { .r = r, .keep = keep, .early = recompute_early(r, keep, scratch),
+                .rw = rewrite_begin(g, scratch), .scratch = scratch,
                 .late = arena_array(scratch, n_values, sizeof *a.late),
                 .waits = arena_array(scratch, n_values, sizeof *a.waits),
                 .after = arena_array(scratch, n_values, sizeof *a.after),

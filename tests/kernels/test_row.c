@@ -269,6 +269,26 @@ static RowOp draw_op(bool reduce, bool seeded)
     }
 }
 
+/* An activation, or behind one mostly the slope of what it read: row_slopes.inc runs both together. */
+static bool draw_slope(const Case *c, const RowProgram *p, int seed, uint32_t readable[], RowInstr *in)
+{
+    static const RowOp pair[][2] = {
+        { ROW_silu, ROW_silu_slope }, { ROW_gelu, ROW_gelu_slope }, { ROW_gelu_tanh, ROW_gelu_tanh_slope },
+    };
+    const RowInstr *last = p->n_instrs > 0 ? &p->instrs[p->n_instrs - 1] : NULL;
+    for (size_t i = 0; i < COUNT_OF(pair); i++)
+        if (last && last->op == pair[i][0] && draw(4)) {
+            in->op = (uint16_t)pair[i][1];
+            in->a = last->a;
+            return true;
+        }
+    if (draw(6))
+        return false;
+    in->op = (uint16_t)pair[draw(COUNT_OF(pair))][0];
+    in->a = (uint16_t)draw_source(c, p, seed, readable, false);
+    return true;
+}
+
 /* Every second one reads what the last one made, as those do which row_pairs.inc runs together. */
 static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_t readable[],
                            int dst)
@@ -280,6 +300,8 @@ static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_
     if (chained)
         op = one ? ROW_sum : plain[draw(COUNT_OF(plain))];
     RowInstr in = { .op = (uint16_t)op, .dst = (uint16_t)dst };
+    if (!one && draw_slope(c, p, seed, readable, &in))
+        return in;
     bool row = one && row_op_kind(op) != ROW_REDUCE;
     uint16_t *field[3] = { &in.a, &in.b, &in.c };
     for (int k = 0; k < row_op_inputs(op); k++)
@@ -330,7 +352,8 @@ static void draw_program(Case *c, Program *r, int n_in, int n_out, int seed, int
     for (int i = 0; i < n_work + n_out; i++) {
         bool to_temp = i < n_work && p->n_temps > 0;
         int dst = to_temp ? n + p->n_consts + (int)draw(p->n_temps) : n_in + i % n_out;
-        r->instrs[p->n_instrs++] = draw_instr(c, p, seed, readable, dst);
+        r->instrs[p->n_instrs] = draw_instr(c, p, seed, readable, dst);
+        p->n_instrs++;
         readable[dst] = 1;
     }
     for (int i = 0; i < n_out; i++) {

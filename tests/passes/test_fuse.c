@@ -346,6 +346,11 @@ static const ReasonCase reason_cases[] = {
 
 #define ROWS "%1 = exp(%0) : f32[4, 6]\n%2 = sum(%0) axes=[1] : f32[4, 1]\noutput \"y\" %1\noutput \"z\" %2\n"
 
+/* What a product makes, an activation and its slope. */
+#define SLOPES "storage input \"w\" f32[4, 4]\n%1 = input() storage=\"w\" : f32[4, 4]\n" \
+    "%2 = matmul(%1, %0) : f32[4, 6]\n" \
+    "%3 = gelu(%2) : f32[4, 6]\n%4 = gelu_slope(%2) : f32[4, 6]\n"
+
 static const struct {
     FusionReason reason;
     const char *off;                    /* --fusion */
@@ -373,6 +378,11 @@ static const struct {
     { FUSION_none, "", X ROWS },
     { FUSION_switched_off, "-shared_rows", X ROWS },
     { FUSION_switched_off, "-reductions", X ROWS },
+    { FUSION_none, "", X SLOPES "output \"y\" %3\noutput \"z\" %4\n" },
+    { FUSION_switched_off, "-slopes", X SLOPES "output \"y\" %3\noutput \"z\" %4\n" },
+    { FUSION_still_needed, "", X SLOPES "output \"x\" %2\noutput \"y\" %3\noutput \"z\" %4\n" },
+    { FUSION_still_needed, "", X "%1 = silu(%0) : f32[4, 6]\n%2 = silu_slope(%0) : f32[4, 6]\n"
+      "output \"y\" %1\noutput \"z\" %2\n" },
     { FUSION_long_row, "",
       "storage input \"l\" f32[2, 9000]\n%0 = input() storage=\"l\" : f32[2, 9000]\n"
       "%1 = exp(%0) : f32[2, 9000]\n%2 = sum(%0) axes=[1] : f32[2, 1]\noutput \"y\" %1\noutput \"z\" %2\n" },
