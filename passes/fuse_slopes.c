@@ -22,13 +22,12 @@ static bool is_needed(const Fuse *f, ValueId v, OpId activation)
 {
     const Graph *g = f->g;
     const Node *def = value_def(g, v);
-    if (f->n_readers[v] != 2 || f->is_output[v])
-        return true;
-    if (def->op != OP_after)
-        return op_info(def->op)->class == CLASS_SOURCE || op_info(def->op)->class == CLASS_VIEW;
-    const ValueId before = node_input(g, def, 0);
-    bool needed = f->is_output[before];
-    for (uint32_t i = 0; i < f->n_readers[before] && !needed; i++) {
+    const bool later = def->op == OP_after;
+    const ValueId before = later ? node_input(g, def, 0) : v;
+    const OpClass class = op_info(value_def(g, before)->op)->class;
+    bool needed = f->n_readers[v] != 2 || f->is_output[v] || f->is_output[before] || class == CLASS_SOURCE
+        || class == CLASS_VIEW;
+    for (uint32_t i = 0; later && i < f->n_readers[before] && !needed; i++) {
         const Node *reader = &g->nodes[f->readers[before][i]];
         needed = reader != def && reader->op != activation;
     }

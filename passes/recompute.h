@@ -64,8 +64,15 @@ void recompute_cut(const Recompute *r, const CutOptions *o, bool *keep);
 /* Is `v` made a second time, or late, for who reads it behind the forward pass? */
 bool recompute_is_late(const Recompute *r, const bool *keep, ValueId v);
 
-/* By node: slopes of activations that the forward pass computes, since nothing more is kept for it.  `keep` stays. */
-bool *recompute_early(const Recompute *r, const bool *keep, Arena *scratch);
+/* When a row op of the backward pass that reads the forward pass alone is computed. */
+typedef enum SlopeTime {
+    SLOPE_WAITS,                        /* when its gradient is there; all but slopes do */
+    SLOPE_WITH_COPY,                    /* when its activation is computed again */
+    SLOPE_EARLY,                        /* with its activation */
+} SlopeTime;
+
+/* By node.  `keep` stays, for nothing more is kept. */
+SlopeTime *recompute_slopes(const Recompute *r, const bool *keep, Arena *scratch);
 
 /* Replaces *g, which r->g is, by the graph of the choice.  Returns the work that was added. */
 double recompute_apply(const Recompute *r, const bool *keep, Graph *g, Arena *scratch);

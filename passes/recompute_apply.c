@@ -17,7 +17,8 @@
 
 typedef struct Apply {
     const Recompute *r;
-    const bool *keep, *early;           /* early: by node, late ones that need not wait */
+    const bool *keep;
+    const SlopeTime *time;              /* by node */
     Rewriter rw;
     Arena *scratch;
     ValueId *late;                      /* old value -> what late readers read; NO_VALUE: none yet */
@@ -159,7 +160,9 @@ static void copy_late(Apply *a, NodeId id, ValueId trigger)
     const Node *n = &a->r->g->nodes[id];
     ValueId before[UINT8_MAX], made[UINT8_MAX];
     bool waits = map_inputs(a, n, before);
-    if (!waits && !a->early[id] && op_info(n->op)->class != CLASS_VIEW && trigger != NO_VALUE)
+    if (a->time[id] == SLOPE_WITH_COPY && a->after[node_input(a->r->g, n, 0)] != NO_VALUE)
+        trigger = a->after_what[node_input(a->r->g, n, 0)];
+    if (!waits && a->time[id] != SLOPE_EARLY && op_info(n->op)->class != CLASS_VIEW && trigger != NO_VALUE)
         waits = add_wait(a, id, trigger);
     for (unsigned i = 0; i < n->n_outputs; i++)
         made[i] = a->rw.map[n->first_output + i];
@@ -213,7 +216,7 @@ static void copy_outputs(Apply *a)
 double recompute_apply(const Recompute *r, const bool *keep, Graph *g, Arena *scratch)
 {
     const uint32_t n_values = g->n_values;
-    Apply a = { .r = r, .keep = keep, .early = recompute_early(r, keep, scratch),
+    Apply a = { .r = r, .keep = keep, .time = recompute_slopes(r, keep, scratch),
                 .rw = rewrite_begin(g, scratch), .scratch = scratch,
                 .late = arena_array(scratch, n_values, sizeof *a.late),
                 .waits = arena_array(scratch, n_values, sizeof *a.waits),

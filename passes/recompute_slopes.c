@@ -1,6 +1,6 @@
-/* Slopes that need not wait for the backward pass: an activation and its slope are one loop (fuse_slopes.c), where
- * the activation is not computed again and nothing but the two reads its input.  The slope is then what is kept, in
- * that input's place. */
+/* Slopes that need not wait for their gradient: an activation and its slope are one loop (fuse_slopes.c), where nothing
+ * but the two reads what they do, and the slope is then kept in the place of that: from the forward pass on, or, if the
+ * activation is computed again, from there on.  A view's place is not the slope's to take. */
 #include "passes/recompute.h"
 
 /* By node: is it computed again for somebody behind the forward pass? */
@@ -41,12 +41,12 @@ static Read *find_reads(const Recompute *r, Arena *scratch)
     return read;
 }
 
-bool *recompute_early(const Recompute *r, const bool *keep, Arena *scratch)
+SlopeTime *recompute_slopes(const Recompute *r, const bool *keep, Arena *scratch)
 {
     const Graph *g = r->g;
-    bool *early = arena_array(scratch, g->n_nodes, sizeof *early);
+    SlopeTime *time = arena_array(scratch, g->n_nodes, sizeof *time);
     if (!r->slopes)
-        return early;
+        return time;
     bool *copied = arena_array(scratch, g->n_nodes, sizeof *copied);
     const Read *read = find_reads(r, scratch);
     find_copied(r, keep, copied);
@@ -55,8 +55,10 @@ bool *recompute_early(const Recompute *r, const bool *keep, Arena *scratch)
             continue;
         const ValueId v = node_input(g, &g->nodes[n], 0);
         const NodeId activation = read[v].activation;
-        early[n] = read[v].n == 2 && activation != NO_NODE && op_slope(g->nodes[activation].op) == g->nodes[n].op
-            && r->stage[activation] == STAGE_FORWARD && !copied[activation];
+        const bool view = op_info(value_def(g, v)->op)->class == CLASS_VIEW;
+        if (!view && read[v].n == 2 && activation != NO_NODE && op_slope(g->nodes[activation].op) == g->nodes[n].op
+            && r->stage[activation] == STAGE_FORWARD)
+            time[n] = copied[activation] ? SLOPE_WITH_COPY : SLOPE_EARLY;
     }
-    return early;
+    return time;
 }
