@@ -120,7 +120,7 @@ static const Oracle oracles[] = {
     { ROW_erf, o_erf, 2 },
     { ROW_sigmoid, o_sigmoid, 3 },
     { ROW_silu, o_silu, 3.5 },
-    { ROW_gelu, o_gelu, 5.5 },
+    { ROW_gelu, o_gelu, 4.5 },
     { ROW_gelu_tanh, o_gelu_tanh, 3.5 },
     { ROW_silu_slope, o_silu_slope, 5 },
     { ROW_gelu_slope, o_gelu_slope, 5 },

@@ -159,8 +159,13 @@ static void check_against_naive(const Case *c, const KernelTable *table, const c
         interpret_row(&v, row, rows);
     for (int i = 0; i < n_operands; i++) {
         const bool bf16 = c->operand[i].dtype == DTYPE_bf16;
-        if (bf16 && memcmp(c->memory[i].p, v.memory[i], c->memory[i].bytes) != 0)
-            fail_msg("%s on %s: operand %d of bf16", what, isa_name(table->isa), i);
+        for (size_t e = 0; bf16 && e < c->memory[i].bytes / sizeof(uint16_t); e++) {
+            const float got = f32_of_bf16(((uint16_t *)c->memory[i].p)[e]);
+            const float want = f32_of_bf16(((uint16_t *)v.memory[i])[e]);
+            if (memcmp(&got, &want, sizeof got) != 0 && !(isnan(got) && isnan(want)))
+                fail_msg("%s on %s: operand %d, number %zu of bf16: %a, not %a", what, isa_name(table->isa), i, e,
+                         (double)got, (double)want);
+        }
         for (size_t e = 0; !bf16 && e < c->memory[i].bytes / sizeof(float); e++) {
             float got = c->memory[i].p[e], want = v.memory[i][e];
             if (memcmp(&got, &want, sizeof got) != 0 && !(isnan(got) && isnan(want)))
@@ -294,11 +299,14 @@ static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_
                            int dst)
 {
     static const RowOp plain[] = { ROW_add, ROW_sub, ROW_mul };
+    static const RowOp gates[] = { ROW_silu, ROW_gelu, ROW_gelu_tanh, ROW_silu_slope, ROW_gelu_slope, ROW_gelu_tanh_slope };
     bool one = holds_row_value(c, p, dst), chained = p->n_instrs > 0 && draw(2);
     bool rows_of_one = dst < c->call.n_operands && p->dim[p->rank - 1] == 1;
     RowOp op = draw_op(one && draw(3), seed >= 0 && (!one || rows_of_one));
     if (chained)
         op = one ? ROW_sum : plain[draw(COUNT_OF(plain))];
+    else if (!one && draw(6) == 0)
+        op = gates[draw(COUNT_OF(gates))];
     RowInstr in = { .op = (uint16_t)op, .dst = (uint16_t)dst };
     if (!one && draw_slope(c, p, seed, readable, &in))
         return in;
