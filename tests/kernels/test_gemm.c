@@ -631,6 +631,26 @@ static void test_squares(void **state)
         }
 }
 
+/* Rows that AMX multiplies plainly, for bf16 rounds one of their numbers to infinity, between others, whose sums are
+ * still on their way: in a column of panels that is walked downwards, and in the only one. */
+static void test_squares_beside_large(void **state)
+{
+    (void)state;
+    enum { M = 96, K = 64, ROW = 40, AT = 3 };
+    static const int64_t columns[] = { 20, 256 };
+    for (size_t i = 0; i < COUNT_OF(columns); i++) {
+        Product p = { .operand = { matrix(M, columns[i], ROWS, 0), matrix(M, K, ROWS, 0),
+                                   matrix(K, columns[i], ROWS, 0) } };
+        p.call.f[0] = 1;
+        fill(&p);
+        p.memory[1].p[ROW * p.operand[1].stride[0] + AT] = 3.4e38f;
+        for (int64_t j = 0; j < columns[i]; j++)
+            p.memory[2].p[AT * p.operand[2].stride[0] + j] *= 1e-37f;
+        verify_squared(&p);
+        free_product(&p);
+    }
+}
+
 static void test_squares_refusals(void **state)
 {
     (void)state;
@@ -1038,6 +1058,7 @@ int main(void)
         cmocka_unit_test(test_epilogues_of_batches),
         cmocka_unit_test(test_epilogue_refusals),
         cmocka_unit_test(test_squares),
+        cmocka_unit_test(test_squares_beside_large),
         cmocka_unit_test(test_squares_refusals),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_packed),
