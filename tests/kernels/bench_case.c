@@ -192,36 +192,18 @@ static void build_norm(BenchCase *b, int64_t n)
  * What the norm makes itself is made again. */
 static void build_norm_grad(BenchCase *b, int64_t rows, int64_t n)
 {
-    enum { D, GRAD, RESIDUAL, NORMED, OUT, RSTD, WEIGHT, SUMS };
+    enum { Z, G, RESIDUAL, NORMED, OUT, RSTD, WEIGHT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE };
     add(b, DTYPE_f32, 0, rows, 1, 2)->stride[1] = 0;
     add(b, DTYPE_f32, 0, rows, n, 2)->stride[0] = 0;
     floats(b, 48, n);
     b->row.outputs = 1 << NORMED | 1 << OUT | 1 << SUMS;
-    int half = constant(b, -0.5f), scale = constant(b, 1.0f / (float)n);
-    int t = b->call.n_operands + b->row.n_consts, u = t + 1, mean = u + 1, slope = mean + 1;
+    constant(b, -0.5f);
+    constant(b, 1.0f / (float)n);
     b->row.n_temps = 4;
     b->per_row[2] = b->per_row[3] = 1;
-    in(b, ROW_mul, t, D, RSTD);
-    in(b, ROW_mul, NORMED, t, WEIGHT);
-    in(b, ROW_mul, u, GRAD, WEIGHT);
-    in(b, ROW_mul, t, GRAD, t);
-    in(b, ROW_column_sums, SUMS, t, 0);
-    in(b, ROW_mul, t, u, RSTD);
-    in(b, ROW_mul, u, u, D);
-    in(b, ROW_sum, mean, u, 0);
-    in(b, ROW_mul, slope, RSTD, RSTD);
-    in(b, ROW_mul, slope, RSTD, slope);
-    in(b, ROW_mul, slope, slope, half);
-    in(b, ROW_mul, mean, mean, slope);
-    in(b, ROW_mul, mean, mean, scale);
-    in(b, ROW_mul, u, mean, D);
-    in(b, ROW_add, t, t, u);
-    in(b, ROW_add, t, t, u);
-    in(b, ROW_neg, u, t, 0);
-    in(b, ROW_add, t, RESIDUAL, t);
-    in(b, ROW_sum, mean, u, 0);
-    in(b, ROW_mul, mean, mean, scale);
-    in(b, ROW_add, OUT, t, mean);
+#define INSTR(op, dst, x, y) in(b, ROW_##op, dst, x, y);
+#define BESIDE INSTR
+#include "norm_gradient.def"
 }
 
 static bool build_op(BenchCase *b, RowOp op)

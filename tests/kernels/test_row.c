@@ -552,25 +552,9 @@ static Case norm_gradient(Program *r, int64_t rows, int64_t n, bool residual)
     r->per_row[2] = r->per_row[3] = 1;
     add(r, ROW_copy, Z, X, 0);
     add(r, ROW_copy, G, D, 0);
-    add(r, ROW_mul, T, Z, RSTD);
-    add(r, ROW_mul, NORMED, T, WEIGHT);
-    add(r, ROW_mul, U, G, WEIGHT);
-    add(r, ROW_mul, T, G, T);
-    add(r, ROW_column_sums, SUMS, T, 0);
-    add(r, ROW_mul, T, U, RSTD);
-    add(r, ROW_mul, U, U, Z);
-    add(r, ROW_sum, MEAN, U, 0);
-    add(r, ROW_mul, SLOPE, RSTD, HALF);
-    add(r, ROW_mul, MEAN, MEAN, SLOPE);
-    add(r, ROW_mul, U, MEAN, Z);
-    add(r, ROW_add, T, T, U);
-    add(r, ROW_add, T, T, U);
-    add(r, ROW_neg, U, T, 0);
-    if (residual)
-        add(r, ROW_add, T, RESIDUAL, T);
-    add(r, ROW_sum, MEAN, U, 0);
-    add(r, ROW_mul, MEAN, MEAN, SCALE);
-    add(r, ROW_add, OUT, T, MEAN);
+#define INSTR(op, dst, x, y) add(r, ROW_##op, dst, x, y);
+#define BESIDE(op, dst, x, y) if (residual) INSTR(op, dst, x, y)
+#include "norm_gradient.def"
     return c;
 }
 
