@@ -5,7 +5,7 @@
  * rounding of its neighbours, u (4 + 2 |score|); a weight by the relative r = 2 max s + u (2 n + 16)
  * for n keys; an output by r sum |weight v|.  The gradient's products carry the same through, term
  * by term (see backward).  Where operands may be rounded to bf16, each product of two is off by 2^-8 more. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 typedef struct Problem {
     int64_t batch, heads, groups, queries, keys, d, e;

@@ -1,5 +1,7 @@
 /* copy, cache_write and positions: every element where it belongs, bit for bit. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
+
+#include "base/blocks.h"
 
 #include "runtime/kernels/operand.h"
 

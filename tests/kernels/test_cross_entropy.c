@@ -4,7 +4,7 @@
  * summed with error n u relative, then a logarithm and a sum: u (n + 8 + 2 range + 2 |lse|), where
  * range is the largest |x|.  The gradient's exponential takes the same from its argument; it may be zero where it
  * is below e^-86. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 static const int64_t shapes[][3] = {
     { 1, 1, 1 }, { 3, 4, 7 }, { 2, 9, 64 }, { 1, 5, 131 }, { 2, 3, 1000 }, { 0, 3, 5 },

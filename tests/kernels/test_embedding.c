@@ -1,7 +1,7 @@
 /* embedding, decode and embedding_grad: rows picked bit for bit, from tables of every type the numbers that
  * their bits stand for; sums in the order of the tokens, which are bit for bit those of a plain loop, with
  * ids outside the table among them. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 static const int64_t shapes[][4] = {
     /* V, C, tokens by two axes */

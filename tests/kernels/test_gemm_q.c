@@ -5,7 +5,7 @@
  * the parts of a scale: 1), and each of at most 2 terms is added (1 each, in a sum of 2 K / 16 terms).  So it
  * is off by at most gamma = (K / 8 + 4) u of the sum of magnitudes of the terms, which are those of
  * d q and of the least, u = 2^-24. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 #include "base/blocks.h"
 #include "base/half.h"

@@ -2,7 +2,7 @@
  *
  * Tolerance: a sum of K products in any order errs by at most K u times the sum of their sizes.  Rows
  * that are not asked for are zeros whatever stands in x and w. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 static const int64_t shapes[][4] = {
     /* rows by two axes, K, N */

@@ -2,7 +2,7 @@
  *
  * Tolerance of a sum of n floats in any order: n u sum |x| (Higham 4.2); maxima are exact.  A partial
  * sum's bits are those of the 64 lanes of row.h, written out here. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 typedef struct Shape {
     int32_t rank;

@@ -3,7 +3,7 @@
  * Tolerance: the turn is two products and a sum of terms at most |a| + |b| long, the cosine and sine
  * rounded to float once; with the angle's own error (2^-53 of the angle, at most 2^31) that is
  * 3 u (|a| + |b|) plus 2^-21 (|a| + |b|) for the largest positions. */
-#include "harness.h"
+#include "tests/kernels/harness.h"
 
 static void test_rope(void **state)
 {
