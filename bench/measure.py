@@ -61,6 +61,7 @@ class Job:
     contestants   name -> function; `ours` and, where there is a bound, `limit` among them
     bar           metric -> the least ratio that is wanted, beside the fastest of the others
     share_bar     metric -> the least share of the limit that is wanted
+    own_bar       name -> the least ratio beside that contestant, who is not one of those others then
     seconds       of a round, as expected, for the estimate of the time
     """
     section: str
@@ -72,7 +73,7 @@ class Job:
     bar: dict = field(default_factory=dict)
     share_bar: dict = field(default_factory=dict)
     unit: str = "ms"
-    before: object = None
+    own_bar: dict = field(default_factory=dict)
 
 
 def _spread(values):
@@ -115,8 +116,11 @@ def _row(job, metric, by_name):
             row["share"] = _spread(ratios)
         else:
             row["beside"][name] = {"seconds": statistics.median(theirs), "ratio": _spread(ratios)}
+            if name in job.own_bar:
+                row["beside"][name]["bar"] = job.own_bar[name]
     if row["beside"]:
-        row["best"] = min(row["beside"], key=lambda n: row["beside"][n]["seconds"])
+        others = [n for n in row["beside"] if n not in job.own_bar] or list(row["beside"])
+        row["best"] = min(others, key=lambda n: row["beside"][n]["seconds"])
     return row
 
 

@@ -21,22 +21,33 @@ def _verdict(value, bar):
     return "" if bar is None else "  " if value >= bar else " *"
 
 
+def _lines(row):
+    """What a row is beside: (name, its figures, the bar, share of the limit), the fastest of the others first, then
+    those who have a bar of their own."""
+    best = row.get("best")
+    lines = [(best or "-", row["beside"].get(best), row["bar"], row.get("share"))]
+    return lines + [(name, beside, beside["bar"], None) for name, beside in row["beside"].items()
+                    if name != best and "bar" in beside]
+
+
+def _spread(ratio):
+    return f"{ratio[0]:.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})"
+
+
 def table(rows):
     """work | beside | ours | theirs | ratio (spread) | bar | share of the limit; `*`: below the bar."""
     head = ["work", "thr", "beside", "ours ms", "theirs", "ratio (spread)", "bar", "share", "bar"]
     lines = [head]
     for r in rows:
-        best = r.get("best")
-        beside = r["beside"].get(best, {})
-        ratio, share = beside.get("ratio"), r.get("share")
-        lines.append([
-            r["work"], str(r["threads"]), best or "-", _figure(r["ours"]),
-            _figure(beside["seconds"]) if best else "-",
-            f"{ratio[0]:.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})" if ratio else "-",
-            f"{r['bar']:g}{_verdict(ratio[0], r['bar'])}" if ratio and r["bar"] else "",
-            f"{share[0]:.2f}" if share else "",
-            f"{r['share_bar']:g}{_verdict(share[0], r['share_bar'])}" if share and r["share_bar"]
-            else ""])
+        for name, beside, bar, share in _lines(r):
+            lines.append([
+                r["work"], str(r["threads"]), name, _figure(r["ours"]),
+                _figure(beside["seconds"]) if beside else "-",
+                _spread(beside["ratio"]) if beside else "-",
+                f"{bar:g}{_verdict(beside['ratio'][0], bar)}" if beside and bar else "",
+                f"{share[0]:.2f}" if share else "",
+                f"{r['share_bar']:g}{_verdict(share[0], r['share_bar'])}" if share and r["share_bar"]
+                else ""])
     widths = [max(len(l[i]) for l in lines) for i in range(len(head))]
     out = ["  ".join(cell.ljust(w) if i in (0, 2) else cell.rjust(w)
                      for i, (cell, w) in enumerate(zip(l, widths))).rstrip() for l in lines]
@@ -47,14 +58,12 @@ def markdown(rows):
     out = ["| work | threads | beside | ours, ms | theirs | ratio (spread) | bar | share of limit |",
            "|---|---|---|---|---|---|---|---|"]
     for r in rows:
-        best = r.get("best")
-        beside = r["beside"].get(best, {})
-        ratio, share = beside.get("ratio"), r.get("share")
-        out.append(f"| {r['work']} | {r['threads']} | {best or '-'} | {_figure(r['ours'])} | "
-                   + (f"{_figure(beside['seconds'])} | {ratio[0]:.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})"
-                      if best else "- | -")
-                   + f" | {r['bar'] or ''} | " + (f"{share[0]:.2f}" if share else "")
-                   + (f" (bar {r['share_bar']})" if share and r["share_bar"] else "") + " |")
+        for name, beside, bar, share in _lines(r):
+            out.append(f"| {r['work']} | {r['threads']} | {name} | {_figure(r['ours'])} | "
+                       + (f"{_figure(beside['seconds'])} | {_spread(beside['ratio'])}" if beside
+                          else "- | -")
+                       + f" | {bar or ''} | " + (f"{share[0]:.2f}" if share else "")
+                       + (f" (bar {r['share_bar']})" if share and r["share_bar"] else "") + " |")
     return "\n".join(out)
 
 
@@ -62,13 +71,13 @@ def fell_short(rows):
     """Rows below a bar, as text."""
     out = []
     for r in rows:
-        best = r.get("best")
-        if best and r["bar"] and r["beside"][best]["ratio"][0] < r["bar"]:
-            out.append(f"{r['work']}, {r['threads']} threads: {r['beside'][best]['ratio'][0]:.2f} "
-                       f"of {best}, wanted {r['bar']}")
-        if r.get("share") and r["share_bar"] and r["share"][0] < r["share_bar"]:
-            out.append(f"{r['work']}, {r['threads']} threads: {r['share'][0]:.2f} of the limit, "
-                       f"wanted {r['share_bar']}")
+        for name, beside, bar, share in _lines(r):
+            if beside and bar and beside["ratio"][0] < bar:
+                out.append(f"{r['work']}, {r['threads']} threads: {beside['ratio'][0]:.2f} "
+                           f"of {name}, wanted {bar}")
+            if share and r["share_bar"] and share[0] < r["share_bar"]:
+                out.append(f"{r['work']}, {r['threads']} threads: {share[0]:.2f} of the limit, "
+                           f"wanted {r['share_bar']}")
     return out
 
 

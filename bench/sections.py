@@ -284,16 +284,15 @@ def step(b):
                     "torch eager": pytorch(b, t, 1, f"step {length} eager {kind}"),
                     "torch compiled": pytorch(b, t, 1, f"step {length} compiled {kind}"),
                     LIMIT: step_limit(b, t, length, "bf16" if kind == "bf16" else "fma")}
-                if kind == "f32" and not (b.quick and length > 64):
+                if kind == "f32" and (length == 64 or not b.quick or b.llmc[length]):
                     contestants["llm.c"] = Llmc(b, t, length)
                 if b.quick and kind == "bf16":
                     del contestants["torch compiled"]
-                bar = 1.5 if kind == "bf16" or length == 64 else 4.5
                 each = (1.2 if length == 64 else 3.5) * (0.5 if kind == "bf16" else 1) * 2 / t
                 jobs.append(Job("step", f"GPT-2 124M step {kind}, B4 T{length}", t, contestants,
                                 b.rounds(2 if length > 64 else 3, 5), len(contestants) * each + 5,
-                                {"": bar},
-                                {"": 0.65 if kind == "bf16" else 0.75}))
+                                {"": 1.5}, {"": 0.65 if kind == "bf16" else 0.75},
+                                own_bar={"llm.c": 4.5}))
     return jobs
 
 

@@ -11,7 +11,7 @@ import report
 import sections
 
 
-def made_rows(ours=(1.0, 2.0, 4.0), theirs=(2.0, 2.0, 4.0), limit=(0.5, 1.0, 2.0)):
+def made_rows(ours=(1.0, 2.0, 4.0), theirs=(2.0, 2.0, 4.0), limit=(0.5, 1.0, 2.0), own_bar=None):
     """A job whose contestants only count."""
     def contestant(values):
         values = list(values)
@@ -23,7 +23,8 @@ def made_rows(ours=(1.0, 2.0, 4.0), theirs=(2.0, 2.0, 4.0), limit=(0.5, 1.0, 2.0
     job = measure.Job("small", "a model", 1,
                       {measure.OURS: contestant(ours), "peer": contestant(theirs),
                        "slow peer": contestant([9.0, 9.0, 9.0]), "absent": absent,
-                       measure.LIMIT: contestant(limit)}, 3, 0.1, {"decode": 1.5}, {"decode": 0.4})
+                       measure.LIMIT: contestant(limit)}, 3, 0.1, {"decode": 1.5}, {"decode": 0.4},
+                      own_bar=own_bar or {})
     rows, missing = measure.run_job(job, lambda what: None)
     assert missing == {"absent": "not here"}, missing
     return rows
@@ -39,6 +40,18 @@ def test_ratios():
     text = report.table([row])
     assert "1.00 (1.00-2.00)" in text and "1.5 *" in text and "0.4 *" not in text, text
     assert "| 1.00 (1.00-2.00) | 1.5 |" in report.markdown([row])
+
+
+def test_own_bars():
+    """Who has a bar of its own is told in a line of its own, and is not the fastest of the others."""
+    row, = made_rows(own_bar={"peer": 1.0})
+    assert row["best"] == "slow peer" and row["beside"]["peer"]["bar"] == 1.0
+    assert report.fell_short([row]) == [], "4.5 of 1.5 and 1.0 of 1.0"
+    text = report.table([row]).splitlines()
+    assert len(text) == 4 and "slow peer" in text[2] and " peer " in text[3] and "*" not in text[3], text
+    assert report.markdown([row]).count("a model, decode") == 2
+    row, = made_rows(own_bar={"peer": 1.1})
+    assert len(report.fell_short([row])) == 1 and "of peer, wanted 1.1" in report.fell_short([row])[0]
 
 
 def test_regressions():
