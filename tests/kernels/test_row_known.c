@@ -1,0 +1,178 @@
+/* Programs that the kernel knows and runs with loops of their own, the gradient of a norm and AdamW's step: the bits
+ * of their instructions one by one, whichever registers they use; and what only looks like them is left alone. */
+#include "tests/kernels/row_program.h"
+
+#include "runtime/kernels/row_adamw.h"
+
+/* The gradient of a norm, of operands 0 to 4 (z, g, a residual, the weight, what rows are scaled with), with its
+ * sums of columns and the norm's output; as compilers make it, but of copies of z and g, or without the residual. */
+static Case norm_gradient(Program *r, int64_t rows, int64_t n, bool residual)
+{
+    enum { X, D, RESIDUAL, WEIGHT, RSTD, NORMED, OUT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
+    Case c = program_case(r, rows, n, 3, 1 << NORMED | 1 << OUT | 1 << SUMS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
+    case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, n }, ROWS);
+    program_const(r, -0.5f);
+    program_const(r, 1.0f / (float)n);
+    r->p.n_temps = 6;
+    r->per_row[2] = r->per_row[3] = 1;
+    program_add(r, ROW_copy, Z, X, 0);
+    program_add(r, ROW_copy, G, D, 0);
+#define INSTR(op, dst, x, y) program_add(r, ROW_##op, dst, x, y);
+#define BESIDE(op, dst, x, y) if (residual) INSTR(op, dst, x, y)
+#include "norm_gradient.def"
+    return c;
+}
+
+/* False where the check refuses the program. */
+static bool norm_gradient_agrees(Program *r, Case *c, const char *what)
+{
+    Error err;
+    c->call.operand = c->operand;
+    if (!kernel_check(&c->call, &err))
+        return false;
+    CASE_EACH_ISA(c, r->p.outputs, table)
+        check_against_naive(c, table, what);
+    return true;
+}
+
+static void test_norm_gradient(void **state)
+{
+    (void)state;
+    static Program r;
+    for (int i = 0; i < 40; i++) {
+        Case c = norm_gradient(&r, 1 + draw(30), 2 + draw(200), i % 2);
+        assert_true(norm_gradient_agrees(&r, &c, "norm's gradient"));
+        case_free(&c);
+    }
+}
+
+/* What instruction `at` makes is `reg`, for all that read it. */
+static void rename_result(Program *r, int at, uint16_t reg)
+{
+    const uint16_t was = r->instrs[at].dst;
+    r->instrs[at].dst = reg;
+    for (int i = at + 1; i < r->p.n_instrs; i++) {
+        RowInstr *in = &r->instrs[i];
+        in->a = in->a == was ? reg : in->a;
+        in->b = in->b == was && row_op_inputs((RowOp)in->op) > 1 ? reg : in->b;
+        if (in->dst == was)
+            return;
+    }
+}
+
+/* With every register of every instruction another one, and every result in another one: a loop that took the
+ * instructions for those that it has would be wrong. */
+static void test_changed_norm_gradient(void **state)
+{
+    (void)state;
+    static Program r;
+    int legal = 0, changed = 0;
+    for (int at = 0; changed >= 0; at++) {
+        Case c = norm_gradient(&r, 3, 21, at % 2);
+        const int n_regs = c.call.n_operands + r.p.n_consts + r.p.n_temps, n = at / 2;
+        RowInstr *in = &r.instrs[n / n_regs / 4 % r.p.n_instrs];
+        uint16_t *field[3] = { &in->dst, &in->a, &in->b };
+        const int which = n / n_regs % 4;
+        if (which < 3)
+            *field[which] = (uint16_t)(n % n_regs);
+        else
+            rename_result(&r, n / n_regs / 4 % r.p.n_instrs, (uint16_t)(n % n_regs));
+        char what[40];
+        snprintf(what, sizeof what, "norm's gradient %d", at);
+        legal += norm_gradient_agrees(&r, &c, what);
+        changed = n / n_regs / 4 < r.p.n_instrs ? n : -1;
+        case_free(&c);
+    }
+    assert_true(legal > 500);
+}
+
+/* A parameter's step, in place or apart: factors turned round at random, with what `variant` says. */
+enum { DECAYS = 1, CLEARS = 2, APART = 4, SPOILED = 8, ROUNDS = 16, N_VARIANTS = 32 };
+
+static void add_turned(Program *r, RowOp op, int dst, int a, int b)
+{
+    if (draw(2))
+        program_add(r, op, dst, b, a);
+    else
+        program_add(r, op, dst, a, b);
+}
+
+static Case adamw_case(Program *r, int64_t rows, int64_t n, int variant)
+{
+    enum { GRAD, M, V, P, FACTOR, UNBIAS, KEEP, STEP, N_IN };
+    const int out = variant & APART ? N_IN : M;
+    *r = (Program){ .p = { .rank = 2, .dim = { rows, n }, .consts = r->consts, .n_temps = 3,
+                           .temp_per_row = r->per_row, .instrs = r->instrs,
+                           .outputs = 7u << out | (variant & CLEARS ? 1 : 0) } };
+    Case c = case_new(KERNEL_row);
+    const int64_t one[] = { 1, 1 };
+    for (int i = 0; i < (variant & APART ? N_IN + 3 : N_IN); i++)
+        case_add(&c, DTYPE_f32, 2, i >= FACTOR && i < N_IN ? one : r->p.dim, ROWS);
+    const int rounded = c.call.n_operands;
+    if (variant & ROUNDS) {
+        case_add(&c, DTYPE_bf16, 2, r->p.dim, ROWS);
+        r->p.outputs |= 1u << rounded;
+    }
+    for (int i = 0; i < c.call.n_operands; i++)
+        for (int a = 0; a < 2; a++)
+            c.operand[i].stride[a] = c.operand[i].dim[a] == 1 ? 0 : a ? 1 : n;
+    for (int64_t e = 0; e < rows * n; e++)
+        *element(&c, V, e) *= *element(&c, V, e);       /* a second moment */
+    static const float consts[] = { 0.9f, 0.1f, 0.95f, 0.05f, 1e-8f, 0 };
+    const int k = c.call.n_operands, t = k + (int)COUNT_OF(consts);
+    for (size_t i = 0; i < COUNT_OF(consts); i++)
+        program_const(r, consts[i]);
+    c.call.row = &r->p;
+    add_turned(r, ROW_mul, t, GRAD, FACTOR);
+    add_turned(r, ROW_mul, t + 1, M, k);
+    add_turned(r, ROW_mul, t + 2, t, k + 1);
+    add_turned(r, ROW_add, out, t + 1, t + 2);
+    add_turned(r, ROW_mul, t, t, t);
+    add_turned(r, ROW_mul, t, t, k + 3);
+    add_turned(r, ROW_mul, t + 1, V, k + 2);
+    add_turned(r, ROW_add, out + 1, t, t + 1);
+    program_add(r, ROW_sqrt, t, out + 1, 0);
+    add_turned(r, ROW_mul, t, t, UNBIAS);
+    add_turned(r, variant & SPOILED ? ROW_sub : ROW_add, t, t, k + 4);
+    program_add(r, ROW_div, t, out, t);
+    add_turned(r, ROW_mul, t, STEP, t);
+    if (variant & DECAYS)
+        add_turned(r, ROW_mul, t + 1, P, KEEP);
+    program_add(r, ROW_sub, out + 2, variant & DECAYS ? t + 1 : P, t);
+    if (variant & CLEARS)
+        program_add(r, ROW_copy, GRAD, k + 5, 0);
+    if (variant & ROUNDS)
+        program_add(r, ROW_round_bf16, rounded, out + 2, 0);
+    return c;
+}
+
+/* The loop of its own gives the bits of the instructions, and takes no other program. */
+static void test_adamw(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][2] = { { 1, 2 }, { 1, 63 }, { 5, 200 }, { 1, 6007 }, { 3, 5000 }, { 2, 4000 } };
+    for (size_t i = 0; i < COUNT_OF(sizes) * N_VARIANTS; i++) {
+        static Program r;
+        const int variant = (int)(i % N_VARIANTS);
+        Case c = adamw_case(&r, sizes[i / N_VARIANTS][0], sizes[i / N_VARIANTS][1], variant);
+        CASE_EACH_ISA(&c, r.p.outputs, table) {
+            assert_int_equal(row_adamw(&c.call).found, !(variant & SPOILED));
+            check_against_naive(&c, table, "adamw");
+        }
+        case_free(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_norm_gradient),
+        cmocka_unit_test(test_changed_norm_gradient),
+        cmocka_unit_test(test_adamw),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
