@@ -78,34 +78,46 @@ static void row_free(Row *r)
     free(r->keep);
 }
 
-/* Row `i` of [B, H, T]: scores, weights and lse. */
+/* Of what key `s` gives to query `i`, 0 where it is dropped. */
+static double kept(const Problem *p, int64_t i, int64_t s)
+{
+    if (p->drop == 0)
+        return 1;
+    const uint32_t random = random_u32(p->seed, p->site, (uint64_t)(i * p->keys + s));
+    return random < (uint64_t)(p->drop * 0x1p32) ? 0 : 1 / (1 - p->drop);
+}
+
+/* The score of query `i` and key `s` into the row; returns what float may be off by. */
+static double score(const Problem *p, int64_t i, int64_t s, Row *r)
+{
+    const double *q = p->q + i * p->d, *k = p->k + (r->k_row + s) * p->d;
+    double x = 0, size = 0;
+    for (int64_t j = 0; j < p->d; j++) {
+        x += q[j] * k[j];
+        size += fabs(q[j] * k[j]);
+    }
+    x *= p->scale;
+    const double tanh_x = p->cap > 0 ? tanh(x / p->cap) : 0;
+    r->slope[s] = 1 - tanh_x * tanh_x;
+    r->score[s] = p->cap > 0 ? p->cap * tanh_x : x;
+    return (ULP * ((double)p->d + 4) + of_rounding(p)) * fabs(p->scale) * size
+        + ULP * (8 + 4 * fabs(r->score[s]));
+}
+
+/* Row `i` of [B, H, T]: scores of the keys that it sees, weights and lse. */
 static void row_softmax(Problem *p, int64_t i, Row *r)
 {
-    int64_t t = i % p->queries, h = i / p->queries % p->heads, b = i / p->queries / p->heads;
+    const int64_t t = i % p->queries, h = i / p->queries % p->heads, b = i / p->queries / p->heads;
     double max = -INFINITY, sum = 0, off = 0, n = 0;
     r->k_row = (b * p->groups + h * p->groups / p->heads) * p->keys;
-    for (int64_t s = 0; s < p->keys; s++) {
-        double x = 0, size = 0;
-        for (int64_t j = 0; j < p->d; j++) {
-            double product = p->q[i * p->d + j] * p->k[(r->k_row + s) * p->d + j];
-            x += product;
-            size += fabs(product);
+    for (int64_t s = 0; s < p->keys; s++)
+        if (sees(p, t, s)) {
+            off = fmax(off, score(p, i, s, r));
+            max = fmax(max, r->score[s]);
+            n++;
         }
-        x *= p->scale;
-        double tanh_x = p->cap > 0 ? tanh(x / p->cap) : 0;
-        r->slope[s] = 1 - tanh_x * tanh_x;
-        r->score[s] = p->cap > 0 ? p->cap * tanh_x : x;
-        uint64_t index = (uint64_t)(i * p->keys + s);
-        bool drop = random_u32(p->seed, p->site, index) < (uint64_t)(p->drop * 0x1p32);
-        r->keep[s] = p->drop == 0 ? 1 : drop ? 0 : 1 / (1 - p->drop);
-        if (!sees(p, t, s))
-            continue;
-        max = fmax(max, r->score[s]);
-        off = fmax(off, (ULP * ((double)p->d + 4) + of_rounding(p)) * fabs(p->scale) * size +
-                            ULP * (8 + 4 * fabs(r->score[s])));
-        n++;
-    }
     for (int64_t s = 0; s < p->keys; s++) {
+        r->keep[s] = kept(p, i, s);
         r->weight[s] = sees(p, t, s) ? exp(r->score[s] - max) : 0;
         sum += r->weight[s];
     }
@@ -120,17 +132,19 @@ void problem_forward(Problem *p)
 {
     Row r = row_alloc(p);
     for (int64_t i = 0; i < q_rows(p); i++) {
+        double *out = p->out + i * p->e, *off = p->out_off + i * p->e;
         row_softmax(p, i, &r);
-        for (int64_t j = 0; j < p->e; j++) {
-            double sum = 0, size = 0;
-            for (int64_t s = 0; s < p->keys; s++) {
-                double w = r.weight[s] * r.keep[s] * p->v[(r.k_row + s) * p->e + j];
-                sum += w;
-                size += fabs(w);
+        for (int64_t j = 0; j < p->e; j++)
+            out[j] = off[j] = 0;
+        for (int64_t s = 0; s < p->keys; s++) {
+            const double w = r.weight[s] * r.keep[s], *v = p->v + (r.k_row + s) * p->e;
+            for (int64_t j = 0; w != 0 && j < p->e; j++) {
+                out[j] += w * v[j];
+                off[j] += fabs(w * v[j]);
             }
-            p->out[i * p->e + j] = sum;
-            p->out_off[i * p->e + j] = (r.off + of_rounding(p)) * size + 1e-37;
         }
+        for (int64_t j = 0; j < p->e; j++)
+            off[j] = (r.off + of_rounding(p)) * off[j] + 1e-37;
     }
     row_free(&r);
 }
