@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 #include <unistd.h>
 
 #if defined(__aarch64__)
@@ -125,7 +126,7 @@ void cpu_model(char *out, size_t cap)
 
 #endif
 
-bool isa_supported(Isa isa)
+static bool has(Isa isa)
 {
     switch (isa) {
     case ISA_scalar: return true;
@@ -142,6 +143,22 @@ bool isa_supported(Isa isa)
     case N_ISAS: break;
     }
     return false;
+}
+
+/* Asked once: a hypervisor takes microseconds to answer. */
+static bool supported[N_ISAS];
+
+static void ask_all(void)
+{
+    for (int i = 0; i < N_ISAS; i++)
+        supported[i] = has((Isa)i);
+}
+
+bool isa_supported(Isa isa)
+{
+    static once_flag once = ONCE_FLAG_INIT;
+    call_once(&once, ask_all);
+    return supported[isa];
 }
 
 /* The processor, else the system, else a small machine of today. */

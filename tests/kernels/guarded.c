@@ -5,14 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The processor is asked once: under a hypervisor each question takes microseconds. */
 bool isa_brings(int isa, KernelId family)
 {
-    static bool asked, has[N_ISAS];
-    for (int i = 0; i < N_ISAS && !asked; i++)
-        has[i] = isa_supported((Isa)i);
-    asked = true;
-    return has[isa] && kernels_own((Isa)isa, family);
+    return isa_supported((Isa)isa) && kernels_own((Isa)isa, family);
 }
 
 static uint64_t draws;
