@@ -1,9 +1,10 @@
 /* Graphs with values. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include "base/check.h"
 #include "base/random.h"
 #include "frontend/frontend.h"
+#include "ir/text.h"
 #include "ir/verify.h"
 
 #include <math.h>
@@ -56,6 +57,16 @@ void lab_text(Lab *l, const char *text)
     FrontendOptions options = { 0 };
     Graph *g = frontend_compile("lab.smg", text, strlen(text), &options, &l->arena, &l->diags);
     need_graph(l, g, "lab.smg");
+}
+
+Graph *lab_graph(Lab *l, const char *text)
+{
+    Error err;
+    lab_begin(l);
+    Graph *g = graph_read(text, strlen(text), &l->arena, &err);
+    if (!g || !graph_verify(g, &l->scratch, &err))
+        fail_msg("%s\n%s", err.text, text);
+    return g;
 }
 
 ValueId lab_tensor(Lab *l, StorageClass class, const char *name, DType dtype, double low,
@@ -113,6 +124,12 @@ static Range range_of(const Lab *l, const Storage *s)
     if (s->type.dtype == DTYPE_f32)
         return (Range){ s->name, -0.5, 0.5 };
     return (Range){ s->name, 0, s->index_limit ? (double)s->index_limit : 1000 };
+}
+
+void lab_fuse(Lab *l, Graph *g)
+{
+    const PassOptions options = { .level = 2, .program = g->program };
+    assert_true(pass_run(pass_find("fuse"), g, &options, &l->diags, &l->scratch));
 }
 
 Eval lab_values(const Lab *l, const Graph *g, Arena *arena)

@@ -28,6 +28,8 @@ void lab_begin(Lab *l);
 /* The graph of a model; fails the test with its diagnostics when there are any errors. */
 void lab_model(Lab *l, const char *path, const char *const *defines, uint32_t n_defines);
 void lab_text(Lab *l, const char *text);
+/* A graph as text, which must be a legal one; it does not become g. */
+Graph *lab_graph(Lab *l, const char *text);
 void lab_end(Lab *l);
 
 /* A storage of g with values in [low, high) (whole ones for i32), and its source. */
@@ -38,6 +40,9 @@ ValueId lab_tensor(Lab *l, StorageClass class, const char *name, DType dtype, do
 Graph *lab_passes(Lab *l, Program program, const char *names);
 /* The same; false when a pass reported the author's mistakes. */
 bool lab_try_passes(Lab *l, Program program, const char *names, Graph **out);
+
+/* Runs the pass on g itself, with the fusions that are on by default. */
+void lab_fuse(Lab *l, Graph *g);
 
 /* Storages filled: a storage's numbers depend on its name alone, so they are the same in every
  * program of a model.  State is zero. */

@@ -1,5 +1,5 @@
 /* Gradients against central differences, in double: of every op that has one, and of the models. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 #include "ops_cases.h"
 
 #include "base/check.h"

@@ -3,7 +3,7 @@
  * causal graphs, and for whatever the proof accepts of random graphs that were not made to be causal. */
 #include "base/check.h"
 #include "base/random.h"
-#include "lab.h"
+#include "tests/passes/lab.h"
 #include "tests/e2e/random_graph.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Common subexpressions in tables full enough that unequal nodes meet in one slot: what differs in
  * one attribute stays apart, and every twin is found. */
 #include "base/check.h"
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Decompose keeps what a graph computes, and leaves nothing that has no instruction. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 #include "ops_cases.h"
 
 #include "base/check.h"

@@ -1,10 +1,8 @@
 /* Epilogues: every reason by a smallest graph, switches, and that the order of nodes does not enter.
  * What the pass makes of graphs stands in golden/epilogue. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include "base/check.h"
-#include "ir/text.h"
-#include "ir/verify.h"
 #include "passes/fusion_report.h"
 
 #include <setjmp.h>
@@ -26,16 +24,6 @@ static FusionSet set_of(const char *text)
     Error err;
     assert_true(fusion_parse(text, &set, &err));
     return set;
-}
-
-static Graph *graph_of(Lab *l, const char *text)
-{
-    Error err;
-    lab_begin(l);
-    Graph *g = graph_read(text, strlen(text), &l->arena, &err);
-    if (!g || !graph_verify(g, &l->scratch, &err))
-        fail_msg("%s\n%s", err.text, text);
-    return g;
 }
 
 static void run(Lab *l, Graph *g, FusionSet fusions)
@@ -107,7 +95,7 @@ static void test_reasons(void **state)
         const ReasonCase *c = &reason_cases[i];
         const FusionSet fusions = set_of(c->fusions);
         Lab l;
-        Graph *g = graph_of(&l, c->text);
+        Graph *g = lab_graph(&l, c->text);
         run(&l, g, fusions);
         const FusionReport r = fusion_report(g, fusions, &l.arena, &l.scratch);
         const FusionEdge *e = edge_between(&r, g, c->producer, c->reader);
@@ -124,7 +112,7 @@ static void test_not_tried(void **state)
 {
     (void)state;
     Lab l;
-    Graph *g = graph_of(&l, HEAD "%4 = matmul(%0, %1)" T6 "\n%5 = add(%4, %2)" T6
+    Graph *g = lab_graph(&l, HEAD "%4 = matmul(%0, %1)" T6 "\n%5 = add(%4, %2)" T6
                         "\noutput \"y\" %5\n");
     const FusionReport r = fusion_report(g, set_of("all"), &l.arena, &l.scratch);
     assert_int_equal(edge_between(&r, g, OP_matmul, OP_add)->reason, FUSION_not_tried);
@@ -154,7 +142,7 @@ static void test_any_order(void **state)
         }
         buf_printf(&text, "%%7 = add(%%%d, %%%d)" T6 "\n%%8 = add(%%7, %%%d)" T6
                    "\noutput \"y\" %%8\n", at[0], at[1], at[2]);
-        Graph *g = graph_of(&l, text.data);
+        Graph *g = lab_graph(&l, text.data);
         run(&l, g, set_of("all"));
         assert_int_equal(count(g, OP_matmul), 1);
         assert_int_equal(count(g, OP_product), 2);

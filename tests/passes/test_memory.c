@@ -3,7 +3,7 @@
  * placement means. */
 #include "base/check.h"
 #include "ir/verify.h"
-#include "lab.h"
+#include "tests/passes/lab.h"
 #include "bisect/placed.h"
 #include "passes/specialize.h"
 #include "tests/e2e/random_graph.h"

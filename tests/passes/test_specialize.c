@@ -1,5 +1,5 @@
 /* Which programs a model has, and what each keeps of it. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include "base/check.h"
 #include "passes/specialize.h"

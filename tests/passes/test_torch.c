@@ -1,6 +1,6 @@
 /* The evaluator, the gradients and the optimizers against PyTorch in float64: results that this
  * project did not compute itself (tests/reference/README.md). */
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include "base/check.h"
 

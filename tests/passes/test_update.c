@@ -1,6 +1,6 @@
 /* The optimizers against their formulas, written out here once more; programs that sum gradients
  * against the one that does not. */
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include "base/check.h"
 

@@ -2,7 +2,7 @@
  * addresses that the view's strides give. */
 #include "base/check.h"
 #include "base/random.h"
-#include "lab.h"
+#include "tests/passes/lab.h"
 #include "passes/view.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The rules of --weights: what they say, and what is refused with a message. */
 #include "passes/weight_types.h"
 
-#include "lab.h"
+#include "tests/passes/lab.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
