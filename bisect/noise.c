@@ -1,7 +1,6 @@
 /* Random errors of the size that arithmetic may make, op by op. */
 #include "bisect/noise.h"
 
-#include "base/random.h"
 #include "passes/norm.h"
 
 #include <math.h>
@@ -186,13 +185,18 @@ static double flipped(const Eval *e, const Node *n, double unit)
     return step * (1 + terms(e, n) / 128);
 }
 
-/* Of element i, a function of what it is: a node that is computed again has the same bits, so it must
- * stray alike, or a maximum that is compared with what it was taken of would not be found there. */
+/* In [-1, 1), of element i, a function of what it is: a node that is computed again has the same bits, so it must
+ * stray alike, or a maximum that is compared with what it was taken of would not be found there.  The mixing is that of
+ * SplitMix64 (Steele, Lea and Flood, 2014). */
 static double jitter(const Noise *noise, const Tensor *t, int64_t i)
 {
-    uint64_t bits;
-    memcpy(&bits, &t->data[i], sizeof bits);
-    return 2 * random_uniform(noise->seed, bits, (uint64_t)i) - 1;
+    uint64_t x;
+    memcpy(&x, &t->data[i], sizeof x);
+    x += (noise->seed + ((uint64_t)i << 20)) * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    x ^= x >> 31;
+    return (double)(x >> 11) * 0x1p-52 - 1;
 }
 
 static bool is_float(const Eval *e, ValueId v)
@@ -260,7 +264,7 @@ void noise_after(Eval *e, NodeId id, void *arg)
     for (unsigned k = 0; k < n->n_outputs; k++) {
         const ValueId v = n->first_output + k;
         Tensor *t = &e->values[v];
-        const bool map = op_info(n->op)->class == CLASS_MAP;
+        const bool map = op_info(n->op)->class == CLASS_MAP, is_number = is_float(e, v);
         const double flat = sum || map ? 0 : kernel_units(e, n) * kernel_size(e, n, k);
         /* Of squares: what each of 64 is off by, twice its size, and the sum's own. */
         const double squares = sum && k > 0
@@ -268,9 +272,10 @@ void noise_after(Eval *e, NodeId id, void *arg)
                 + 64 * largest(t)
             : 0;
         const double flips = flipped(e, n, noise->unit);
-        for (int64_t i = 0; is_float(e, v) && i < t->count; i++) {
-            const double units = sum && k > 0 ? squares : sum ? (terms(e, n) + 2) * total.data[i]
-                : map ? map_units(n->op) * fabs(t->data[i]) : flat;
+        const double each = map ? map_units(n->op) : sum ? terms(e, n) + 2 : 0;
+        for (int64_t i = 0; is_number && i < t->count; i++) {
+            const double units = sum && k > 0 ? squares : sum ? each * total.data[i]
+                : map ? each * fabs(t->data[i]) : flat;
             if (isfinite(t->data[i]))
                 t->data[i] += jitter(noise, t, i) * (noise->unit * units + flips);
         }

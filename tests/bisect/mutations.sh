@@ -67,7 +67,7 @@ while [ "$first" -le "$last" ] && cut_out "$first"; do
     }
     "$cc" -std=gnu11 -O1 -w -D_GNU_SOURCE -I"$source" -ffp-contract=off \
         -c "$scratch/mutated.c" -o "$scratch/mutated.o"
-    "$cc" "$scratch/mutated.o" @"$libraries" -o "$scratch/smc"
+    "$cc" -Wl,-S "$scratch/mutated.o" @"$libraries" -o "$scratch/smc"
     n=$((n + 1)) first=$((first + 1))
     status=0
     said=$(bisect "$model") || status=$?

@@ -33,9 +33,11 @@ static void fill_odd(void *data, size_t bytes, uint64_t seed)
 {
     static const uint32_t odd[] = { 0, 1, 2, 3, 0xffffffff, 0x80000000, 0x7fffffff, 0x7fc00000,
                                     0x7f800000, 0xff800000, 0x3f800000, 0x00000001, 100, 1000 };
-    uint32_t *lanes = data;
+    uint32_t *lanes = data, word[4];
     for (size_t i = 0; i < bytes / sizeof *lanes; i++) {
-        const uint32_t r = random_u32(seed, 1, i);
+        if (i % 4 == 0)
+            philox4x32(seed, 1, i / 4, word);
+        const uint32_t r = word[i % 4];
         lanes[i] = odd[r % COUNT_OF(odd)];
         if (r >> 31) {
             const float x = (float)(int32_t)(r << 1) * 0x1p-30f;
