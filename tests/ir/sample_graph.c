@@ -1,5 +1,5 @@
 /* The samples as a whole graph, and that graph placed. */
-#include "sample.h"
+#include "tests/ir/sample.h"
 
 #include "base/check.h"
 

@@ -9,7 +9,7 @@
 #include "ir/infer.h"
 #include "ir/text.h"
 #include "ir/verify.h"
-#include "sample.h"
+#include "tests/ir/sample.h"
 
 #include <stdio.h>
 #include <string.h>

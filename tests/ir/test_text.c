@@ -11,7 +11,7 @@
 #include "base/random.h"
 #include "ir/text.h"
 #include "ir/verify.h"
-#include "sample.h"
+#include "tests/ir/sample.h"
 
 #include <math.h>
 #include <stdio.h>
