@@ -23,7 +23,7 @@
  * threads together go over, in bytes a second.  copy is the better of the two kinds of stores.
  * {"missing": "..."} answers what cannot be run here.  The case of the last question stays open, so that all
  * who are asked about it compute with the same memory.  OpenBLAS is told its kernels by OPENBLAS_CORETYPE. */
-#include "bench_peers.h"
+#include "tests/kernels/bench_peers.h"
 
 #include "base/check.h"
 

@@ -1,5 +1,5 @@
 /* Other libraries' matrix products, by the names that they all have. */
-#include "bench_peers.h"
+#include "tests/kernels/bench_peers.h"
 
 #include <dlfcn.h>
 #include <omp.h>

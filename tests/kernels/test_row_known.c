@@ -23,7 +23,7 @@ static Case norm_gradient(Program *r, int64_t rows, int64_t n, bool residual)
     program_add(r, ROW_copy, G, D, 0);
 #define INSTR(op, dst, x, y) program_add(r, ROW_##op, dst, x, y);
 #define BESIDE(op, dst, x, y) if (residual) INSTR(op, dst, x, y)
-#include "norm_gradient.def"
+#include "tests/kernels/norm_gradient.def"
     return c;
 }
 
