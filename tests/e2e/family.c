@@ -1,4 +1,4 @@
-/* Drawing and writing the tiny models. */
+/* Drawing and writing the tiny models, and changing what was written. */
 #include "tests/e2e/family.h"
 
 #include "base/blocks.h"
@@ -177,4 +177,48 @@ Session *family_score(const Plan *plan, const char *dir, int32_t n_threads, int6
         || !session_bind(s, PLAN_score, sizes, &err))
         fail_msg("%s: %s", dir, err.text);
     return s;
+}
+
+void family_folder(FamilyCase *f, const char *name, char folder[FAMILY_PATH], int shards)
+{
+    char command[FAMILY_PATH + 16];
+    family_open(f, name);
+    family_path(folder, family_root, "model");
+    snprintf(command, sizeof command, "rm -rf %.1000s", folder);
+    assert_int_equal(system(command), 0);
+    family_write(f, folder, DTYPE_f32, shards, shards > 1);
+}
+
+void family_text(const char *dir, const char *name, const char *text)
+{
+    char path[FAMILY_PATH];
+    Error err;
+    family_path(path, dir, name);
+    assert_true(file_replace(path, text, strlen(text), &err));
+}
+
+void family_rewrite(const char *folder, const char *file, const char *less, const char *more, int64_t rows,
+                    int64_t columns)
+{
+    char path[FAMILY_PATH];
+    SafeTensors old;
+    SafeEntry e[200];
+    size_t n = 0;
+    Error err;
+    float *zeros = calloc((size_t)(rows * columns), sizeof *zeros);
+    family_path(path, folder, file);
+    assert_true(zeros && safetensors_open(path, &old, &err));
+    for (size_t i = 0; i < old.n && n < 199; i++) {
+        const SafeTensor *t = &old.tensors[i];
+        e[n] = (SafeEntry){ .name = t->name, .type = DTYPE_f32, .rank = t->rank, .data = t->data };
+        memcpy(e[n].dim, t->dim, sizeof e[n].dim);
+        n += !less || strcmp(t->name, less) != 0;
+    }
+    if (more)
+        e[n++] = (SafeEntry){ .name = more, .type = DTYPE_f32, .rank = 2, .dim = { rows, columns },
+                              .data = zeros };
+    if (!safetensors_write(path, e, n, &err))
+        fail_msg("%s", err.text);
+    safetensors_close(&old);
+    free(zeros);
 }

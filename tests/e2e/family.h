@@ -35,6 +35,13 @@ float family_value(const FamilyCase *f, const char *tensor, size_t rank, uint64_
  * when `indexed`. */
 void family_write(const FamilyCase *f, const char *folder, DType type, int shards, bool indexed);
 
+/* A fresh folder of one of these models, in f32, for a caller who changes it: a file as a text; and a file of tensors
+ * without the one called `less`, and with zeros of this shape called `more` (either may be NULL). */
+void family_folder(FamilyCase *f, const char *name, char folder[FAMILY_PATH], int shards);
+void family_text(const char *dir, const char *name, const char *text);
+void family_rewrite(const char *folder, const char *file, const char *less, const char *more, int64_t rows,
+                    int64_t columns);
+
 /* A session of program `score`, with the weights that the index in `dir` names, bound to one text of
  * `length` tokens; the caller closes it.  What goes wrong fails the test. */
 Session *family_score(const Plan *plan, const char *dir, int32_t n_threads, int64_t length);
