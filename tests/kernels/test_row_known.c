@@ -1,34 +1,88 @@
-/* Programs that the kernel knows and runs with loops of their own, the gradient of a norm and AdamW's step: the bits
- * of their instructions one by one, whichever registers they use; and what only looks like them is left alone. */
+/* Programs that the kernel knows and runs with loops of their own, norms, their gradients and AdamW's step: the bits of their
+ * instructions one by one, whichever registers they use; and what only looks like them is left alone. */
 #include "tests/kernels/row_program.h"
 
 #include "runtime/kernels/row_adamw.h"
+#include "runtime/kernels/row_norm.h"
+
+/* A norm of the sum of as many inputs as `variant` says, with what else it says; x, z and r are kept or not. */
+enum { INPUTS = 3, CENTRED = 4, BIASED = 8, KEEPS = 16, N_NORMS = 32 };
+
+static Case norm(Program *r, int64_t rows, int64_t n, int variant)
+{
+    enum { A, B, C, Y, X, Z, RSTD, WEIGHT, BIAS, SCALE, EPS, T, V, TEMP_X, TEMP_Z, TEMP_RSTD };
+    const int inputs = 1 + (variant & INPUTS) % 3;
+    const bool keeps = variant & KEEPS, centred = variant & CENTRED;
+    const int made = keeps ? X : TEMP_X, x = inputs > 1 ? made : A;
+    const int z = !centred ? x : keeps ? Z : TEMP_Z, rstd = keeps ? RSTD : TEMP_RSTD;
+    Case c = program_case(r, rows, n, 6, 1u << Y | (uint32_t)keeps << RSTD | (uint32_t)(keeps && centred) << Z
+                                             | (uint32_t)(keeps && inputs > 1) << X);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
+    c.operand[RSTD].stride[1] = 0;
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    program_const(r, 1.0f / (float)n);
+    program_const(r, 1e-5f);
+    r->p.n_temps = 5;
+    r->per_row[1] = r->per_row[4] = 1;
+    if (inputs > 1)
+        program_add(r, ROW_add, inputs > 2 ? T : x, A, B);
+    if (inputs > 2)
+        program_add(r, ROW_add, x, C, T);
+    if (centred) {
+        program_add(r, ROW_sum, V, x, 0);
+        program_add(r, ROW_mul, V, V, SCALE);
+        program_add(r, ROW_sub, z, x, V);
+    }
+    program_add(r, ROW_mul, T, z, z);
+    program_add(r, ROW_sum, V, T, 0);
+    program_add(r, ROW_mul, V, V, SCALE);
+    program_add(r, ROW_add, V, V, EPS);
+    program_add(r, ROW_rsqrt, rstd, V, 0);
+    program_add(r, ROW_mul, T, z, rstd);
+    program_add(r, ROW_mul, variant & BIASED ? T : Y, T, WEIGHT);
+    if (variant & BIASED)
+        program_add(r, ROW_add, Y, T, BIAS);
+    return c;
+}
 
 /* The gradient of a norm, of operands 0 to 4 (z, g, a residual, the weight, what rows are scaled with), with its
- * sums of columns and the norm's output; as compilers make it, but of copies of z and g, or without the residual. */
-static Case norm_gradient(Program *r, int64_t rows, int64_t n, bool residual)
+ * sums of columns and the norm's output; as compilers make it, but of copies of z and g, or with what `variant` says:
+ * without the residual, with a bias and the sums of its columns, or without the output, and then u stands first. */
+enum { RESIDUAL = 1, BIAS = 2, FIRST_U = 4, N_GRADIENTS = 8 };
+
+static Case norm_gradient(Program *r, int64_t rows, int64_t n, int variant)
 {
-    enum { X, D, RESIDUAL, WEIGHT, RSTD, NORMED, OUT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
-    Case c = program_case(r, rows, n, 3, 1 << NORMED | 1 << OUT | 1 << SUMS);
+    enum { X, D, BESIDE, WEIGHT, RSTD, NORMED, OUT, SUMS, SHIFT, GAINS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
+    const bool bias = variant & BIAS, first_u = variant & FIRST_U;
+    Case c = program_case(r, rows, n, 3, (first_u ? 0u : 1u << NORMED) | 1 << OUT | 1 << SUMS | (uint32_t)bias << GAINS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
     case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
     case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, bias ? (int64_t[]){ 2, n } : r->p.dim, ROWS);
     program_const(r, -0.5f);
     program_const(r, 1.0f / (float)n);
     r->p.n_temps = 6;
     r->per_row[2] = r->per_row[3] = 1;
     program_add(r, ROW_copy, Z, X, 0);
     program_add(r, ROW_copy, G, D, 0);
+    if (first_u && bias)
+        program_add(r, ROW_column_sums, GAINS, G, 0);
+    if (first_u)
+        program_add(r, ROW_mul, U, G, WEIGHT);
 #define INSTR(op, dst, x, y) program_add(r, ROW_##op, dst, x, y);
-#define BESIDE(op, dst, x, y) if (residual) INSTR(op, dst, x, y)
+#define MADE_BEFORE(op, dst, x, y) if (!first_u) INSTR(op, dst, x, y)
+#define SHIFTED(op, dst, x, y) if (bias) MADE_BEFORE(op, dst, x, y)
+#define JOINED(op, dst, x, y) if (variant & RESIDUAL) INSTR(op, dst, x, y)
 #include "tests/kernels/norm_gradient.def"
     return c;
 }
 
 /* False where the check refuses the program. */
-static bool norm_gradient_agrees(Program *r, Case *c, const char *what)
+static bool agrees(Program *r, Case *c, const char *what)
 {
     Error err;
     c->call.operand = c->operand;
@@ -39,13 +93,29 @@ static bool norm_gradient_agrees(Program *r, Case *c, const char *what)
     return true;
 }
 
+/* Rows that go in pairs, and longer ones; of any number. */
+static int64_t some_columns(int i) { return i % 4 == 3 ? 257 + draw(200) : 2 + draw(200); }
+
+static void test_norms(void **state)
+{
+    (void)state;
+    static Program r;
+    for (int i = 0; i < 2 * N_NORMS; i++) {
+        Case c = norm(&r, 1 + draw(9), some_columns(i / N_NORMS + i), i % N_NORMS);
+        assert_int_equal(row_norm(&r.p, c.call.n_operands, 0).n_instrs, r.p.n_instrs);
+        assert_true(agrees(&r, &c, "norm"));
+        case_free(&c);
+    }
+}
+
 static void test_norm_gradient(void **state)
 {
     (void)state;
     static Program r;
-    for (int i = 0; i < 40; i++) {
-        Case c = norm_gradient(&r, 1 + draw(30), 2 + draw(200), i % 2);
-        assert_true(norm_gradient_agrees(&r, &c, "norm's gradient"));
+    for (int i = 0; i < 5 * N_GRADIENTS; i++) {
+        Case c = norm_gradient(&r, 1 + draw(30), some_columns(i / N_GRADIENTS), i % N_GRADIENTS);
+        assert_int_equal(row_norm_grad(&r.p, c.call.n_operands, 2).n_instrs, r.p.n_instrs - 2);
+        assert_true(agrees(&r, &c, "norm's gradient"));
         case_free(&c);
     }
 }
@@ -64,30 +134,36 @@ static void rename_result(Program *r, int at, uint16_t reg)
     }
 }
 
-/* With every register of every instruction another one, and every result in another one: a loop that took the
- * instructions for those that it has would be wrong. */
-static void test_changed_norm_gradient(void **state)
+/* Programs with every register of every instruction another one, and every result in another one: a loop that took
+ * the instructions for those that it has would be wrong.  At least `least` must be legal. */
+static void check_changed(Case (*make)(Program *, int64_t, int64_t, int), int n_variants, const char *what, int least)
 {
-    (void)state;
     static Program r;
     int legal = 0, changed = 0;
     for (int at = 0; changed >= 0; at++) {
-        Case c = norm_gradient(&r, 3, 21, at % 2);
+        Case c = make(&r, 3, 21, (int)draw(n_variants));
         const int n_regs = c.call.n_operands + r.p.n_consts + r.p.n_temps, n = at / 2;
-        RowInstr *in = &r.instrs[n / n_regs / 4 % r.p.n_instrs];
+        const int which = n / n_regs % 4, instr = n / n_regs / 4 % r.p.n_instrs;
+        RowInstr *in = &r.instrs[instr];
         uint16_t *field[3] = { &in->dst, &in->a, &in->b };
-        const int which = n / n_regs % 4;
         if (which < 3)
             *field[which] = (uint16_t)(n % n_regs);
         else
-            rename_result(&r, n / n_regs / 4 % r.p.n_instrs, (uint16_t)(n % n_regs));
-        char what[40];
-        snprintf(what, sizeof what, "norm's gradient %d", at);
-        legal += norm_gradient_agrees(&r, &c, what);
+            rename_result(&r, instr, (uint16_t)(n % n_regs));
+        char name[40];
+        snprintf(name, sizeof name, "%s %d", what, at);
+        legal += agrees(&r, &c, name);
         changed = n / n_regs / 4 < r.p.n_instrs ? n : -1;
         case_free(&c);
     }
-    assert_true(legal > 500);
+    assert_true(legal > least);
+}
+
+static void test_changed_norms(void **state)
+{
+    (void)state;
+    check_changed(norm, N_NORMS, "norm", 300);
+    check_changed(norm_gradient, N_GRADIENTS, "norm's gradient", 500);
 }
 
 /* A parameter's step, in place or apart: factors turned round at random, with what `variant` says. */
@@ -170,8 +246,9 @@ static void test_adamw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_norms),
         cmocka_unit_test(test_norm_gradient),
-        cmocka_unit_test(test_changed_norm_gradient),
+        cmocka_unit_test(test_changed_norms),
         cmocka_unit_test(test_adamw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
