@@ -6,6 +6,7 @@
 
 enum {
     ATTENTION_STRIP = 16,       /* queries that meet a tile of keys together */
+    ATTENTION_BESIDE = 2,       /* strips whose steps alternate: one's begins while the other's ends */
     ATTENTION_LANES = 32,       /* of random words that are made together */
     ATTENTION_QUERIES = 256,    /* of a task, at most: what they share is packed keys and values */
     ATTENTION_LEAST = 64,

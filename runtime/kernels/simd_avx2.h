@@ -188,6 +188,12 @@ static inline vf v_swap4(vf a) { return _mm256_permute2f128_ps(a, a, 1); }
 static inline vf v_swap2(vf a) { return _mm256_permute_ps(a, 0x4e); }
 static inline vf v_swap1(vf a) { return _mm256_permute_ps(a, 0xb1); }
 
+static inline vf v_mix4(vf a, vf b) { return _mm256_blend_ps(a, b, 0xf0); }
+static inline vf v_mix2(vf a, vf b) { return _mm256_blend_ps(a, b, 0xcc); }
+static inline vf v_mix1(vf a, vf b) { return _mm256_blend_ps(a, b, 0xaa); }
+
+#include "runtime/kernels/simd_each.h"
+
 static inline float v_reduce_add(vf a)
 {
     a = v_add(a, v_swap4(a));

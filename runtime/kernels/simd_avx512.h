@@ -161,6 +161,13 @@ static inline vf v_swap4(vf a) { return _mm512_shuffle_f32x4(a, a, 0xb1); }
 static inline vf v_swap2(vf a) { return _mm512_permute_ps(a, 0x4e); }
 static inline vf v_swap1(vf a) { return _mm512_permute_ps(a, 0xb1); }
 
+static inline vf v_mix8(vf a, vf b) { return _mm512_mask_blend_ps(0xff00, a, b); }
+static inline vf v_mix4(vf a, vf b) { return _mm512_mask_blend_ps(0xf0f0, a, b); }
+static inline vf v_mix2(vf a, vf b) { return _mm512_mask_blend_ps(0xcccc, a, b); }
+static inline vf v_mix1(vf a, vf b) { return _mm512_mask_blend_ps(0xaaaa, a, b); }
+
+#include "runtime/kernels/simd_each.h"
+
 static inline float v_reduce_add(vf a)
 {
     a = v_add(a, v_swap8(a));

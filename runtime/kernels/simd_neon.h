@@ -189,6 +189,11 @@ static inline vd vd_pow2(vd n)
 static inline vf v_swap2(vf a) { return vextq_f32(a, a, 2); }
 static inline vf v_swap1(vf a) { return vrev64q_f32(a); }
 
+static inline vf v_mix2(vf a, vf b) { return vcombine_f32(vget_low_f32(a), vget_high_f32(b)); }
+static inline vf v_mix1(vf a, vf b) { return vtrn1q_f32(a, vrev64q_f32(b)); }
+
+#include "runtime/kernels/simd_each.h"
+
 static inline float v_reduce_add(vf a)
 {
     a = v_add(a, v_swap2(a));

@@ -38,6 +38,7 @@
  *      v_from_i32(vi) -> vf                rounded to nearest
  *  reduce         v_reduce_add(a) v_reduce_max(a) v_reduce_min(a) -> float; lanes i and i + VL/2 are
  *                 joined, then i and i + VL/4, and so on; max and min propagate NaN
+ *      v_add_each(x) v_max_each(x) -> vf   VL vectors, lane i the reduction of x[i] (simd_each.h)
  *  doubles        v_lower(vf) v_upper(vf) -> vd: the first and the last VL / 2 lanes
  *                 v_join(lo, hi) -> vf, rounded to nearest
  *                 vd_set1 vd_add vd_sub vd_mul vd_div vd_fma (not fused here), vd_round: |a| < 2^51,
@@ -266,16 +267,23 @@ static inline vd vd_pow2(vd n)
 
 #include "runtime/kernels/simd_common.h"
 
+static inline vf v_swap2(vf a) { return (vf){ a[2], a[3], a[0], a[1] }; }
+static inline vf v_swap1(vf a) { return (vf){ a[1], a[0], a[3], a[2] }; }
+static inline vf v_mix2(vf a, vf b) { return (vf){ a[0], a[1], b[2], b[3] }; }
+static inline vf v_mix1(vf a, vf b) { return (vf){ a[0], b[1], a[2], b[3] }; }
+
+#include "runtime/kernels/simd_each.h"
+
 static inline float v_reduce_max(vf a)
 {
-    vf b = v_max_nan(a, (vf){ a[2], a[3], a[0], a[1] });
-    return v_max_nan(b, (vf){ b[1], b[0], b[1], b[0] })[0];
+    vf b = v_max_nan(a, v_swap2(a));
+    return v_max_nan(b, v_swap1(b))[0];
 }
 
 static inline float v_reduce_min(vf a)
 {
-    vf b = v_min_nan(a, (vf){ a[2], a[3], a[0], a[1] });
-    return v_min_nan(b, (vf){ b[1], b[0], b[1], b[0] })[0];
+    vf b = v_min_nan(a, v_swap2(a));
+    return v_min_nan(b, v_swap1(b))[0];
 }
 
 #endif
