@@ -73,7 +73,7 @@ int smrun_tokenizer(int argc, char **argv)
     if (!command_parse(&a, argc, argv, &code))
         return code;
     if (a.n_positional == 0 || strcmp(a.positional[0], "train") != 0)
-        return command_usage(&a, "what with the tokenizer? train");
+        return command_usage(&a, "train is what is done with one: smrun tokenizer train learns it from text");
     if (files.n + a.n_positional - 1 > MAX_ARG_LIST)
         return command_usage(&a, "too many files; at most 256");
     for (uint32_t i = 1; i < a.n_positional; i++)

@@ -51,7 +51,7 @@ printf '{"eos_token_id": [%s]}' "$("$smrun" generate learned.smp --weights learn
 [ "$("$smrun" generate learned.smp --weights learned --prompt Once --temperature 0 -n 9 --json 2>/dev/null |
     grep -c '"end": "eos"')" = 1 ] || fail "no end at an eos id"
 
-refuses 2 "what with the tokenizer" "$smrun" tokenizer
+refuses 2 "train is what is done" "$smrun" tokenizer
 refuses 2 "--vocab, --data and -o" "$smrun" tokenizer train text
 refuses 1 "nothing.txt: cannot open" "$smrun" tokenizer train nothing.txt --vocab 300 -o x.json
 refuses 2 "which tokenizer?" "$smrun" tokenize
