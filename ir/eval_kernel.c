@@ -67,18 +67,24 @@ static float scale_of(const double *x, int64_t step, int64_t n)
 
 enum { ROUNDED = 32 };                   /* numbers that are rounded together */
 
-static double dot_blocks(const Dot *d)
+/* Sums of a row that is rounded to 8 bits against `n` columns `column` apart. */
+static void dots_blocks(const Dot *d, int64_t n, int64_t column, double *out)
 {
-    double sum = 0;
+    for (int64_t j = 0; j < n; j++)
+        out[j] = 0;
     for (int64_t begin = 0; begin < d->depth; begin += ROUNDED) {
         const double *x = d->x + begin * d->x_step, *y = d->y + begin * d->y_step;
         const float scale = scale_of(x, d->x_step, ROUNDED), inverse = scale == 0 ? 0 : 1 / scale;
-        double whole = 0;
+        double rounded[ROUNDED];
         for (int64_t k = 0; k < ROUNDED; k++)
-            whole += (double)rintf((float)x[k * d->x_step] * inverse) * y[k * d->y_step];
-        sum += (double)scale * whole;
+            rounded[k] = (double)rintf((float)x[k * d->x_step] * inverse);
+        for (int64_t j = 0; j < n; j++) {
+            double whole = 0;
+            for (int64_t k = 0; k < ROUNDED; k++)
+                whole += rounded[k] * y[j * column + k * d->y_step];
+            out[j] += (double)scale * whole;
+        }
     }
-    return sum;
 }
 
 static int64_t right_block(const EvalNode *n)
@@ -90,7 +96,11 @@ static int64_t right_block(const EvalNode *n)
 /* The sum as the node's right side and its precision have it. */
 static double dot(const EvalNode *n, int64_t precision, const Dot *d)
 {
-    return right_block(n) > 1 ? dot_blocks(d) : precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
+    double sum;
+    if (right_block(n) == 1)
+        return precision == DTYPE_bf16 ? dot_bf16(d) : dot_exact(d);
+    dots_blocks(d, 1, 0, &sum);
+    return sum;
 }
 
 /* Sums of a row against four columns `column` apart, each in the order of dot_exact: side by side they do not
@@ -112,10 +122,14 @@ static void four_dots(const Dot *d, int64_t column, double out[4])
 static void multiply_row(const EvalNode *n, Dot d, int64_t columns, int64_t column, double *out)
 {
     const int64_t precision = EVAL_ATTR(n, matmul, precision).i;
-    const bool exact = right_block(n) == 1 && precision != DTYPE_bf16;
     int64_t j = 0;
-    for (; exact && j + 4 <= columns; j += 4, d.y += 4 * column)
-        four_dots(&d, column, out + j);
+    if (right_block(n) > 1) {
+        dots_blocks(&d, columns, column, out);
+        j = columns;
+    } else if (precision != DTYPE_bf16) {
+        for (; j + 4 <= columns; j += 4, d.y += 4 * column)
+            four_dots(&d, column, out + j);
+    }
     for (; j < columns; j++, d.y += column)
         out[j] = dot(n, precision, &d);
     for (j = 0; j < columns; j++)
