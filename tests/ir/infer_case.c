@@ -1,3 +1,4 @@
+/* Cases of shape rules, read and run. */
 #include "tests/ir/infer_case.h"
 
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* Products of random numbers, and what they shall be in double. */
 #include "tests/kernels/gemm_product.h"
 
 #include "base/half.h"

@@ -1,3 +1,4 @@
+/* Draws and guarded memory. */
 #include "tests/kernels/guarded.h"
 
 #include "base/random.h"

@@ -1,3 +1,4 @@
+/* Cases of kernels: operands, runs in shares of tasks, and what must not have changed. */
 #include "tests/kernels/harness.h"
 
 #include "base/blocks.h"

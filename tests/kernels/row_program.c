@@ -1,3 +1,4 @@
+/* Programs of rows, an instruction at a time. */
 #include "tests/kernels/row_program.h"
 
 void program_new(Program *r)
