@@ -63,11 +63,14 @@ static const RowLine beside[] = { { ROW_add, BESIDE, GRAD_d, TWICE } };
     { ROW_add, GRAD_out, from, BACK_MEAN }
 static const RowLine apart[2][3] = { { APART(TWICE) }, { APART(BESIDE) } };
 
-#define MATCH(m, lines) row_match(m, sizeof(lines) / sizeof *(lines), lines)
+#define COUNT(lines) ((int32_t)(sizeof(lines) / sizeof *(lines)))
+#define MATCH(m, lines) row_match(m, COUNT(lines), lines)
 
 RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at)
 {
     const uint32_t stored = 1u << NORM_x | 1u << NORM_z | 1u << NORM_r | 1u << NORM_y;
+    if (p->n_instrs - at < COUNT(scale[0]) + COUNT(weigh))
+        return (RowNorm){ 0 };
     RowMatch m = row_match_begin(p, at);
     RowNorm norm = { .inputs = MATCH(&m, three) ? 3 : MATCH(&m, two) ? 2 : 1 };
     norm.centred = MATCH(&m, centre);
@@ -96,8 +99,10 @@ static bool match_begin(RowMatch *m)
 RowNormGrad row_norm_grad(const RowProgram *p, int32_t n_operands, int32_t at)
 {
     const uint32_t stored = 1u << GRAD_y | 1u << GRAD_out | 1u << GRAD_columns | 1u << GRAD_gains;
-    RowMatch m = row_match_begin(p, at);
     RowNormGrad grad = { 0 };
+    if (p->n_instrs - at < COUNT(back) + COUNT(apart[0]))
+        return grad;
+    RowMatch m = row_match_begin(p, at);
     if (!match_begin(&m) || !MATCH(&m, back) || !MATCH(&m, apart[MATCH(&m, beside)])
         || !row_match_hides(&m, n_operands, stored))
         return grad;
