@@ -352,7 +352,7 @@ static size_t scratch(const Call *call)
     floats = floats > rows ? floats : rows;
     const bool whole = call->i[PRECISION] ||
         (call->operand[A].dtype == DTYPE_bf16 && call->operand[B].dtype == DTYPE_bf16);
-    k = min_i64(round_up(all_k, GEMM16_STEP), whole || gemm16_split_whole(n, all_k) ? GEMM16_BLOCK_K : GEMM16_SPLIT_BLOCK_K);
+    k = min_i64(round_up(all_k, GEMM16_STEP), whole ? GEMM16_BLOCK_K : GEMM16_SPLIT_BLOCK_K);
     n = whole ? n : 3 * min_i64(n, GEMM16_FEW_N);
     size_t halves = sizeof(uint16_t) * (size_t)(GEMM16_SPARE + 2 * GEMM16_PANEL + k * n);
     return halves > floats ? halves : floats;

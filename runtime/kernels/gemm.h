@@ -47,20 +47,12 @@ enum {
     GEMM16_SQUARE = GEMM16_STEP * GEMM16_SIDE,
     GEMM16_NR = 2 * GEMM16_SIDE,            /* columns of a panel of B */
     GEMM16_BLOCK_K = 512,                   /* a panel of A stays in the first-level cache */
-    GEMM16_SPLIT_BLOCK_K = 256,             /* or near it, if there are three parts of it; but if there are */
-    GEMM16_SPLIT_NARROW = 128,              /* no more columns than these, blocks of GEMM16_BLOCK_K have room */
+    GEMM16_SPLIT_BLOCK_K = 256,             /* or near it, if there are three parts of it */
     GEMM16_FEW_N = 512,                     /* columns of three parts */
     GEMM16_SPLIT_ROWS = 32,                 /* of C; with fewer, splitting B costs more than it saves */
-    GEMM16_PANEL = 3 * 32 * GEMM16_BLOCK_K, /* elements of a panel of A, at most */
+    GEMM16_PANEL = 3 * 32 * GEMM16_SPLIT_BLOCK_K, /* elements of a panel of A, at most */
     GEMM16_SPARE = 2 * 2 * 4 * 16 * 16,     /* elements for two panels of sums, before the packed operands */
 };
-
-/* Whether floats that are split meet in a single block of K: so C is written once, and rows of A are read from end
- * to end.  Longer ones are cut in shorter blocks, whose panels are nearer. */
-static inline bool gemm16_split_whole(int64_t n, int64_t k)
-{
-    return n <= GEMM16_SPLIT_NARROW && k <= GEMM16_BLOCK_K;
-}
 
 /* What an element of an operand is, and becomes. */
 typedef enum GemmKind {

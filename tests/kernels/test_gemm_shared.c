@@ -116,7 +116,6 @@ static void test_sizes(void **state)
         { .n = 2, .lead = 1, .m = 4, .k = 96, .columns = { 200, 200 }, .b_across = true },
         { .n = 2, .lead = 2, .m = 9, .k = 40, .columns = { 70, 70 } },
         { .n = 3, .lead = 1, .m = 70, .k = 520, .columns = { 150, 40, 40 } },
-        { .n = 3, .lead = 1, .m = 70, .k = 400, .columns = { 150, 40, 40 } },
         { .n = 3, .lead = 1, .m = 130, .k = 64, .columns = { 60, 60, 60 }, .a_across = true },
         { .n = 8, .lead = 1, .m = 31, .k = 33, .columns = { 1, 2, 3, 40, 5, 64, 7, 130 }, .b_across = true },
         { .n = 2, .lead = 1, .m = 300, .k = 20, .columns = { 17, 33 }, .accumulate = true },
