@@ -117,8 +117,8 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Floats of the forward tiles: keys turned; scores of the strips beside each other; per query of a task the maximum and the sum; a tile
- * of keys or values that are no floats. */
+/* Floats of the forward tiles: keys turned; scores of the strips beside each other; per query of a task the maximum
+ * and the sum; a tile of keys or values that are no floats. */
 static size_t tile_floats(size_t d, size_t e, bool floats)
 {
     return ATTENTION_KEYS * d + ATTENTION_BESIDE * ATTENTION_STRIP * ATTENTION_KEYS + 2 * ATTENTION_QUERIES

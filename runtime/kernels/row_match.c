@@ -31,7 +31,8 @@ static bool match_line(RowMatch *m, const RowLine *line)
     const RowInstr *in = &m->p->instrs[m->end];
     const bool one = row_op_inputs((RowOp)in->op) == 1, commutes = in->op == ROW_add || in->op == ROW_mul;
     const RowLine alone = { line->op, line->dst, line->a, line->a };
-    if (one ? !reads(m, &alone, in->a, in->a) : !reads(m, line, in->a, in->b) && !(commutes && reads(m, line, in->b, in->a)))
+    if (one ? !reads(m, &alone, in->a, in->a)
+            : !reads(m, line, in->a, in->b) && !(commutes && reads(m, line, in->b, in->a)))
         return false;
     m->reg[line->dst] = in->dst;
     m->held[in->dst] = (uint8_t)(line->dst + 1);

@@ -1,8 +1,9 @@
 /* Finds runs of instructions in row programs, for loops that stand for all of them (row_norm.inc).
  *
- * A formula is a list of lines, each of which an instruction has to match, one after the other.  What it names is a symbol:
- * the result of a line before it, or else an input, which stands for one register wherever it is named.  A register
- * that was written again in between is another value, and does not match; factors and terms may stand in either order. */
+ * A formula is a list of lines, each of which an instruction has to match, one after the other.  What it names is a
+ * symbol: the result of a line before it, or else an input, which stands for one register wherever it is named.  A
+ * register that was written again in between is another value, and does not match; factors and terms may stand in
+ * either order. */
 #ifndef KERNELS_ROW_MATCH_H
 #define KERNELS_ROW_MATCH_H
 

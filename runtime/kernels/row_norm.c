@@ -32,7 +32,8 @@ enum {
     X = N_GRAD_REGS, XW, U, V, UZ, SUM, R_2, R_3, HALF_3, SLOPE, S, SZ, ONCE, TWICE, MINUS, BESIDE, BACK, BACK_MEAN,
     N_GRAD_SYMBOLS
 };
-_Static_assert((int)N_SYMBOLS <= (int)MAX_ROW_SYMBOLS && (int)N_GRAD_SYMBOLS <= (int)MAX_ROW_SYMBOLS, "a match has as many");
+_Static_assert((int)N_SYMBOLS <= (int)MAX_ROW_SYMBOLS && (int)N_GRAD_SYMBOLS <= (int)MAX_ROW_SYMBOLS,
+               "a match has as many");
 
 static const RowLine normed[] = { { ROW_mul, X, GRAD_z, GRAD_r } };
 static const RowLine again[] = { { ROW_mul, GRAD_y, X, GRAD_w } };

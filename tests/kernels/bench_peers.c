@@ -71,7 +71,8 @@ bool bench_peer_can(BenchPeer p, const BenchCase *b)
 {
     const Library *l = open_library(p);
     const DType x = b->operand[1].dtype, y = b->operand[2].dtype;
-    if (b->call.kernel != KERNEL_gemm || b->operand[2].layout != LAYOUT_STRIDES || x != y || (b->call.i[4] != 0) != (x == DTYPE_bf16))
+    if (b->call.kernel != KERNEL_gemm || b->operand[2].layout != LAYOUT_STRIDES || x != y
+        || (b->call.i[4] != 0) != (x == DTYPE_bf16))
         return false;
     return x == DTYPE_bf16 ? l->bf16 != NULL : l->blas || l->f32;
 }

@@ -1,5 +1,5 @@
-/* Programs that the kernel knows and runs with loops of their own, norms, their gradients and AdamW's step: the bits of their
- * instructions one by one, whichever registers they use; and what only looks like them is left alone. */
+/* Programs that the kernel knows and runs with loops of their own, norms, their gradients and AdamW's step: the bits
+ * of their instructions one by one, whichever registers they use; and what only looks like them is left alone. */
 #include "tests/kernels/row_program.h"
 
 #include "runtime/kernels/row_adamw.h"
@@ -55,7 +55,8 @@ static Case norm_gradient(Program *r, int64_t rows, int64_t n, int variant)
 {
     enum { X, D, BESIDE, WEIGHT, RSTD, NORMED, OUT, SUMS, SHIFT, GAINS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
     const bool bias = variant & BIAS, first_u = variant & FIRST_U;
-    Case c = program_case(r, rows, n, 3, (first_u ? 0u : 1u << NORMED) | 1 << OUT | 1 << SUMS | (uint32_t)bias << GAINS);
+    Case c = program_case(r, rows, n, 3,
+                          (first_u ? 0u : 1u << NORMED) | 1 << OUT | 1 << SUMS | (uint32_t)bias << GAINS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
     case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);

@@ -117,7 +117,8 @@ static RowInstr draw_instr(const Case *c, const RowProgram *p, int seed, uint32_
                            int dst)
 {
     static const RowOp plain[] = { ROW_add, ROW_sub, ROW_mul };
-    static const RowOp gates[] = { ROW_silu, ROW_gelu, ROW_gelu_tanh, ROW_silu_slope, ROW_gelu_slope, ROW_gelu_tanh_slope };
+    static const RowOp gates[] = { ROW_silu, ROW_gelu, ROW_gelu_tanh, ROW_silu_slope, ROW_gelu_slope,
+                                   ROW_gelu_tanh_slope };
     bool one = program_per_row(c, p, dst), chained = p->n_instrs > 0 && draw(2);
     bool rows_of_one = dst < c->call.n_operands && p->dim[p->rank - 1] == 1;
     RowOp op = draw_op(one && draw(3), seed >= 0 && (!one || rows_of_one));
