@@ -16,6 +16,39 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+/* A model of a family, and where imports of it go. */
+typedef struct Case {
+    FamilyCase f;
+    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
+    ImportResult r;
+    Buf faults;
+} Case;
+
+static Case case_begin(const char *name)
+{
+    Case c = { .faults = { 0 } };
+    family_folder(&c.f, "qwen3", c.folder, 1);
+    family_path(c.dir, family_root, name);
+    return c;
+}
+
+static void case_end(Case *c)
+{
+    buf_free(&c->faults);
+    family_close(&c->f);
+}
+
+/* The plan that import left. */
+static void case_import(Case *c, const ImportOptions *o, Plan *plan)
+{
+    Error err;
+    if (!import_model(c->folder, c->dir, o, &c->r, &c->faults, &err))
+        fail_msg("%s", err.text);
+    family_path(c->path, c->dir, "model.smp");
+    if (!plan_open(c->path, plan, &err))
+        fail_msg("%s", err.text);
+}
+
 static void test_weights_index(void **state)
 {
     static const struct { const char *text, *expected; } cases[] = {
@@ -29,31 +62,25 @@ static void test_weights_index(void **state)
         { "{\"files\": [\"../model/model.safetensors\"], \"tensors\": {\"model.embed_tokens.weight\": "
           "[0, \"model.norm.weight\"]}}", "another shape or type" },
     };
-    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
     const SessionOptions so = { .n_threads = 1, .programs = 1u << PLAN_score };
-    FamilyCase f;
-    ImportResult r;
-    Buf faults = { 0 };
+    Case c = case_begin("in_order");
     Plan plan;
     Session *s;
     Error err;
     (void)state;
-    family_folder(&f, "qwen3", folder, 1);
-    family_path(dir, family_root, "in_order");
-    assert_true(import_model(folder, dir, &(ImportOptions){ .context = 64 }, &r, &faults, &err));
-    assert_int_equal(r.context, 64);
-    family_path(path, dir, "model.smp");
-    assert_true(plan_open(path, &plan, &err) && session_open(&plan, &so, &s, &err));
-    family_path(path, dir, WEIGHTS_INDEX);
+    case_import(&c, &(ImportOptions){ .context = 64 }, &plan);
+    assert_int_equal(c.r.context, 64);
+    assert_true(session_open(&plan, &so, &s, &err));
+    family_path(c.path, c.dir, WEIGHTS_INDEX);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        family_text(dir, WEIGHTS_INDEX, cases[i].text);
-        assert_false(weights_index_load(s, path, &err));
+        family_text(c.dir, WEIGHTS_INDEX, cases[i].text);
+        assert_false(weights_index_load(s, c.path, &err));
         if (!strstr(err.text, cases[i].expected))
             fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].expected);
     }
     session_close(s);
     plan_close(&plan);
-    family_close(&f);
+    case_end(&c);
 }
 
 /* A prompt is computed in chunks of 512, of what was asked for, or of what the context has. */
@@ -63,53 +90,34 @@ static void test_chunk(void **state)
         { { .context = 600 }, 512 }, { { .context = 600, .chunk = 7 }, 7 }, { { .context = 600, .chunk = 599 }, 599 },
         { { .context = 64 }, 64 }, { { .context = 64, .chunk = 1000 }, 64 },
     };
-    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
-    FamilyCase f;
-    ImportResult r;
-    Buf faults = { 0 };
+    Case c = case_begin("chunks");
     Plan plan;
-    Error err;
     (void)state;
-    family_folder(&f, "qwen3", folder, 1);
-    family_path(dir, family_root, "chunks");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (!import_model(folder, dir, &cases[i].o, &r, &faults, &err))
-            fail_msg("%s", err.text);
-        assert_int_equal(r.chunk, cases[i].chunk);
-        family_path(path, dir, "model.smp");
-        assert_true(plan_open(path, &plan, &err));
+        case_import(&c, &cases[i].o, &plan);
+        assert_int_equal(c.r.chunk, cases[i].chunk);
         assert_int_equal(plan_program(&plan, PLAN_generate)->max[plan_symbol(&plan, PLAN_SEQUENCE)],
                          cases[i].chunk);
         plan_close(&plan);
     }
-    buf_free(&faults);
-    family_close(&f);
+    case_end(&c);
 }
 
 /* The cache's type reaches the plan, or what smc says of it the user. */
 static void test_cache(void **state)
 {
-    char folder[FAMILY_PATH], dir[FAMILY_PATH], path[FAMILY_PATH];
-    FamilyCase f;
-    ImportResult r;
-    Buf faults = { 0 };
+    Case c = case_begin("cache");
     Plan plan;
     Error err;
     (void)state;
-    family_folder(&f, "qwen3", folder, 1);
-    family_path(dir, family_root, "cache");
-    if (!import_model(folder, dir, &(ImportOptions){ .cache = "bf16" }, &r, &faults, &err))
-        fail_msg("%s", err.text);
-    family_path(path, dir, "model.smp");
-    assert_true(plan_open(path, &plan, &err));
+    case_import(&c, &(ImportOptions){ .cache = "bf16" }, &plan);
     const int32_t k = plan_storage(&plan, "cache.k.0");
     assert_true(k >= 0);
     assert_int_equal(plan.storages[k].dtype, DTYPE_bf16);
     plan_close(&plan);
-    assert_false(import_model(folder, dir, &(ImportOptions){ .cache = "q8_0" }, &r, &faults, &err));
+    assert_false(import_model(c.folder, c.dir, &(ImportOptions){ .cache = "q8_0" }, &c.r, &c.faults, &err));
     assert_non_null(strstr(err.text, "E0434"));
-    buf_free(&faults);
-    family_close(&f);
+    case_end(&c);
 }
 
 static void test_export(void **state)
