@@ -29,8 +29,7 @@ class Bench:
         self.llama2, self.llmc = options.llama2, {64: options.llmc, 256: options.llmc_256}
         self.threads, self.text, self.fixed = options.threads, options.text, options.rounds
         self.bench_kernels = os.path.join(self.build, "tests", "kernels", "bench_kernels")
-        self.kernels = Worker([self.bench_kernels, "--asked"],
-                              {"OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "SKYLAKEX")})
+        self.kernels = Worker([self.bench_kernels, "--asked"], openblas_settings())
         self.workers = {}
 
     def programs(self):
@@ -65,6 +64,17 @@ class Bench:
         for worker in [self.kernels, *self.workers.values()]:
             worker.close()
         self.workers = {}
+
+
+def openblas_settings():
+    """An OpenBLAS that is older than the processor takes it for one without AVX-512: it is told."""
+    try:
+        with open("/proc/cpuinfo") as cpu:
+            wide = "avx512vl" in cpu.read()
+    except OSError:
+        wide = False
+    told = os.environ.get("OPENBLAS_CORETYPE", "SKYLAKEX" if wide else "")
+    return {"OPENBLAS_CORETYPE": told} if told else {}
 
 
 # ---- contestants -------------------------------------------------------------------------------
