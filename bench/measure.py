@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 OURS, LIMIT = "ours", "limit"
+FAR = 25            # who takes so many times as long as ours is measured once, and not again
 
 
 class Missing(Exception):
@@ -80,6 +81,12 @@ def _spread(values):
     return [statistics.median(values), min(values), max(values)]
 
 
+def _is_far(times, name):
+    """Whether all that is known of a contestant is far from ours."""
+    known = [by_name for by_name in times.values() if name in by_name]
+    return bool(known) and all(by_name[name][0] > FAR * by_name[OURS][0] for by_name in known)
+
+
 def run_job(job, tell):
     """Rows of the job's metrics, and what was missing: {name: reason}."""
     times, missing = {}, {}
@@ -87,7 +94,7 @@ def run_job(job, tell):
     for r in range(job.rounds):
         order = [OURS] + (names if r % 2 == 0 else names[::-1])
         for name in order:
-            if name in missing:
+            if name in missing or _is_far(times, name):
                 continue
             tell(f"{job.work}, {job.threads} thread{'s' * (job.threads > 1)}, round {r + 1}: {name}")
             try:

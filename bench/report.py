@@ -104,6 +104,15 @@ def regressions(stored, rows, tolerance=TOLERANCE):
             for row, what, was, now in comparisons(stored, rows) if now < was * (1 - tolerance)]
 
 
+def same_machine(stored, now, path):
+    """Raises where the run stored in `path` is of another processor, or of another set of its instructions, than
+    `now`: its ratios are no yardstick then.  Documents without a set are of any."""
+    there, here = ([d.get(what) for what in ("machine", "isa")] for d in (stored, now))
+    if any(a and a != b for a, b in zip(there, here)):
+        raise ValueError(f"{path} is of {', '.join(filter(None, there))}, and this is "
+                         f"{', '.join(filter(None, here))}: hold it against a run from here, which -o writes")
+
+
 def save(path, document):
     with open(path, "w") as f:
         json.dump(document, f, indent=1)

@@ -36,6 +36,10 @@ class Bench:
         """Ours, which all have to be built."""
         return self.smc, self.smrun, self.bench_kernels
 
+    def isa(self):
+        """The set of instructions that our kernels were chosen for."""
+        return self.kernels.ask("isa")["isa"]
+
     def rounds(self, quick, full):
         return self.fixed or (quick if self.quick else full)
 

@@ -74,6 +74,32 @@ def test_regressions():
     assert report.regressions([row], [alone]) == [], "who is not here now cannot be compared with"
 
 
+def test_far():
+    """Who is far behind is asked once; a ratio of one round it has all the same."""
+    asked = []
+
+    def slow():
+        asked.append(1)
+        return {"": 26.0}
+    job = measure.Job("gemm", "a product", 1, {measure.OURS: lambda: {"": 1.0}, "near": lambda: {"": 24.0},
+                                               "far": slow}, 3, 0.1)
+    (row,), _ = measure.run_job(job, lambda what: None)
+    assert len(asked) == 1 and row["beside"]["far"]["ratio"] == [26, 26, 26] and row["best"] == "near"
+
+
+def test_same_machine():
+    here = {"machine": "a processor", "isa": "avx2"}
+    for stored in (here, {"machine": "a processor"}, {}):
+        report.same_machine(stored, here, "a.json")
+    for stored in (dict(here, isa="amx"), dict(here, machine="another")):
+        try:
+            report.same_machine(stored, here, "a.json")
+        except ValueError as error:
+            assert "a.json is of" in str(error) and "this is a processor, avx2" in str(error)
+        else:
+            raise AssertionError("ratios of another machine were taken")
+
+
 def test_files():
     row, = made_rows()
     with tempfile.TemporaryDirectory() as folder:

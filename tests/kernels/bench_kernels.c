@@ -17,10 +17,14 @@
  *     limit 2 0.2 read 500000000
  *     {"rate": 4.1e10}
  *
+ *     isa
+ *     {"isa": "avx2"}
+ *
  * Seconds are the median over batches of runs, each long enough for a clock, for about SECONDS; flops
  * and bytes are those of kernel_cost.  A limit is what the machine can do at most, by the wall clock
- * (probe.h): fma, bf16, int8 in operations a second; read, copy, update, and the BYTES of memory that all
- * threads together go over, in bytes a second.  copy is the better of the two kinds of stores.
+ * (probe.h): fma, bf16 (fma where no instruction multiplies bf16), int8 in operations a second; read, copy,
+ * update, and the BYTES of memory that all threads together go over, in bytes a second.  copy is the better of
+ * the two kinds of stores.
  * {"missing": "..."} answers what cannot be run here.  The case of the last question stays open, so that all
  * who are asked about it compute with the same memory.  OpenBLAS is told its kernels by OPENBLAS_CORETYPE. */
 #include "tests/kernels/bench_peers.h"
@@ -177,8 +181,11 @@ static double limit_rate(Bench *b, const char *what, int threads, double seconds
     double bytes = 0;
     Probe p;
     const int n = sscanf(what, "%7s %lf", kind, &bytes);
-    if (n < 1 || !probe_from_name(kind, &p) || !probe_exists(&b->table->probe, p)
-        || (probe_moves(p) && (n < 2 || bytes < 1e4 || bytes > 16e9)))
+    if (n < 1 || !probe_from_name(kind, &p) || (probe_moves(p) && (n < 2 || bytes < 1e4 || bytes > 16e9)))
+        return 0;
+    if (p == PROBE_bf16 && !probe_exists(&b->table->probe, p))
+        p = PROBE_fma;                  /* which is what multiplies bf16 then */
+    if (!probe_exists(&b->table->probe, p))
         return 0;
     open_ring(b, probe_moves(p) ? (size_t)bytes : (size_t)threads * PROBE_UNIT * sizeof(float));
     if (p != PROBE_copy)
@@ -216,6 +223,10 @@ static void answer(Bench *b, const char *line)
     int threads, used = 0;
     double seconds;
     Error err;
+    if (strcmp(line, "isa") == 0) {
+        printf("{\"isa\": \"%s\"}\n", isa_name(b->table->isa));
+        return;
+    }
     if (sscanf(line, "%23s %d %lf %n", who, &threads, &seconds, &used) != 3 || !used || threads < 1
         || threads > MAX_THREADS) {
         printf("{\"missing\": \"not understood: WHO THREADS SECONDS CASE\"}\n");

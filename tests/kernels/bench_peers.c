@@ -52,6 +52,14 @@ static void symbol(void *library, const char *name, void *function)
     memcpy(function, &found, sizeof found);
 }
 
+/* A library may have a product of bf16 by name alone: where the processor has none, it returns at once. */
+static bool multiplies(DnnGemm *bf16)
+{
+    const uint16_t one = 0x3f80;
+    float product = 0;
+    return bf16('N', 'N', 1, 1, 1, 1, &one, 1, &one, 1, 0, &product, 1) == 0 && product == 1;
+}
+
 static Library *open_library(BenchPeer p)
 {
     Library *l = &libraries[p];
@@ -62,6 +70,8 @@ static Library *open_library(BenchPeer p)
     symbol(file, "cblas_sgemm", &l->blas);
     symbol(file, "dnnl_sgemm", &l->f32);
     symbol(file, "dnnl_gemm_bf16bf16f32", &l->bf16);
+    if (l->bf16 && !multiplies(l->bf16))
+        l->bf16 = NULL;
     symbol(file, p == PEER_blis ? "bli_thread_set_num_threads" : "openblas_set_num_threads",
            &l->threads);
     return l;
