@@ -101,9 +101,12 @@ void sema_suggest(Sema *s, const Nearest *near)
 
 void sema_note_origin(Sema *s, Dim d)
 {
-    if (d.origin && d.origin < s->g->n_origins)
-        sema_note(s, s->g->origins[d.origin].span, "%s is `%s`", sema_dim(s, d),
-                  s->g->origins[d.origin].name);
+    if (!d.origin || d.origin >= s->g->n_origins)
+        return;
+    const char *name = s->g->origins[d.origin].name;
+    const Define *set = sema_find_define(s, name);
+    sema_note(s, s->g->origins[d.origin].span, "%s is `%s`%s%s", sema_dim(s, d), name,
+              set ? ", as set by -D " : "", set ? sema_format(s, "%s=%s", set->name, set->text) : "");
 }
 
 bool sema_step(Sema *s, Span at)

@@ -168,7 +168,9 @@ void sema_note(Sema *s, Span at, const char *fmt, ...) __attribute__((format(pri
 void sema_try(Sema *s, Nearest *near, const char *candidate);
 /* "did you mean `x`?" as the label, if anything was near. */
 void sema_suggest(Sema *s, const Nearest *near);
-/* Notes about who named a size. */
+/* The last `-D` of a name counts, as with compilers of C; NULL without one. */
+const Define *sema_find_define(Sema *s, const char *name);
+/* Notes about who named a size, and that `-D` set it. */
 void sema_note_origin(Sema *s, Dim d);
 /* Counts a step; false once there were too many (which is reported once) or reading stops. */
 bool sema_step(Sema *s, Span at);

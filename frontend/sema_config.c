@@ -57,12 +57,11 @@ void sema_check_defines(Sema *s)
     }
 }
 
-/* The last definition of a name counts, as with compilers of C. */
-static const Define *find_define(Sema *s, const char *name)
+const Define *sema_find_define(Sema *s, const char *name)
 {
     const Define *found = NULL;
     for (uint32_t i = 0; i < s->n_defines; i++)
-        if (s->defines[i].name == name)
+        if (strcmp(s->defines[i].name, name) == 0)
             found = &s->defines[i];
     return found;
 }
@@ -103,7 +102,7 @@ void sema_config(Sema *s, const Stmt *stmt)
     Global *g = sema_global(s, stmt->name);
     if (!g || g->stmt != stmt)
         return;                         /* a second definition, already told */
-    const Define *d = find_define(s, stmt->name);
+    const Define *d = sema_find_define(s, stmt->name);
     s->quiet += d != NULL;              /* what stands in the file no longer matters */
     Val v = sema_expr(s, stmt->value);
     s->quiet -= d != NULL;

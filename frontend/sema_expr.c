@@ -240,6 +240,16 @@ static bool is_size_number(Val v)
     return val_is_number(v) || v.kind == VAL_dim;
 }
 
+/* Behind an error: where a whole number that has a name comes from. */
+static void note_number(Sema *s, Val v)
+{
+    if (v.kind != VAL_int || !v.origin)
+        return;
+    Dim d = dim_const(v.u.i);
+    d.origin = v.origin;
+    sema_note_origin(s, d);
+}
+
 static Val eval_binary(Sema *s, Expr *e)
 {
     BinaryOp op = e->u.binary.op;
@@ -255,6 +265,10 @@ static Val eval_binary(Sema *s, Expr *e)
         Val r = sema_number_binary(s, e, x, y);
         if (r.kind == VAL_int && (x.origin || y.origin))
             r.origin = origin_of(s, e);
+        if (r.kind == VAL_poison) {
+            note_number(s, x);
+            note_number(s, y);
+        }
         return r;
     }
     bool equality = op == BINARY_eq || op == BINARY_ne;

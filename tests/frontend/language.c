@@ -296,13 +296,35 @@ static void test_defines(void **state)
     compile_end(c);
 }
 
+/* Numbers that do not go together tell their names, and that the command line set them. */
+static void test_numbers_tell_their_names(void **state)
+{
+    (void)state;
+    static const char text[] = "model m\nconfig width = 96\nconfig heads = 12\nconfig head = width / heads\n"
+                               "config none = 5 / (width * 0)\n";
+    const char *defines[] = { "width=97" };
+    Compiled *c = compile_begin();
+    FrontendOptions options = compile_options(c, defines, 1);
+    c->g = frontend_compile("m.smg", text, sizeof text - 1, &options, &c->arena, &c->diags);
+    assert_null(c->g);
+    const Diag *d = c->diags.diags;
+    assert_int_equal(d[0].code, DIAG_E0402);
+    assert_int_equal(d[0].n_notes, 2);
+    assert_string_equal(d[0].notes[0].text, "97 is `width`, as set by -D width=97");
+    assert_string_equal(d[0].notes[1].text, "12 is `heads`");
+    assert_int_equal(d[1].code, DIAG_E0403);
+    assert_int_equal(d[1].n_notes, 1);
+    assert_string_equal(d[1].notes[0].text, "0 is `width * 0`");
+    compile_end(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meanings),      cmocka_unit_test(test_paths),
         cmocka_unit_test(test_sharing),       cmocka_unit_test(test_types),
         cmocka_unit_test(test_ranges_of_ids), cmocka_unit_test(test_origins),
-        cmocka_unit_test(test_defines),
+        cmocka_unit_test(test_defines),       cmocka_unit_test(test_numbers_tell_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
