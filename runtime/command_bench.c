@@ -140,6 +140,8 @@ int smrun_bench(int argc, char **argv)
         return code;
     if (limits)
         return bench_limits(&c);
+    if (!kernels_select(command_cpu(), &c.err))
+        return command_fault(&c.err);
     if (!command_open_plan(&a, &plan, &code))
         return code;
     o.n_threads = command_threads(&c);

@@ -29,6 +29,13 @@ for command in info train generate score bench; do
     "$smrun" $command --help | grep -q '^usage: smrun' || fail "$command --help"
 done
 
+# A set of instructions that is not here is told before anything else is.
+for command in "info tiny.smp" "bench tiny.smp" "train tiny.smp --data $text --out new --steps 3" \
+    "generate tiny.smp --weights run"; do
+    refuses 1 'unknown instruction set "sse9"; this processor runs scalar' env SMG_CPU=sse9 "$smrun" $command
+    [ "$(wc -l <stderr)" -eq 1 ] || fail "more than the fault: $(cat stderr)"
+done
+
 # Plans: cut off anywhere, changed anywhere, or something else.
 for cut in 0 7 100 5000; do
     head -c $cut tiny.smp >bad.smp
