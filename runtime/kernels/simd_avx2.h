@@ -44,6 +44,14 @@ static inline void vi_store_high(uint16_t *p, vi x)
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(pairs, 8)));
 }
 
+/* In registers: a vector stored in two halves is not forwarded to who loads it as a whole. */
+#define VI_HIGH_PAIR
+static inline vi vi_high_pair(vi a, vi b)
+{
+    const __m256i pairs = _mm256_packus_epi32(_mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16));
+    return _mm256_permute4x64_epi64(pairs, 0xd8);
+}
+
 static inline vi vi_load_n(const int32_t *p, size_t n)
 {
     return _mm256_maskload_epi32(p, vi_tail(n));

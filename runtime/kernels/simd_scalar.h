@@ -13,6 +13,7 @@
  *      v_stream(p, x)                      past the caches; p aligned to the vector; v_stream_end()
  *                                          before other threads look.  Stores as any where there is no such
  *      vi_store_high(p, x)                 the upper 16 bits of each lane, to uint16_t
+ *      vi_high_pair(a, b) -> vi            those of a and then of b as they would lie in memory
  *      v_load_stride(p, stride)            lane i from p[i * stride]
  *      v_store_stride(p, stride, x)        lane i to p[i * stride]
  *  make           v_set1(s) v_zero() vi_set1(s) vi_iota() = 0, 1, 2 ..
