@@ -345,7 +345,7 @@ static size_t scratch(const Call *call)
     int64_t all_k = dim(&call->operand[A], 0), k = min_i64(all_k, GEMM_BLOCK_K);
     int64_t n = dim(c, 0) == 1 ? count_elements(c) : dim(c, 0);
     n = min_i64(round_up(max_i64(n, 1), GEMM_PANEL_N), GEMM_BLOCK_N);
-    size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_CHUNK * GEMM_PANEL_M));
+    size_t floats = sizeof(float) * (size_t)(k * (n + GEMM_CHUNK_LANES));
     size_t rows = sizeof(float) * (size_t)(GEMM_PANEL_M * round_up(all_k, GEMM_SPLIT_K));
     floats = floats > rows ? floats : rows;
     rows = sizeof(float) * (GEMM_BLOCK_K + GEMM_ROW_N);

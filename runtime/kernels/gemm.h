@@ -12,6 +12,10 @@
  *     panels     the micro-kernel's: a few rows of A by block_k in the first-level cache, times a
  *                panel of B, into registers.
  *
+ * Sets whose tiles have few rows (GEMM_KEEPS_B) change what is where: a panel of B lies in the first-level cache,
+ * a chunk of panels of A in the second-level cache, and blocks of B are wide and come from the last (Goto and
+ * van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).  No bit depends on that.
+ *
  * A bias, an activation and a residual are applied to a tile of C when the last block of K has been
  * added to it, while it lies in the first-level cache.
  *
@@ -35,6 +39,8 @@ enum {
     GEMM_PANEL_N = 64,          /* every panel's width divides it */
     GEMM_PANEL_M = 16,          /* no panel of A has more rows */
     GEMM_CHUNK = 8,             /* panels of A that are packed together */
+    GEMM_CHUNK_MOST = 32,       /* or as many, of 8 lanes, where a panel of B stays in the first-level cache */
+    GEMM_CHUNK_LANES = 256,     /* of either */
     GEMM_ROW_N = 4096,          /* sums of a single row of C that stay in the first-level cache */
     GEMM_SQUARED = 64,          /* rows of C whose squares are added up; tiles hold whole groups */
     GEMM_SPLIT_K = 32,          /* runs of K in which a few rows of A meet a transposed B of bf16 */

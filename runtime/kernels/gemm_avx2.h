@@ -2,7 +2,9 @@
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
-enum { GEMM_MR = 6, GEMM_NV = 2 };
+/* 12 sums, 2 vectors of B and a broadcast of A.  A step's 12 multiply-adds take 6 cycles, in which a panel of B
+ * would bring 64 bytes from the second-level cache, and one of A brings 32. */
+enum { GEMM_MR = 6, GEMM_NV = 2, GEMM_KEEPS_B = 1 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define GEMM_WIDE(X) X(1, 8) X(2, 4) X(3, 3)
 #define GEMM_DOT(X)  X(1, 8) X(2, 4) X(3, 4)

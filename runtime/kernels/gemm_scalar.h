@@ -2,6 +2,8 @@
  *
  *  GEMM_ROWS(X), GEMM_NV   the register tile: rows of A (X once for each number of rows up to the
  *                          most), vectors of a row of B
+ *  GEMM_KEEPS_B            a panel of B stays in the first-level cache while panels of A pass by; else the other
+ *                          way round
  *  GEMM_WIDE(X)            X(rows, nv): tiles for few rows, where B is streamed from memory
  *  GEMM_DOT(X)             X(rows, columns): tiles of dot products, likewise
  *  g_fma(a, b, c)          a b + c as fast as the machine has it; here rounded twice
@@ -11,7 +13,7 @@
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
-enum { GEMM_MR = 4, GEMM_NV = 2 };
+enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_KEEPS_B = 0 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4)
 #define GEMM_WIDE(X) X(1, 4) X(2, 4)
 #define GEMM_DOT(X)  X(1, 4) X(2, 4)

@@ -58,6 +58,12 @@ static void test_blocks(void **state)
         for (int b = 0; b < 2; b++)
             verify_plain(30, 40, k, b ? COLUMNS : ROWS, b ? COLUMNS : ROWS, 0, 0.5, k % 4 == 2);
     verify_plain(20, 2100, 40, ROWS, ROWS, 0, 1, false);
+    /* More rows of A than are packed together, whole panels and not; more of B than a block. */
+    for (int mode = 0; mode < N_GEMM_MODES; mode++) {
+        verify_plain(200 + mode, 30 + mode, 37, mode % 2 ? COLUMNS : ROWS, mode % 3 ? ROWS : COLUMNS, 0, 1, true);
+        verify_plain(384 + mode % 2, 9, 258, ROWS, ROWS, mode, 1, false);
+    }
+    verify_plain(210, 1040, 14, COLUMNS, ROWS, 3, 1, true);
     verify_plain(40, 1100, 260, COLUMNS, COLUMNS, 0, 1, false);
     verify_plain(3, 1300, 520, COLUMNS, ROWS, 0, 1, false);
 }

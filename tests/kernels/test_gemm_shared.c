@@ -120,6 +120,7 @@ static void test_sizes(void **state)
         { .n = 8, .lead = 1, .m = 31, .k = 33, .columns = { 1, 2, 3, 40, 5, 64, 7, 130 }, .b_across = true },
         { .n = 2, .lead = 1, .m = 300, .k = 20, .columns = { 17, 33 }, .accumulate = true },
         { .n = 2, .lead = 1, .m = 20, .k = 270, .columns = { 1100, 700 } },
+        { .n = 2, .lead = 1, .m = 500, .k = 258, .columns = { 40, 50 }, .a_across = true },
         { .n = 2, .lead = 1, .m = 1100, .k = 12, .columns = { 40, 50 } },
         { .n = 2, .lead = 1, .m = 5, .k = 0, .columns = { 40, 50 } },
         { .n = 2, .lead = 1, .m = 5, .k = 9, .columns = { 0, 50 } },
