@@ -57,13 +57,13 @@ bool generator_open(Generator *g, const Plan *p, const GeneratorOptions *o, Erro
     g->ids = calloc((size_t)g->context, sizeof *g->ids);
     if (!g->ids)
         return error_set(err, "out of memory");
-    /* Weights in the cores' own caches are read as fast as they lie, and floats from memory too. */
+    /* Weights in the cores' own caches are read as fast as they lie. */
     const size_t bytes = weight_bytes(p);
     const CacheSizes caches = cpu_caches();
     const SessionOptions so = { .n_threads = o->n_threads, .cpu = o->cpu,
                                 .programs = 1u << g->program, .given = o->given,
                                 .pack = !o->given && bytes / (size_t)o->n_threads >= caches.l2,
-                                .pack_floats = bytes <= caches.l3 / 2 };
+                                .near = bytes <= caches.l3 / 2 };
     if (!session_open(p, &so, &g->session, err)) {
         generator_close(g);
         return false;

@@ -26,7 +26,7 @@ typedef struct SessionOptions {
     bool pack;                          /* weights that are not given and that its programs only
                                            multiply with are kept as its kernels read them best
                                            (weight_packing.h); not for one that is saved */
-    bool pack_floats;                   /* and so are floats: worth it where a cache holds the weights */
+    bool near;                          /* the last cache holds the weights: what is coded then is another question */
 } SessionOptions;
 
 /* Where the bytes of a session go; the sum of all is `total`. */

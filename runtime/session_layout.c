@@ -143,7 +143,8 @@ bool session_lay_out(char *base, const Plan *p, const SessionOptions *o, const K
     Layout lay = { .base = base }, *l = &lay;
     const size_t scratch = scratch_bytes(p, o->programs);
     PackFor packs = o->pack ? kernels->packs : (PackFor){ .codes = false };
-    packs.codes_floats = packs.codes && o->pack_floats;
+    packs.codes &= packs.codes_near || !o->near;
+    packs.codes_near &= o->near;
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
     bool *changed = layout_take(l, p->n_storages, sizeof *changed);

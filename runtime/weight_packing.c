@@ -141,7 +141,7 @@ WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, 
             return w;
     }
     WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL), .fill = packs.fill };
-    const bool codes = st->dtype == DTYPE_f32 ? packs.codes_floats : packs.codes;
+    const bool codes = st->dtype == DTYPE_f32 ? packs.codes_near : packs.codes;
     return codes && coded_pays(&w.coded, 0) && meet_all(p, storage, programs, meet_coded, packs, &w) ? w : none;
 }
 

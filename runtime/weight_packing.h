@@ -6,7 +6,7 @@
  * whose columns are runs of memory ([N, K] as stored), for a single row of A reads those faster than panels.
  *
  * Coded (kernels/gemm_coded.h): other matrices of bf16 and f32 that its programs read as B of products, in either
- * order, or pick rows of, where that saves a twelfth of their bytes; f32 only if the session asks for it. */
+ * order, or pick rows of, where that saves a twelfth of their bytes; f32 only where `packs.codes_near`. */
 #ifndef RUNTIME_WEIGHT_PACKING_H
 #define RUNTIME_WEIGHT_PACKING_H
 

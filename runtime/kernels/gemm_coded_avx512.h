@@ -2,6 +2,11 @@
 #ifndef KERNELS_GEMM_CODED_AVX512_H
 #define KERNELS_GEMM_CODED_AVX512_H
 
+static inline vi g_code_table(const CodedHead *head)
+{
+    return vi_load((const void *)head);
+}
+
 enum { G_MASKED_OR = 0xea };            /* of three: the first where the second says, or the third */
 
 /* Rows of a cell of bf16, 32 words each. */

@@ -30,6 +30,7 @@ static void inherit(KernelTable *t, const KernelTable *weaker)
     if (t->packs.whole == LAYOUT_STRIDES)
         t->packs.whole = weaker->packs.whole;
     t->packs.codes |= weaker->packs.codes;
+    t->packs.codes_near |= weaker->packs.codes_near;
     if (!t->packs.fill)
         t->packs.fill = weaker->packs.fill;
     for (int i = 0; i < N_KERNELS; i++)

@@ -41,7 +41,8 @@ static bool code_b(BenchCase *b, DType type, int64_t *bytes)
     Operand *o = &b->operand[2];
     const int64_t rows = b->transposed[1] ? b->n : b->k, columns = b->transposed[1] ? b->k : b->n;
     b->call.kernel = KERNEL_gemm;
-    if (b->batch > 1 || !b->packs.codes || coded_use(&b->call, 2, rows, columns) == CODED_NOT)
+    const bool reads = type == DTYPE_f32 ? b->packs.codes_near : b->packs.codes;
+    if (b->batch > 1 || !reads || coded_use(&b->call, 2, rows, columns) == CODED_NOT)
         return false;
     const Coded c = coded_matrix(type, rows, columns, bench_memory((size_t)*bytes));
     if (!coded_pays(&c, 0))
