@@ -46,6 +46,16 @@ static inline vi q_dot(vi sum, qv w, const int8_t *a)
     return q_pairs(sum, w, q_four(a));
 }
 
+/* n <= 8 of q_dot, w below 16: 8 * 2 * 15 * 127 stays below 2^15, so pairs are added up before they are joined. */
+#define Q_DOT_FOUR_BITS
+static inline __attribute__((always_inline)) vi q_dot_four_bits(vi sum, const qv *w, int n, const int8_t *a)
+{
+    qv pairs = _mm256_maddubs_epi16(w[0], q_four(a));
+    for (int v = 1; v < n; v++)
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[v], q_four(a + 4 * v)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
 static inline vi q_dot_8(vi sum, qv w, const int8_t *a)
 {
     qv x = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
