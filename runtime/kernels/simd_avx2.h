@@ -120,13 +120,7 @@ static inline vi vi_shl(vi a, int k) { return _mm256_slli_epi32(a, k); }
 static inline vi vi_shr(vi a, int k) { return _mm256_srai_epi32(a, k); }
 static inline vi vi_shr_u(vi a, int k) { return _mm256_srli_epi32(a, k); }
 
-/* Of both halves; bit 3 of the index, moved to the sign, says of which. */
-static inline vi vi_of16(const int32_t table[16], vi i)
-{
-    const vf low = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(vi_load(table), i));
-    const vf high = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(vi_load(table + 8), i));
-    return _mm256_castps_si256(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(vi_shl(i, 28))));
-}
+static inline vi vi_of8(const int32_t table[8], vi i) { return _mm256_permutevar8x32_epi32(vi_load(table), i); }
 
 static inline vm vi_gt(vi a, vi b) { return v_from_bits(_mm256_cmpgt_epi32(a, b)); }
 static inline vm vi_lt(vi a, vi b) { return vi_gt(b, a); }

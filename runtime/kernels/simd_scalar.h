@@ -34,7 +34,7 @@
  *      v_bits(vf) -> vi, v_from_bits(vi) -> vf
  *  integers       vi_add vi_sub vi_mul vi_and vi_or vi_xor vi_shl(a, k) vi_shr(a, k) (arithmetic)
  *                 vi_shr_u(a, k) (logical), k a constant
- *      vi_of16(table, i)                   table[i % 16], i of any sign
+ *      vi_of16(table, i)                   table[i % 16], i of any sign; with 8 lanes vi_of8 in its place
  *      v_trunc_i32(vf) -> vi, v_round_i32  |a| < 2^31, else the lane is unspecified
  *      v_from_i32(vi) -> vf                rounded to nearest
  *  reduce         v_reduce_add(a) v_reduce_max(a) v_reduce_min(a) -> float; lanes i and i + VL/2 are
