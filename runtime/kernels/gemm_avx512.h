@@ -3,7 +3,7 @@
 #define KERNELS_GEMM_ISA_H
 
 /* 28 sums, 2 vectors of B and a broadcast of A: 31 of 32 registers, and 16 loads for 28 FMAs. */
-enum { GEMM_MR = 14, GEMM_NV = 2, GEMM_KEEPS_B = 0 };
+enum { GEMM_MR = 14, GEMM_NV = 2, GEMM_KEEPS_B = 0, GEMM_DOT_APART = 0 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define GEMM_WIDE(X) X(1, 8) X(2, 8) X(3, 6) X(4, 5) X(5, 4) X(6, 4)
 #define GEMM_DOT(X)  X(1, 8) X(2, 8) X(3, 4) X(4, 4) X(5, 4) X(6, 4)

@@ -2,7 +2,7 @@
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
-enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_KEEPS_B = 0 };
+enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_KEEPS_B = 0, GEMM_DOT_APART = 0 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4)
 #define GEMM_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 4)
 #define GEMM_DOT(X)  X(1, 8) X(2, 6) X(3, 4)

@@ -6,6 +6,7 @@
  *                          way round
  *  GEMM_WIDE(X)            X(rows, nv): tiles for few rows, where B is streamed from memory
  *  GEMM_DOT(X)             X(rows, columns): tiles of dot products, likewise
+ *  GEMM_DOT_APART          columns of such a tile are far apart, each in a run of memory of its own; else neighbours
  *  g_fma(a, b, c)          a b + c as fast as the machine has it; here rounded twice
  *  g_load_bf16(p)          VL numbers of bf16 as floats; g_load_bf16_n(p, n): n, the rest zero
  *  g_transpose       dst[j * dst_ld + i] = row[i][k + j] for i and j below VL; rows of floats,
@@ -13,7 +14,7 @@
 #ifndef KERNELS_GEMM_ISA_H
 #define KERNELS_GEMM_ISA_H
 
-enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_KEEPS_B = 0 };
+enum { GEMM_MR = 4, GEMM_NV = 2, GEMM_KEEPS_B = 0, GEMM_DOT_APART = 0 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4)
 #define GEMM_WIDE(X) X(1, 4) X(2, 4)
 #define GEMM_DOT(X)  X(1, 4) X(2, 4)
