@@ -294,7 +294,8 @@ static void products_are_the_same(void **state)
         halves |= isa_supported((Isa)t) && reads(kernels_table((Isa)t), DTYPE_bf16);
         floats |= isa_supported((Isa)t) && reads(kernels_table((Isa)t), DTYPE_f32);
     }
-    assert_true(met > 150 * (halves + floats));
+    /* None on processors without a set that reads them: so it is on Arm. */
+    assert_true(met >= 150 * (halves + floats));
 }
 
 static void picked_rows_are_the_same(void **state)
