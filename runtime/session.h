@@ -26,7 +26,8 @@ typedef struct SessionOptions {
     bool pack;                          /* weights that are not given and that its programs only
                                            multiply with are kept as its kernels read them best
                                            (weight_packing.h); not for one that is saved */
-    bool near;                          /* the last cache holds the weights: what is coded then is another question */
+    bool near;                          /* the last cache holds the weights: they are coded where
+                                           PackFor.codes_near, and so are floats; else bf16 alone is */
 } SessionOptions;
 
 /* Where the bytes of a session go; the sum of all is `total`. */

@@ -137,14 +137,23 @@ static size_t scratch_bytes(const Plan *p, uint32_t programs)
     return (most + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
 }
 
+/* How this session's weights are packed: floats are coded only near, bf16 near only by sets that gain there. */
+static PackFor packs_of(const KernelTable *kernels, const SessionOptions *o)
+{
+    PackFor packs = o->pack ? kernels->packs : (PackFor){ .codes = false };
+    if (o->near)
+        packs.codes = packs.codes_near;
+    else
+        packs.codes_near = false;
+    return packs;
+}
+
 bool session_lay_out(char *base, const Plan *p, const SessionOptions *o, const KernelTable *kernels, Session **out,
                      SessionSize *size)
 {
     Layout lay = { .base = base }, *l = &lay;
     const size_t scratch = scratch_bytes(p, o->programs);
-    PackFor packs = o->pack ? kernels->packs : (PackFor){ .codes = false };
-    packs.codes &= packs.codes_near || !o->near;
-    packs.codes_near &= o->near;
+    const PackFor packs = packs_of(kernels, o);
     Session *s = layout_take(l, 1, sizeof *s);
     char **storage = layout_take(l, p->n_storages, sizeof *storage);
     bool *changed = layout_take(l, p->n_storages, sizeof *changed);

@@ -106,6 +106,26 @@ static void logits_are_the_same(void **state)
         }
 }
 
+/* What the last cache holds is coded by sets that decode faster than it is read, and floats nowhere else. */
+static void coded_by_where_weights_are(void **state)
+{
+    (void)state;
+    for (int isa = 0; isa < N_ISAS; isa++)
+        for (int c = 0; isa_supported((Isa)isa) && c < 4; c++) {
+            const bool floats = c / 2 == 1, near = c % 2 == 1;
+            Plan p;
+            Error err;
+            assert_true(plan_open(floats ? PACK_FLOATS : PACK_TURNED, &p, &err));
+            Session *s = open_session(&p, isa_name((Isa)isa), true, near);
+            weights_init(s, 3);
+            const PackFor packs = session_kernels(s)->packs;
+            const bool coded = floats ? near && packs.codes_near : near ? packs.codes_near : packs.codes;
+            assert_int_equal(count_in(s, LAYOUT_CODED) > 0, coded);
+            session_close(s);
+            plan_close(&p);
+        }
+}
+
 /* Which weights: none that is gathered from, or that panels would make much larger. */
 static void only_factors_are_packed(void **state)
 {
@@ -175,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_the_same),
+        cmocka_unit_test(coded_by_where_weights_are),
         cmocka_unit_test(only_factors_are_packed),
         cmocka_unit_test(filled_again),
     };
