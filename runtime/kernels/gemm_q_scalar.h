@@ -7,7 +7,9 @@
  *  q_fifth(w, p)        w with 16 more in byte i where bit i of the 4 VL bits at p is set
  *  q_join6(w, h, s)     w with bits s and s + 1 of h's bytes (s even, constant) as bits 4 and 5
  *  q_dot(sum, w, a)     sum[r] + w[4r] a[0] + .. + w[4r + 3] a[3]; w below 64, unsigned; a -127 .. 127
- *  q_dot_8              the same with any w, from which Q_BIAS_8 remains to be taken (and 128 - Q_BIAS_8
+ *  q_dot_four_bits(sum, w, n, a)    n <= 8 of q_dot on w[0 .. n - 1], below 16; only where joining many at once is
+ *                       faster, which Q_DOT_FOUR_BITS says
+ *  q_dot_8              the same as q_dot with any w, from which Q_BIAS_8 remains to be taken (and 128 - Q_BIAS_8
  *                       is taken already)
  *  q_from_f16(p) -> vf, q_from_u8(p), q_from_i8(p) -> vi    VL numbers, any alignment
  *  q_scale(p) -> vf     the f16 at p in every lane
