@@ -9,7 +9,7 @@
 #else
 #define GEMM_Q_GROUPS(X) X(1) X(4) X(12)
 #endif
-enum { Q_BIAS_8 = 128 };
+enum { Q_BIAS_8 = 128, GEMM_Q_RUNS = 1, GEMM_Q_AHEAD = 2048 };
 
 typedef __m512i qv;
 

@@ -4,7 +4,7 @@
 #define KERNELS_GEMM_Q_ISA_H
 
 #define GEMM_Q_GROUPS(X) X(1) X(2) X(4)
-enum { Q_BIAS_8 = 0 };
+enum { Q_BIAS_8 = 0, GEMM_Q_RUNS = 1, GEMM_Q_AHEAD = 2048 };
 
 typedef uint8x16_t qv;
 

@@ -1,14 +1,16 @@
 /* Words of products with blocks, for C alone; explained here, defined again by gemm_q_<isa>.h.
  *
  *  GEMM_Q_GROUPS(X)     X(rows): groups of rows of A that one tile takes, the smallest first
+ *  GEMM_Q_RUNS          runs of panels that a single row walks at once
+ *  GEMM_Q_AHEAD         bytes ahead of their use from which it fetches each
  *  qv                   four bytes of each of VL rows
  *  q_load(p)            any alignment
  *  q_low(x) q_high(x)   the low and the high four bits of each byte
  *  q_fifth(w, p)        w with 16 more in byte i where bit i of the 4 VL bits at p is set
  *  q_join6(w, h, s)     w with bits s and s + 1 of h's bytes (s even, constant) as bits 4 and 5
  *  q_dot(sum, w, a)     sum[r] + w[4r] a[0] + .. + w[4r + 3] a[3]; w below 64, unsigned; a -127 .. 127
- *  q_dot_four_bits(sum, w, n, a)    n <= 8 of q_dot on w[0 .. n - 1], below 16; only where joining many at once is
- *                       faster, which Q_DOT_FOUR_BITS says
+ *  q_dot_bits(sum, bits, w, n, a)   the same of w[0 .. n - 1], n 4 or 8, of 4, 5 or 6 bits; only where joining
+ *                       several at once is faster, which Q_DOT_BITS says
  *  q_dot_8              the same as q_dot with any w, from which Q_BIAS_8 remains to be taken (and 128 - Q_BIAS_8
  *                       is taken already)
  *  q_from_f16(p) -> vf, q_from_u8(p), q_from_i8(p) -> vi    VL numbers, any alignment
@@ -19,7 +21,7 @@
 #define KERNELS_GEMM_Q_ISA_H
 
 #define GEMM_Q_GROUPS(X) X(1) X(2)
-enum { Q_BIAS_8 = 0 };
+enum { Q_BIAS_8 = 0, GEMM_Q_RUNS = 1, GEMM_Q_AHEAD = 2048 };
 
 typedef uint8_t qv __attribute__((vector_size(16)));
 
