@@ -4,11 +4,12 @@
 
 /* 12 sums, 2 vectors of B and a broadcast of A.  A step's 12 multiply-adds take 6 cycles, in which a panel of B
  * would bring 64 bytes from the second-level cache, and one of A brings 32.  Four runs of memory at once come faster
- * than one, and faster than columns that are neighbours, each of which is a short run. */
+ * than one, and faster than columns that are neighbours, each of which is a short run.  Up to six rows are dot
+ * products: turning B for tiles takes longer. */
 enum { GEMM_MR = 6, GEMM_NV = 2, GEMM_KEEPS_B = 1, GEMM_DOT_APART = 1 };
 #define GEMM_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define GEMM_WIDE(X) X(1, 8) X(2, 4) X(3, 3)
-#define GEMM_DOT(X)  X(1, 4) X(2, 4) X(3, 4)
+#define GEMM_DOT(X)  X(1, 4) X(2, 4) X(3, 4) X(4, 2) X(5, 2) X(6, 2)
 
 static inline vf g_fma(vf a, vf b, vf c)
 {
