@@ -51,6 +51,8 @@ static bool meet_coded(const Call *call, int32_t i, PackFor packs, WeightPacking
     (void)packs;
     if (use == CODED_TURNED || use == CODED_STRAIGHT)
         w->layout = LAYOUT_CODED;
+    if (use != CODED_STRAIGHT && w->form == CODED_BYTES_DOWN)
+        w->form = CODED_BYTES;
     return use != CODED_NOT;
 }
 
@@ -140,7 +142,8 @@ WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, 
         if (w.layout != LAYOUT_STRIDES)
             return w;
     }
-    WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL), .fill = packs.fill };
+    WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL), .fill = packs.fill,
+                        .form = packs.form == CODED_BYTES ? CODED_BYTES_DOWN : packs.form };
     const bool codes = st->dtype == DTYPE_f32 ? packs.codes_near : packs.codes;
     return codes && coded_pays(&w.coded, 0) && meet_all(p, storage, programs, meet_coded, packs, &w) ? w : none;
 }
@@ -186,7 +189,7 @@ static bool code(const WeightPacking *w, Team *team, int n_threads, void *data)
         return false;
     memcpy(copy, data, bytes);
     MatrixCoding c = { n_threads, w->fill, coded_matrix(type, w->coded.rows, w->coded.columns, data), copy };
-    coded_begin(&c.to, copy);
+    coded_begin(&c.to, copy, w->form);
     team_run(team, code_share, &c);
     const bool pays = coded_end(&c.to, copy);
     if (!pays)

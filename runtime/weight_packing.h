@@ -21,6 +21,7 @@ typedef struct WeightPacking {
     int64_t count;                      /* packed: numbers */
     GemmUnpacked matrix;                /* packed: as products see it; no data */
     Coded coded;                        /* coded; no data */
+    CodedForm form;
     CodedFill *fill;
     size_t bytes;                       /* that it takes while it is brought into its layout */
 } WeightPacking;

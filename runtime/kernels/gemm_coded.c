@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { VECTOR = 64, EXPONENTS = 256, SAMPLED = 16 };
+enum { VECTOR = 64, EXPONENTS = 256, SAMPLED = 16, CODED_SIGN = 0x8000 };
 
 static size_t round_to_vector(size_t n)
 {
@@ -58,33 +58,42 @@ static int exponent_at(const Coded *c, const void *from, int64_t i)
                      : (int)(((const uint32_t *)from)[i] >> 23 & 0xff);
 }
 
-/* Neighbouring exponents, those that are met most; and zero's with them, where there are zeros.  Infinity's is
- * none of them.  Where there are several choices, because a sample is small, two exponents above all that are in
- * it: the largest numbers of a matrix are the rare ones. */
-void coded_begin(const Coded *c, const void *from)
+/* The first of n neighbours of which most are met, among `all` without the last.  Where there are several choices,
+ * because a sample is small, `above` more than all that are in it: the largest numbers of a matrix are the rare
+ * ones. */
+static int lowest_of(const int64_t *met, int from, int all, int n, int above)
 {
-    int64_t met[EXPONENTS] = { 0 }, most = -1;
-    for (int64_t r = 0; r < c->rows; r += SAMPLED)
-        for (int64_t i = r * c->columns; i < (r + 1) * c->columns; i++)
-            met[exponent_at(c, from, i)]++;
-    const int zero = met[0] > 0, n = CODED_CODES - zero;
-    enum { ABOVE = 2 };
+    int64_t most = -1;
     int first = 0, low = 0;
-    for (int i = zero; i + n < EXPONENTS; i++) {
+    for (int i = from; i + n < all; i++) {
         int64_t sum = 0;
         for (int e = i; e < i + n; e++)
             sum += met[e];
         if (sum > most)
             first = i;
-        if (sum > most || (sum == most && i <= first + ABOVE))
+        if (sum > most || (sum == most && i <= first + above))
             low = i;
         most = sum > most ? sum : most;
     }
-    CodedHead head = { .n_plain = 0 };
+    return low;
+}
+
+/* Neighbouring exponents, or pairs of them, those that are met most; and zero's with them, where there are zeros.
+ * Infinity's is none of them. */
+void coded_begin(const Coded *c, const void *from, CodedForm form)
+{
+    CodedHead head = { .form = form };
+    const int each = c->halves && form != CODED_EXPONENTS ? 2 : 1, codes = CODED_CODES / each;
+    int64_t met[EXPONENTS] = { 0 };
+    for (int64_t r = 0; r < c->rows; r += SAMPLED)
+        for (int64_t i = r * c->columns; i < (r + 1) * c->columns; i++)
+            met[exponent_at(c, from, i) / each]++;
+    const int zero = met[0] > 0, low = lowest_of(met, zero, EXPONENTS / each, codes - zero, 2 / each);
     for (int i = 0; i < CODED_CODES; i++) {
-        const int e = i < zero ? 0 : low + i - zero;
+        const int e = i % codes < zero ? 0 : (low + i % codes - zero) * each;
         if (c->halves)
-            head.table.halves[i] = head.table.halves[i + CODED_CODES] = (uint16_t)(e << 7);
+            head.table.halves[i] = head.table.halves[i + CODED_CODES]
+                                 = (uint16_t)(e << 7 | (i < codes ? 0 : CODED_SIGN));
         else
             head.table.floats[i] = (uint32_t)e << 23;
     }
@@ -103,8 +112,7 @@ bool coded_end(const Coded *c, const void *from)
     uint32_t n = 0;
     for (int64_t at = 0; at < c->down * c->across; at++)
         if (c->is_plain[at]) {
-            take_cell(c, from, at / c->across * c->cell_rows, at % c->across * c->cell_columns,
-                      c->plain + n * c->plain_bytes);
+            take_cell(c, from, at, c->plain + n * c->plain_bytes);
             memcpy(c->cells + at * c->cell_bytes, &n, sizeof n);
             n++;
         }
@@ -118,6 +126,12 @@ static float element_of_halves(const CodedHead *head, const uint16_t *cell, int6
     const uint16_t w = cell[r / 2 * 32 + i], turned = (uint16_t)(w << 8 | w >> 8);
     return f32_of_bf16((uint16_t)(((r % 2 ? turned : w) & CODED_FRACTION)
                                   | head->table.halves[cell[64 + i] >> 4 * r & 15]));
+}
+
+static float element_of_bytes(const CodedHead *head, const uint8_t *cell, int64_t r, int64_t i)
+{
+    const int64_t at = i / 8 * 16 + r % 2 * 8 + i % 8;
+    return f32_of_bf16((uint16_t)(head->table.halves[cell[128 + at] >> r / 2 * 4 & 15] | cell[r / 2 * 64 + at]));
 }
 
 static float element_of_floats(const CodedHead *head, const uint32_t *cell, int64_t r, int64_t i)
@@ -142,6 +156,7 @@ static void cell_row(const Coded *c, int64_t at, int64_t r, int64_t n, float *to
     else
         for (int64_t i = 0; i < n; i++)
             to[i] = c->is_plain[at] ? f32_of_bf16(((const uint16_t *)plain)[r * 32 + i])
+                  : coded_in_bytes(c) ? element_of_bytes((const void *)c->data, cell, r, i)
                   : c->halves ? element_of_halves((const void *)c->data, cell, r, i)
                   : element_of_floats((const void *)c->data, cell, r, i);
 }
@@ -149,7 +164,7 @@ static void cell_row(const Coded *c, int64_t at, int64_t r, int64_t n, float *to
 float coded_element(const Coded *c, int64_t row, int64_t column)
 {
     float x[32];
-    cell_row(c, row / c->cell_rows * c->across + column / c->cell_columns, row % c->cell_rows,
+    cell_row(c, coded_at(c, row / c->cell_rows, column / c->cell_columns), row % c->cell_rows,
              column % c->cell_columns + 1, x);
     return x[column % c->cell_columns];
 }
@@ -157,7 +172,7 @@ float coded_element(const Coded *c, int64_t row, int64_t column)
 void coded_row(const Coded *c, int64_t row, float *to)
 {
     for (int64_t j = 0; j < c->columns; j += c->cell_columns)
-        cell_row(c, row / c->cell_rows * c->across + j / c->cell_columns, row % c->cell_rows,
+        cell_row(c, coded_at(c, row / c->cell_rows, j / c->cell_columns), row % c->cell_rows,
                  min_i64(c->cell_columns, c->columns - j), to + j);
 }
 

@@ -2,6 +2,8 @@
 #ifndef KERNELS_GEMM_CODED_AVX512_H
 #define KERNELS_GEMM_CODED_AVX512_H
 
+enum { G_CODED_IN_BYTES = 0 };
+
 static inline vi g_code_table(const CodedHead *head)
 {
     return vi_load((const void *)head);

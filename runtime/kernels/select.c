@@ -31,8 +31,10 @@ static void inherit(KernelTable *t, const KernelTable *weaker)
         t->packs.whole = weaker->packs.whole;
     t->packs.codes |= weaker->packs.codes;
     t->packs.codes_near |= weaker->packs.codes_near;
-    if (!t->packs.fill)
+    if (!t->packs.fill) {
         t->packs.fill = weaker->packs.fill;
+        t->packs.form = weaker->packs.form;
+    }
     for (int i = 0; i < N_KERNELS; i++)
         if (!t->run[i])
             t->run[i] = weaker->run[i];

@@ -35,9 +35,14 @@ typedef union RowFn {
 
 /* How products would have a matrix of bf16 that they alone read, as B, packed before (gemm_packed.h): by
  * whether A keeps its floats (`split`) or is, or becomes, bf16 (`whole`).  LAYOUT_STRIDES: as it is.  `codes`: do
- * they read coded matrices of bf16 (gemm_coded.h), which `fill` makes?  `codes_near`: do they decode faster than the
- * last cache brings plain weights, so that what it holds is coded as well, floats among it? */
-typedef struct PackFor { OperandLayout split, whole; bool codes, codes_near; CodedFill *fill; } PackFor;
+ * they read coded matrices of bf16 (gemm_coded.h), in `form`, which `fill` makes?  `codes_near`: do they decode faster
+ * than the last cache brings plain weights, so that what it holds is coded as well, floats among it? */
+typedef struct PackFor {
+    OperandLayout split, whole;
+    bool codes, codes_near;
+    CodedForm form;
+    CodedFill *fill;
+} PackFor;
 
 /* In a set's own table, what is NULL is the next weaker set's. */
 typedef struct KernelTable {

@@ -47,7 +47,8 @@ static bool code_b(BenchCase *b, DType type, int64_t *bytes)
     const Coded c = coded_matrix(type, rows, columns, bench_memory((size_t)*bytes));
     if (!coded_pays(&c, 0))
         return false;
-    coded_begin(&c, o->data);
+    const bool down = b->packs.form == CODED_BYTES && !b->transposed[1];
+    coded_begin(&c, o->data, down ? CODED_BYTES_DOWN : b->packs.form);
     b->packs.fill(&c, o->data, 0, c.down);
     if (!coded_end(&c, o->data))
         return false;

@@ -113,8 +113,13 @@ static CodedFill *draw_fill(void)
     return kernels_table((Isa)isa)->packs.fill;
 }
 
+static CodedForm draw_form(void)
+{
+    return (CodedForm)draw(CODED_BYTES_DOWN + 1);
+}
+
 /* The matrix coded, in as many bytes as it takes; false where that does not pay. */
-static bool code(DType type, int64_t rows, int64_t columns, const void *from, Guarded *out)
+static bool code(DType type, CodedForm form, int64_t rows, int64_t columns, const void *from, Guarded *out)
 {
     const size_t plain = (size_t)(rows * columns) * size_of(type);
     Coded c = coded_matrix(type, rows, columns, NULL);
@@ -123,7 +128,7 @@ static bool code(DType type, int64_t rows, int64_t columns, const void *from, Gu
         return false;
     void *data = allocate(plain);
     c = coded_matrix(type, rows, columns, data);
-    coded_begin(&c, from);
+    coded_begin(&c, from, form);
     const int64_t some = draw(c.down + 1);
     draw_fill()(&c, from, some, c.down);
     draw_fill()(&c, from, 0, some);
@@ -165,7 +170,7 @@ static void numbers_come_back(void **state)
         const int64_t rows = 40 + draw(60), columns = 40 + draw(300);
         void *from = draw_matrix(type, kind, rows * columns);
         Guarded coded;
-        if (code(type, rows, columns, from, &coded)) {
+        if (code(type, draw_form(), rows, columns, from, &coded)) {
             paid[kind]++;
             assert_comes_back(type, rows, columns, from, coded.p);
             munmap(coded.map, coded.mapped);
@@ -183,14 +188,15 @@ static void every_pattern_comes_back(void **state)
 {
     (void)state;
     enum { ROWS = 4096, COLUMNS = 512 };
-    for (int t = 0; t < 2; t++) {
+    for (int t = 0; t < 4; t++) {
         const DType type = t ? DTYPE_bf16 : DTYPE_f32;
+        const CodedForm form = t ? (CodedForm)(t - 1) : CODED_EXPONENTS;
         void *from = draw_matrix(type, SMALL, ROWS * COLUMNS);
         Guarded coded;
         for (uint32_t i = 0; i < 0x10000; i++)          /* in cells side by side, so that most stay as they are */
             put(type, from, i % 64 + i / 64 * COLUMNS,
                 i << 16 | (t ? 0 : (uint32_t)draw(0x10000)));
-        assert_true(code(type, ROWS, COLUMNS, from, &coded));
+        assert_true(code(type, form, ROWS, COLUMNS, from, &coded));
         assert_comes_back(type, ROWS, COLUMNS, from, coded.p);
         munmap(coded.map, coded.mapped);
         free(from);
@@ -240,14 +246,16 @@ static int assert_same_products(const Case *p, Kind kind)
     void *a = draw_matrix(p->a, NORMAL, p->m * p->k), *b = draw_matrix(p->b, kind, rows * columns);
     const size_t bytes = (size_t)(p->m * p->n) * sizeof(float);
     float *before = draw_matrix(DTYPE_f32, NORMAL, p->m * p->n), *want = allocate(bytes), *c = allocate(bytes);
-    Guarded coded;
     int met = 0;
-    const bool pays = code(p->b, rows, columns, b, &coded);
-    for (int t = 0; pays && t < N_ISAS; t++) {
+    for (int t = 0; t < N_ISAS; t++) {
         Operand operand[3];
+        Guarded coded;
         if (!isa_supported((Isa)t) || !reads(kernels_table((Isa)t), p->b))
             continue;
         const KernelTable *table = kernels_table((Isa)t);
+        const bool down = table->packs.form == CODED_BYTES && !p->turned && draw(4);
+        if (!code(p->b, down ? CODED_BYTES_DOWN : table->packs.form, rows, columns, b, &coded))
+            continue;
         memcpy(want, before, bytes);
         Call call = product(p, operand, want, a, b);
         assert_int_equal(coded_use(&call, 2, rows, columns), p->turned ? CODED_TURNED : CODED_STRAIGHT);
@@ -263,9 +271,8 @@ static int assert_same_products(const Case *p, Kind kind)
                          dtype_name(p->b), (int)kind, pieces);
             met++;
         }
-    }
-    if (pays)
         munmap(coded.map, coded.mapped);
+    }
     free(c);
     free(want);
     free(before);
@@ -303,12 +310,13 @@ static void picked_rows_are_the_same(void **state)
     (void)state;
     enum { V = 79, C = 95, N = 9 };
     int32_t ids[N] = { 0, 78, 3, 17, 79, 68, -1, 5, 33 };
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         const DType type = i ? DTYPE_bf16 : DTYPE_f32;
+        const CodedForm form = i ? (CodedForm)(i - 1) : CODED_EXPONENTS;
         void *from = draw_matrix(type, SMALL, V * C);
         float want[N * C], got[N * C];
         Guarded coded;
-        assert_true(code(type, V, C, from, &coded));
+        assert_true(code(type, form, V, C, from, &coded));
         for (int t = 0; t < N_ISAS; t++) {
             Operand o[3] = {
                 { .data = want, .rank = 2, .dtype = DTYPE_f32, .dim = { N, C }, .stride = { C, 1 } },

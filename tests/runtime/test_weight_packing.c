@@ -130,7 +130,8 @@ static void coded_by_where_weights_are(void **state)
 static void only_factors_are_packed(void **state)
 {
     (void)state;
-    const PackFor packs = { LAYOUT_HALVES, LAYOUT_PAIRS, true, true, kernels_table(ISA_scalar)->packs.fill };
+    const PackFor packs = { LAYOUT_HALVES, LAYOUT_PAIRS, true, true, CODED_BYTES,
+                            kernels_table(ISA_scalar)->packs.fill };
     static const struct { const char *plan, *name; OperandLayout layout; } cases[] = {
         { PACK_GPT2, "wte.weight", LAYOUT_CODED },                      /* gathered from, and a factor */
         { PACK_GPT2, "wpe.weight", LAYOUT_STRIDES },
