@@ -118,11 +118,11 @@ static size_t most(size_t a, size_t b)
 }
 
 /* Floats of the forward tiles: keys turned; scores of the strips beside each other; per query of a task the maximum
- * and the sum; a tile of keys or values that are no floats. */
-static size_t tile_floats(size_t d, size_t e, bool floats)
+ * and the sum; a tile of keys or values as floats, and the queries of a task, one row after the other. */
+static size_t tile_floats(size_t d, size_t e)
 {
-    return ATTENTION_KEYS * d + ATTENTION_BESIDE * ATTENTION_STRIP * ATTENTION_KEYS + 2 * ATTENTION_QUERIES
-         + (floats ? 0 : ATTENTION_KEYS * most(d, e));
+    return ATTENTION_KEYS * (d + most(d, e)) + ATTENTION_BESIDE * ATTENTION_STRIP * ATTENTION_KEYS
+         + ATTENTION_QUERIES * (d + 2);
 }
 
 /* Of the rows: scores, and the sum of values, of the heads that work together. */
@@ -134,7 +134,7 @@ static size_t row_floats(size_t e)
 static size_t scratch(const Call *call)
 {
     size_t d = (size_t)call->operand[2].dim[3], e = (size_t)call->operand[4].dim[3];
-    size_t tiles = tile_floats(d, e, call->operand[3].dtype == DTYPE_f32), rows = row_floats(e);
+    size_t tiles = tile_floats(d, e), rows = row_floats(e);
     const Attention a = attention_sizes(call, 2);
     const int64_t block = min_i64(block_queries(call->operand[2].dim[0] * a.heads, a.queries), a.queries);
     const size_t cells = cells_take(&a) ? cells_forward(a.key_size, a.value_size, cell_steps(block)).end : 0;
@@ -202,12 +202,14 @@ static void prepare_grad(Call *call)
 }
 
 /* Floats: keys and values of a tile turned; weights and dscores that a block of queries has there; tanh and
- * factors of dropout of a strip; per query of a head the lse and the sum of dout * out. */
+ * factors of dropout of a strip; per query of a head the lse and the sum of dout * out; keys of the tile, queries of
+ * the block and what dout has for them, one row after the other. */
 static size_t scratch_grad(const Call *call)
 {
     size_t d = (size_t)call->operand[3].dim[3], e = (size_t)call->operand[5].dim[3];
     size_t rows = 2 * (ATTENTION_BLOCK_QUERIES + ATTENTION_STRIP), queries = (size_t)call->operand[3].dim[2];
-    size_t tile = sizeof(float) * (ATTENTION_KEYS * (d + e + rows) + 2 * queries);
+    size_t gathered = ATTENTION_KEYS * d + ATTENTION_BLOCK_QUERIES * (d + e);
+    size_t tile = sizeof(float) * (ATTENTION_KEYS * (d + e + rows) + 2 * queries + gathered);
     const Attention a = attention_sizes(call, 3);
     return most(tile, cells_take(&a) ? cells_grad(a.key_size, a.value_size, a.keys, a.queries).end : 0);
 }
