@@ -3,7 +3,7 @@
  * A task is one panel of B (16 columns of C) for one tile of rows of A.  Tasks of a tile follow each
  * other, so a thread rounds the tile's rows of A once for all the panels that it meets: no
  * instruction of its own, no memory but scratch, no barrier.  A tile's rounded rows are meant for the
- * second-level cache, an opened part of a panel (gemm_q_amx.inc) for the first.
+ * second-level cache, an opened part of a panel (gemm_q_amx.inc, gemm_q_pairs.inc) for the first.
  *
  * Rounded rows lie in scratch in groups of up to `group` rows, block after block of 32 numbers: for
  * each block int8 q[group][32], float d[group], int32 sum[group][2] (of the block's halves). */
@@ -18,7 +18,7 @@ enum {
     GEMM_Q_TILE_BYTES = 1 << 20,        /* and what they may take, rounded, unless a group takes more */
     GEMM_Q_GROUP = 16,                  /* rows of a group at most */
     GEMM_Q_OPENED = 32,                 /* blocks of 32 of a panel that are opened at a time */
-    GEMM_Q_OPENED_BYTES = 32 * PANEL_ROWS + 3 * 4 * PANEL_ROWS,         /* of each */
+    GEMM_Q_OPENED_BYTES = 64 * PANEL_ROWS + 3 * 4 * PANEL_ROWS,         /* of each, at most */
 };
 
 typedef struct GemmQ {

@@ -9,6 +9,7 @@ enum { Q_BIAS_8 = 0, GEMM_Q_RUNS = 4, GEMM_Q_AHEAD = 512 };
 typedef __m256i qv;
 
 static inline qv q_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+static inline void q_store(uint8_t *p, qv x) { _mm256_storeu_si256((__m256i *)(void *)p, x); }
 static inline qv q_low(qv x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 static inline qv q_high(qv x) { return q_low(_mm256_srli_epi16(x, 4)); }
 
@@ -59,6 +60,21 @@ static inline __attribute__((always_inline)) vi q_dot_bits(vi sum, int bits, con
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
     return sum;
+}
+
+/* p and q with the products of x and of y with four bytes, in pairs.  That each sum is one register from step to
+ * step has to be said: the compiler would add them up in another order, and run out of registers. */
+static inline __attribute__((always_inline)) void q_add_pairs(qv *p, qv *q, qv x, qv y, const int8_t *a)
+{
+    const qv four = q_four(a);
+    *p = _mm256_add_epi16(*p, _mm256_maddubs_epi16(x, four));
+    *q = _mm256_add_epi16(*q, _mm256_maddubs_epi16(y, four));
+    __asm__("" : "+x"(*p), "+x"(*q));
+}
+
+static inline __attribute__((always_inline)) vi q_join(qv pairs, int16_t times)
+{
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(times));
 }
 
 static inline vi q_dot_8(vi sum, qv w, const int8_t *a)

@@ -4,4 +4,5 @@
 #define K(name) k_##name##_avx2
 #define KERNELS_ISA ISA_avx2
 #define KERNELS_TABLE kernels_own_avx2
+#define GEMM_Q_TILES "runtime/kernels/gemm_q_pairs.inc"
 #include "runtime/kernels/isa.inc"
