@@ -38,6 +38,7 @@ _Static_assert((int)N_SYMBOLS <= (int)MAX_ROW_SYMBOLS && (int)N_GRAD_SYMBOLS <= 
 static const RowLine normed[] = { { ROW_mul, X, GRAD_z, GRAD_r } };
 static const RowLine again[] = { { ROW_mul, GRAD_y, X, GRAD_w } };
 static const RowLine again_bias[] = { { ROW_mul, XW, X, GRAD_w }, { ROW_add, GRAD_y, XW, GRAD_bias } };
+static const RowLine rounded[] = { { ROW_round_bf16, GRAD_rounded, GRAD_y, 0 } };
 static const RowLine gains[] = { { ROW_column_sums, GRAD_gains, GRAD_g, 0 } };
 static const RowLine weighed[] = { { ROW_mul, U, GRAD_g, GRAD_w } };
 static const RowLine weighed_first[] = { { ROW_mul, U, GRAD_g, GRAD_w }, { ROW_mul, X, GRAD_z, GRAD_r } };
@@ -83,7 +84,7 @@ RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at)
     return norm;
 }
 
-/* x, y, gains and u; where y is not wanted, u may come first. */
+/* x, y or what it is rounded to, gains and u; where y is not wanted, u may come first. */
 static bool match_begin(RowMatch *m)
 {
     MATCH(m, gains);
@@ -91,21 +92,22 @@ static bool match_begin(RowMatch *m)
         return true;
     if (!MATCH(m, normed))
         return false;
-    if (!MATCH(m, again_bias))
-        MATCH(m, again);
+    if (MATCH(m, again_bias) || MATCH(m, again))
+        MATCH(m, rounded);
     MATCH(m, gains);
     return MATCH(m, weighed);
 }
 
 RowNormGrad row_norm_grad(const RowProgram *p, int32_t n_operands, int32_t at)
 {
-    const uint32_t stored = 1u << GRAD_y | 1u << GRAD_out | 1u << GRAD_columns | 1u << GRAD_gains;
+    const uint32_t made = 1u << GRAD_out | 1u << GRAD_columns | 1u << GRAD_gains;
     RowNormGrad grad = { 0 };
     if (p->n_instrs - at < COUNT(back) + COUNT(apart[0]))
         return grad;
     RowMatch m = row_match_begin(p, at);
-    if (!match_begin(&m) || !MATCH(&m, back) || !MATCH(&m, apart[MATCH(&m, beside)])
-        || !row_match_hides(&m, n_operands, stored))
+    if (!match_begin(&m) || !MATCH(&m, back) || !MATCH(&m, apart[MATCH(&m, beside)]))
+        return grad;
+    if (!row_match_hides(&m, n_operands, made | 1u << (m.reg[GRAD_rounded] == NO_ROW_REG ? GRAD_y : GRAD_rounded)))
         return grad;
     grad.n_instrs = m.end - m.begin;
     memcpy(grad.reg, m.reg, sizeof grad.reg);

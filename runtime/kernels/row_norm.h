@@ -32,9 +32,9 @@ typedef struct RowNorm {
 /* The norm that begins at an instruction. */
 RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at);
 
-/* Likewise of the gradient; z and r are read as two registers each. */
+/* Likewise of the gradient; z and r are read as two registers each.  `rounded` is y in bf16, and y then nowhere. */
 enum {
-    GRAD_z, GRAD_z2, GRAD_g, GRAD_d, GRAD_w, GRAD_bias, GRAD_y, GRAD_t, GRAD_out,
+    GRAD_z, GRAD_z2, GRAD_g, GRAD_d, GRAD_w, GRAD_bias, GRAD_y, GRAD_rounded, GRAD_t, GRAD_out,
     GRAD_r, GRAD_r2, GRAD_half, GRAD_c,
     GRAD_columns, GRAD_gains,
     N_GRAD_REGS

@@ -82,7 +82,7 @@ static void build_norm(BenchCase *b, int64_t n)
  * What the norm makes itself is made again. */
 static void build_norm_grad(BenchCase *b, int64_t rows, int64_t n)
 {
-    enum { Z, G, BESIDE, NORMED, OUT, RSTD, WEIGHT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE };
+    enum { Z, G, BESIDE, NORMED, OUT, RSTD, WEIGHT, SUMS, HALF, SCALE, T, U, MEAN, SLOPE, MADE = NORMED };
     bench_add(b, DTYPE_f32, 0, rows, 1, 2)->stride[1] = 0;
     bench_add(b, DTYPE_f32, 0, rows, n, 2)->stride[0] = 0;
     bench_floats(b, 48, n);
@@ -94,6 +94,7 @@ static void build_norm_grad(BenchCase *b, int64_t rows, int64_t n)
 #define INSTR(op, dst, x, y) in(b, ROW_##op, dst, x, y);
 #define MADE_BEFORE INSTR
 #define SHIFTED(op, dst, x, y)
+#define ROUND SHIFTED
 #define JOINED INSTR
 #include "tests/kernels/norm_gradient.def"
 }

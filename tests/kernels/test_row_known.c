@@ -48,18 +48,20 @@ static Case norm(Program *r, int64_t rows, int64_t n, int variant)
 
 /* The gradient of a norm, of operands 0 to 4 (z, g, a residual, the weight, what rows are scaled with), with its
  * sums of columns and the norm's output; as compilers make it, but of copies of z and g, or with what `variant` says:
- * without the residual, with a bias and the sums of its columns, or without the output, and then u stands first. */
-enum { RESIDUAL = 1, BIAS = 2, FIRST_U = 4, N_GRADIENTS = 8 };
+ * without the residual, with a bias and the sums of its columns, or without the output, and then u stands first, or
+ * with the output rounded to bf16. */
+enum { RESIDUAL = 1, BIAS = 2, FIRST_U = 4, ROUNDS_Y = 8, N_GRADIENTS = 16 };
 
 static Case norm_gradient(Program *r, int64_t rows, int64_t n, int variant)
 {
     enum { X, D, BESIDE, WEIGHT, RSTD, NORMED, OUT, SUMS, SHIFT, GAINS, HALF, SCALE, T, U, MEAN, SLOPE, Z, G };
-    const bool bias = variant & BIAS, first_u = variant & FIRST_U;
+    const bool bias = variant & BIAS, first_u = variant & FIRST_U, rounded = variant & ROUNDS_Y && !first_u;
+    const int MADE = rounded ? U : NORMED;
     Case c = program_case(r, rows, n, 3,
                           (first_u ? 0u : 1u << NORMED) | 1 << OUT | 1 << SUMS | (uint32_t)bias << GAINS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
-    case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, rounded ? DTYPE_bf16 : DTYPE_f32, 2, r->p.dim, ROWS);
     case_add(&c, DTYPE_f32, 2, r->p.dim, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, n }, ROWS);
     case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
@@ -77,6 +79,7 @@ static Case norm_gradient(Program *r, int64_t rows, int64_t n, int variant)
 #define INSTR(op, dst, x, y) program_add(r, ROW_##op, dst, x, y);
 #define MADE_BEFORE(op, dst, x, y) if (!first_u) INSTR(op, dst, x, y)
 #define SHIFTED(op, dst, x, y) if (bias) MADE_BEFORE(op, dst, x, y)
+#define ROUND(op, dst, x, y) if (rounded) INSTR(op, dst, x, y)
 #define JOINED(op, dst, x, y) if (variant & RESIDUAL) INSTR(op, dst, x, y)
 #include "tests/kernels/norm_gradient.def"
     return c;
