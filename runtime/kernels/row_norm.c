@@ -29,7 +29,8 @@ static const RowLine weigh_bias[] = { { ROW_mul, WEIGHED, SCALED, NORM_w }, { RO
 
 /* The gradient's own. */
 enum {
-    X = N_GRAD_REGS, XW, U, V, UZ, SUM, R_2, R_3, HALF_3, SLOPE, S, SZ, ONCE, TWICE, MINUS, BESIDE, BACK, BACK_MEAN,
+    X = N_GRAD_REGS, XW, G_PART, U, V, UZ, SUM, R_2, R_3, HALF_3, SLOPE, S, SZ, ONCE, TWICE, MINUS, BESIDE, BACK,
+    BACK_MEAN,
     N_GRAD_SYMBOLS
 };
 _Static_assert((int)N_SYMBOLS <= (int)MAX_ROW_SYMBOLS && (int)N_GRAD_SYMBOLS <= (int)MAX_ROW_SYMBOLS,
@@ -42,11 +43,17 @@ static const RowLine rounded[] = { { ROW_round_bf16, GRAD_rounded, GRAD_y, 0 } }
 static const RowLine gains[] = { { ROW_column_sums, GRAD_gains, GRAD_g, 0 } };
 static const RowLine weighed[] = { { ROW_mul, U, GRAD_g, GRAD_w } };
 static const RowLine weighed_first[] = { { ROW_mul, U, GRAD_g, GRAD_w }, { ROW_mul, X, GRAD_z, GRAD_r } };
+static const RowLine joined[] = { { ROW_add, GRAD_g, GRAD_first, GRAD_second } };
+static const RowLine joined_three[] = {
+    { ROW_add, G_PART, GRAD_first, GRAD_second }, { ROW_add, GRAD_g, GRAD_third, G_PART },
+};
 static const RowLine back[] = {
     { ROW_mul, V, GRAD_g, X },
     { ROW_column_sums, GRAD_columns, V, 0 },
     { ROW_mul, GRAD_t, U, GRAD_r },
     { ROW_mul, UZ, U, GRAD_z2 },
+};
+static const RowLine slope[] = {
     { ROW_sum, SUM, UZ, 0 },
     { ROW_mul, R_2, GRAD_r2, GRAD_r2 },
     { ROW_mul, R_3, GRAD_r, R_2 },
@@ -54,11 +61,16 @@ static const RowLine back[] = {
     { ROW_mul, SLOPE, SUM, HALF_3 },
     { ROW_mul, S, SLOPE, GRAD_c },
     { ROW_mul, SZ, S, GRAD_z2 },
+};
+static const RowLine twice[] = {
     { ROW_add, ONCE, GRAD_t, SZ },
     { ROW_add, TWICE, ONCE, SZ },
     { ROW_neg, MINUS, TWICE, 0 },
 };
 static const RowLine beside[] = { { ROW_add, BESIDE, GRAD_d, TWICE } };
+static const RowLine beside_first[] = { { ROW_add, BESIDE, GRAD_d, GRAD_t } };
+#define PLAIN(from) { ROW_add, ONCE, from, SZ }, { ROW_add, GRAD_out, ONCE, SZ }
+static const RowLine plain[2][2] = { { PLAIN(GRAD_t) }, { PLAIN(BESIDE) } };
 #define APART(from)                             \
     { ROW_sum, BACK, MINUS, 0 },                \
     { ROW_mul, BACK_MEAN, BACK, GRAD_c },       \
@@ -84,28 +96,59 @@ RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at)
     return norm;
 }
 
+static void match_joined(RowMatch *m)
+{
+    if (!MATCH(m, joined_three))
+        MATCH(m, joined);
+}
+
 /* x, y or what it is rounded to, gains and u; where y is not wanted, u may come first. */
 static bool match_begin(RowMatch *m)
 {
     MATCH(m, gains);
+    match_joined(m);
     if (MATCH(m, weighed_first))
         return true;
+    if (m->reg[GRAD_first] != NO_ROW_REG)
+        return false;
     if (!MATCH(m, normed))
         return false;
     if (MATCH(m, again_bias) || MATCH(m, again))
         MATCH(m, rounded);
     MATCH(m, gains);
+    match_joined(m);
     return MATCH(m, weighed);
+}
+
+/* The rest of a centred one. */
+static bool match_centred(RowMatch *m)
+{
+    return m->reg[GRAD_first] == NO_ROW_REG && MATCH(m, slope) && MATCH(m, twice)
+        && MATCH(m, apart[MATCH(m, beside)]);
+}
+
+/* The rest of one that is not; it has no bias, and its residual joins early. */
+static bool match_plain(RowMatch *m)
+{
+    const bool residual = MATCH(m, beside_first);
+    return m->reg[GRAD_gains] == NO_ROW_REG && m->reg[GRAD_bias] == NO_ROW_REG && MATCH(m, slope)
+        && MATCH(m, plain[residual]);
 }
 
 RowNormGrad row_norm_grad(const RowProgram *p, int32_t n_operands, int32_t at)
 {
     const uint32_t made = 1u << GRAD_out | 1u << GRAD_columns | 1u << GRAD_gains;
     RowNormGrad grad = { 0 };
-    if (p->n_instrs - at < COUNT(back) + COUNT(apart[0]))
+    if (p->n_instrs - at < COUNT(back) + COUNT(slope) + COUNT(plain[0]))
         return grad;
     RowMatch m = row_match_begin(p, at);
-    if (!match_begin(&m) || !MATCH(&m, back) || !MATCH(&m, apart[MATCH(&m, beside)]))
+    if (!match_begin(&m) || !MATCH(&m, back))
+        return grad;
+    const RowMatch begun = m;
+    grad.centred = match_centred(&m);
+    if (!grad.centred)
+        m = begun;
+    if (!grad.centred && !match_plain(&m))
         return grad;
     if (!row_match_hides(&m, n_operands, made | 1u << (m.reg[GRAD_rounded] == NO_ROW_REG ? GRAD_y : GRAD_rounded)))
         return grad;

@@ -6,7 +6,12 @@
  * The gradient of a centred one, g that of its output, d what joins as a residual:
  *
  *      x = z r, [y = x w [+ bias],] [gains += g,] u = g w, columns += g x, t = u r, s = c (half r^3 sum u z),
- *      t' = t + s z + s z, out = [d +] t' + c sum -t' */
+ *      t' = t + s z + s z, out = [d +] t' + c sum -t'
+ *
+ * Of one that is not centred:
+ *
+ *      x = z r, [y = x w,] [g = first + second | third + (first + second),] u = g w, columns += g x, t = [d +] u r,
+ *      s as above, out = t + s z + s z */
 #ifndef KERNELS_ROW_NORM_H
 #define KERNELS_ROW_NORM_H
 
@@ -34,7 +39,8 @@ RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at);
 
 /* Likewise of the gradient; z and r are read as two registers each.  `rounded` is y in bf16, and y then nowhere. */
 enum {
-    GRAD_z, GRAD_z2, GRAD_g, GRAD_d, GRAD_w, GRAD_bias, GRAD_y, GRAD_rounded, GRAD_t, GRAD_out,
+    GRAD_first, GRAD_second, GRAD_third, GRAD_z, GRAD_z2, GRAD_g, GRAD_d, GRAD_w, GRAD_bias, GRAD_y,
+    GRAD_rounded, GRAD_t, GRAD_out,
     GRAD_r, GRAD_r2, GRAD_half, GRAD_c,
     GRAD_columns, GRAD_gains,
     N_GRAD_REGS
@@ -44,6 +50,7 @@ enum { GRAD_ROWS = (1 << GRAD_r) - 1, GRAD_VALUES = (1 << GRAD_columns) - (1 << 
 
 typedef struct RowNormGrad {
     int n_instrs;
+    bool centred;
     uint16_t reg[N_GRAD_REGS];          /* t: a temporary, for the loop's own use */
 } RowNormGrad;
 

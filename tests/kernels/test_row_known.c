@@ -85,6 +85,55 @@ static Case norm_gradient(Program *r, int64_t rows, int64_t n, int variant)
     return c;
 }
 
+/* The gradient of a norm that is not centred, of z, the weight, what rows are scaled with, a residual or none, and
+ * one to three gradients of its output, which is wanted or not, or rounded to bf16. */
+enum { JOINS = 3, BESIDE = 4, MAKES_Y = 8, IN_BF16 = 16, N_PLAIN_GRADIENTS = 32 };
+
+static Case plain_gradient(Program *r, int64_t rows, int64_t n, int variant)
+{
+    enum { Z, G, H, I, JOINED, OUT, Y, WEIGHT, RSTD, SUMS, HALF, SCALE, X, U, GRAD, TOTAL, SLOPE, N_REGS };
+    const int joins = 1 + (variant & JOINS) % 3, g = joins > 1 ? GRAD : G;
+    const bool makes = variant & MAKES_Y, rounded = makes && variant & IN_BF16;
+    Case c = program_case(r, rows, n, 6, (uint32_t)makes << Y | 1 << OUT | 1 << SUMS);
+    case_add(&c, rounded ? DTYPE_bf16 : DTYPE_f32, 2, r->p.dim, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 1, n }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ rows, 1 }, ROWS);
+    case_add(&c, DTYPE_f32, 2, (int64_t[]){ 2, n }, ROWS);
+    program_const(r, -0.5f);
+    program_const(r, 1.0f / (float)n);
+    r->p.n_temps = N_REGS - X;
+    r->per_row[TOTAL - X] = r->per_row[SLOPE - X] = 1;
+    if (makes) {
+        program_add(r, ROW_mul, X, Z, RSTD);
+        program_add(r, ROW_mul, rounded ? U : Y, X, WEIGHT);
+    }
+    if (rounded)
+        program_add(r, ROW_round_bf16, Y, U, 0);
+    if (joins > 1)
+        program_add(r, ROW_add, g, G, H);
+    if (joins > 2)
+        program_add(r, ROW_add, g, g, I);
+    program_add(r, ROW_mul, U, g, WEIGHT);
+    if (!makes)
+        program_add(r, ROW_mul, X, Z, RSTD);
+    program_add(r, ROW_mul, X, g, X);
+    program_add(r, ROW_column_sums, SUMS, X, 0);
+    program_add(r, ROW_mul, X, U, RSTD);
+    program_add(r, ROW_mul, U, U, Z);
+    if (variant & BESIDE)
+        program_add(r, ROW_add, X, JOINED, X);
+    program_add(r, ROW_sum, TOTAL, U, 0);
+    program_add(r, ROW_mul, SLOPE, RSTD, RSTD);
+    program_add(r, ROW_mul, SLOPE, RSTD, SLOPE);
+    program_add(r, ROW_mul, SLOPE, SLOPE, HALF);
+    program_add(r, ROW_mul, TOTAL, TOTAL, SLOPE);
+    program_add(r, ROW_mul, TOTAL, TOTAL, SCALE);
+    program_add(r, ROW_mul, U, TOTAL, Z);
+    program_add(r, ROW_add, X, X, U);
+    program_add(r, ROW_add, OUT, X, U);
+    return c;
+}
+
 /* False where the check refuses the program. */
 static bool agrees(Program *r, Case *c, const char *what)
 {
@@ -120,6 +169,18 @@ static void test_norm_gradient(void **state)
         Case c = norm_gradient(&r, 1 + draw(30), some_columns(i / N_GRADIENTS), i % N_GRADIENTS);
         assert_int_equal(row_norm_grad(&r.p, c.call.n_operands, 2).n_instrs, r.p.n_instrs - 2);
         assert_true(agrees(&r, &c, "norm's gradient"));
+        case_free(&c);
+    }
+}
+
+static void test_plain_gradient(void **state)
+{
+    (void)state;
+    static Program r;
+    for (int i = 0; i < 3 * N_PLAIN_GRADIENTS; i++) {
+        Case c = plain_gradient(&r, 1 + draw(30), some_columns(i / N_PLAIN_GRADIENTS + i), i % N_PLAIN_GRADIENTS);
+        assert_int_equal(row_norm_grad(&r.p, c.call.n_operands, 0).n_instrs, r.p.n_instrs);
+        assert_true(agrees(&r, &c, "gradient of a norm that is not centred"));
         case_free(&c);
     }
 }
@@ -168,6 +229,7 @@ static void test_changed_norms(void **state)
     (void)state;
     check_changed(norm, N_NORMS, "norm", 300);
     check_changed(norm_gradient, N_GRADIENTS, "norm's gradient", 500);
+    check_changed(plain_gradient, N_PLAIN_GRADIENTS, "plain gradient", 500);
 }
 
 /* A parameter's step, in place or apart: factors turned round at random, with what `variant` says. */
@@ -252,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norms),
         cmocka_unit_test(test_norm_gradient),
+        cmocka_unit_test(test_plain_gradient),
         cmocka_unit_test(test_changed_norms),
         cmocka_unit_test(test_adamw),
     };
