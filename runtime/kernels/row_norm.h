@@ -37,7 +37,8 @@ typedef struct RowNorm {
 /* The norm that begins at an instruction. */
 RowNorm row_norm(const RowProgram *p, int32_t n_operands, int32_t at);
 
-/* Likewise of the gradient; z and r are read as two registers each.  `rounded` is y in bf16, and y then nowhere. */
+/* Likewise of the gradient; z and r are read as two registers each.  Where `rounded`, y in bf16, is
+ * stored, y itself is not. */
 enum {
     GRAD_first, GRAD_second, GRAD_third, GRAD_z, GRAD_z2, GRAD_g, GRAD_d, GRAD_w, GRAD_bias, GRAD_y,
     GRAD_rounded, GRAD_t, GRAD_out,
