@@ -142,6 +142,7 @@ WeightPacking weight_packing(const Plan *p, int32_t storage, uint32_t programs, 
         if (w.layout != LAYOUT_STRIDES)
             return w;
     }
+    /* Column after column, until a reader is met that wants rows. */
     WeightPacking w = { .coded = coded_matrix((DType)st->dtype, rows, columns, NULL), .fill = packs.fill,
                         .form = packs.form == CODED_BYTES ? CODED_BYTES_DOWN : packs.form };
     const bool codes = st->dtype == DTYPE_f32 ? packs.codes_near : packs.codes;

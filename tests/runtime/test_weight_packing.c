@@ -159,6 +159,28 @@ static void only_factors_are_packed(void **state)
     }
 }
 
+/* Coded in bytes, cells lie column after column where all that reads the weight are products that are not turned. */
+static void columns_of_cells_are_runs(void **state)
+{
+    (void)state;
+    const PackFor packs = { .codes = true, .form = CODED_BYTES, .fill = kernels_table(ISA_scalar)->packs.fill };
+    static const struct { const char *plan, *name; CodedForm form; } cases[] = {
+        { PACK_GPT2, "wte.weight", CODED_BYTES },
+        { PACK_GPT2, "h.0.attn.c_attn.weight", CODED_BYTES_DOWN },
+        { PACK_TURNED, "h.0.attn.c_attn.weight", CODED_BYTES },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Plan p;
+        Error err;
+        assert_true(plan_open(cases[i].plan, &p, &err));
+        const WeightPacking w = weight_packing(&p, plan_storage(&p, cases[i].name), 1u << PLAN_generate, packs);
+        assert_int_equal(w.layout, LAYOUT_CODED);
+        if (w.form != cases[i].form)
+            fail_msg("%s has form %d, expected %d", cases[i].name, (int)w.form, (int)cases[i].form);
+        plan_close(&p);
+    }
+}
+
 /* A weight that has an infinity stays as it is; written anew it is packed; a bound program follows both. */
 static void filled_again(void **state)
 {
@@ -198,6 +220,7 @@ int main(void)
         cmocka_unit_test(logits_are_the_same),
         cmocka_unit_test(coded_by_where_weights_are),
         cmocka_unit_test(only_factors_are_packed),
+        cmocka_unit_test(columns_of_cells_are_runs),
         cmocka_unit_test(filled_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
